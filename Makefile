@@ -1,0 +1,61 @@
+# Every target does its own set-up: a virtual environment pinned by constraints/. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+
+AIRFLOW ?= 3.3
+PYTHON  ?= python3
+PINS    := constraints/airflow-$(AIRFLOW).txt
+VENV    := $(if $(filter 3.3,$(AIRFLOW)),.venv,.venv-$(AIRFLOW))
+BIN     := $(VENV)/bin
+READY   := $(VENV)/.ready
+ARGS    ?=
+UV      := uv==0.13.9
+
+.PHONY: help demo test lint format build airflow constraints clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(READY): $(PINS) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=…")'
+	echo "Setting up $(VENV) (Airflow $(AIRFLOW)) …"
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r $(PINS) -e .
+	touch $(READY)
+
+demo: $(READY) ## Run the marketing workflow of example_dags/ on a real Airflow, against the emulator
+	@$(BIN)/python scripts/demo.py
+
+test: $(READY) ## Run the tests with coverage (AIRFLOW=2.11 for that line, ARGS='-k name' for some)
+	@$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report $(if $(ARGS),,--fail-under=95)
+
+lint: $(READY) ## Check style and types
+	@$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check --preview --select AIR example_dags
+	$(BIN)/mypy
+
+format: $(READY) ## Put the code into the project's style
+	@$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+build: $(READY) ## Build wheel and sdist into dist/
+	@$(BIN)/python -m build --installer uv
+
+airflow: $(READY) ## Start `airflow standalone` with emulator, connection and example DAGs, to look around
+	@$(BIN)/python scripts/standalone.py
+
+constraints: $(READY) ## Renew the pins of both Airflow lines
+	@for line in 3.3:airflow-3 2.11:airflow-2; do
+	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --all-extras --group test --group lint --group $${line#*:} \
+	  --no-emit-index-url --no-header --no-annotate --universal --python-version 3.11 -o constraints/airflow-$${line%:*}.txt
+	done
+
+clean: ## Remove what the other targets made
+	@rm -rf .venv* .demo .airflow dist .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
