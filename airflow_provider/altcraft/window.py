@@ -62,7 +62,11 @@ class Window:
         """
         first, last = parse_date(date_from, "date_from"), parse_date(date_to, "date_to")
         start = first if first is None or isinstance(first, dt.datetime) else _midnight(first)
-        end = last if last is None or isinstance(last, dt.datetime) else _midnight(last) + DAY
+        end: dt.datetime | None
+        if isinstance(last, dt.datetime):
+            end = last
+        else:  # the calendar's last day is as good as no end
+            end = None if last is None or last == dt.date.max else _midnight(last) + DAY
         if start is not None and end is not None and end < start:
             raise ValueError(f"date_to ({date_to}) is before date_from ({date_from})")
         return cls(start, end)

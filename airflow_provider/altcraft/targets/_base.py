@@ -1,0 +1,69 @@
+"""What a target is: it opens for a scope, takes Arrow batches, and commits them whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from airflow_provider.altcraft.window import Window
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a pull covers: after its commit the target holds exactly these events for exactly this.
+
+    ``lookups`` are pairs of ``matching`` and ``lookup`` as they stand in the rows; ``None`` means the whole database.
+    """
+
+    list_id: int
+    lookups: Sequence[tuple[str, str]] | None
+    window: Window = field(default_factory=Window)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a commit left behind: where, how many rows, and how many bytes (``None`` where the store does not say)."""
+
+    uris: tuple[str, ...]
+    rows: int
+    bytes: int | None = None
+
+
+@runtime_checkable
+class TargetWriter(Protocol):
+    """One open write. Exactly one of ``commit`` and ``abort`` ends it."""
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Stage one batch of ``schema.SCHEMA``; no reader sees it yet."""
+        ...
+
+    def commit(self) -> Written:
+        """Put all that was staged in place of what the scope held, at once."""
+        ...
+
+    def abort(self) -> None:
+        """Leave the target as it was before ``open``; may be called after a failed ``commit``, and twice."""
+        ...
+
+
+@runtime_checkable
+class Target(Protocol):
+    """Where history is written. A user's own target follows this protocol.
+
+    An operator renders the attributes named in ``template_fields`` before it opens the target. ``repr`` must be stable
+    from one parse of the DAG file to the next and hold no secret.
+    """
+
+    template_fields: Sequence[str]
+
+    def open(self, scope: Scope) -> TargetWriter:
+        """Begin a write of this scope. Called before any request, so what cannot work is refused here.
+
+        Raises:
+            ValueError: the target does not fit the scope, or its own arguments are wrong.
+        """
+        ...
