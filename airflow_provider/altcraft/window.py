@@ -83,7 +83,7 @@ class Window:
         last day is inclusive is not documented either, so one more at the end.
         """
         start = None if self.start is None else _clamp(self.start.date().toordinal() - 1)
-        end = None if self.end is None else _clamp((self._last()).date().toordinal() + 2)
+        end = None if self.end is None else _clamp(self._last(self.end).toordinal() + 2)
         return start, end
 
     def days(self) -> list[dt.date]:
@@ -96,7 +96,7 @@ class Window:
             raise ValueError("the days of a window can be listed only where date_from and date_to are both given")
         if self.start == self.end:
             return []
-        first, last = self.start.date().toordinal(), self._last().date().toordinal()
+        first, last = self.start.date().toordinal(), self._last(self.end).toordinal()
         return [dt.date.fromordinal(day) for day in range(first, last + 1)]
 
     def to_json(self) -> dict[str, str | None]:
@@ -106,11 +106,9 @@ class Window:
             "end": None if self.end is None else self.end.isoformat(),
         }
 
-    def _last(self) -> dt.datetime:
-        assert self.end is not None
-        if self.end == self.start:  # an empty window still names a day to ask for
-            return self.end
-        return self.end - dt.timedelta(microseconds=1)
+    def _last(self, end: dt.datetime) -> dt.date:
+        """The last day with an instant of the window in it; an empty window still names a day to ask for."""
+        return end.date() if end == self.start else (end - dt.timedelta(microseconds=1)).date()
 
 
 def _midnight(day: dt.date) -> dt.datetime:

@@ -1,0 +1,218 @@
+"""Reads an answer: bytes and status in, the envelope out, or the error that the answer is.
+
+The envelope speaks first, whatever the HTTP status; where there is none, the status does.
+"""
+
+from __future__ import annotations
+
+import codecs
+import datetime as dt
+import re
+from collections.abc import Iterable, Mapping
+from email.message import Message
+from email.utils import parsedate_to_datetime
+from html import unescape
+from typing import Any
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+from pydantic_core import from_json
+
+from airflow_provider.altcraft.client._constants import RETRY_AFTER_CAP
+from airflow_provider.altcraft.client._errors import (
+    AccessError,
+    AltcraftError,
+    RateLimitError,
+    RequestError,
+    RequestTimeoutError,
+    RetriableError,
+    ServerError,
+    TariffError,
+    TokenError,
+    UnreadableAnswerError,
+    redact,
+)
+from airflow_provider.altcraft.client._transport import Answer
+
+_MEANING: dict[int, tuple[type[AltcraftError], str]] = {
+    400: (RequestError, "the platform refused the request"),
+    401: (
+        TokenError,
+        "the platform does not accept the token: put a valid one into the connection's password",
+    ),
+    402: (TariffError, "the limit of the account's tariff is reached"),
+    403: (AccessError, "the token has no right to this: grant it in the platform, or look at list_id"),
+    408: (RequestTimeoutError, "the server gave up waiting"),
+    429: (RateLimitError, "too many requests"),
+}
+
+
+def read_envelope(answer: Answer, secrets: Iterable[str]) -> dict[str, Any]:
+    """The envelope of a success.
+
+    Args:
+        answer: status, headers and body.
+        secrets: what must not stand in an error's text.
+
+    Raises:
+        AltcraftError: the answer is a failure, by its ``error`` or, with no envelope, by its HTTP status.
+    """
+    envelope = _envelope(answer)
+    if envelope is None:
+        raise _by_status(answer, secrets)
+    try:
+        code = int(envelope["error"])
+    except (KeyError, TypeError, ValueError):
+        if answer.status >= 400:
+            raise _by_status(answer, secrets) from None
+        raise UnreadableAnswerError(
+            "the answer has no field 'error', so nothing says that it is whole", http_status=answer.status
+        ) from None
+    if code == 0:
+        return envelope
+    text = envelope.get("error_text")
+    raise _error(answer, code, None if text is None else redact(str(text), secrets))
+
+
+def rows_of(envelope: Mapping[str, Any], http_status: int) -> list[Any]:
+    """The rows of a list answer: an array, or, with no rows, null or nothing at all.
+
+    Raises:
+        UnreadableAnswerError: ``data`` is something else.
+    """
+    data = envelope.get("data")
+    if data is None or data == "":
+        return []
+    if isinstance(data, list):
+        return data
+    if isinstance(data, _XmlDict):  # an array of one
+        return [data]
+    raise UnreadableAnswerError(f"data: an array is wanted, not {type(data).__name__}", http_status=http_status)
+
+
+class _XmlDict(dict[str, Any]):
+    """An element with children. XML does not tell an array of one from its only element."""
+
+
+def _envelope(answer: Answer) -> dict[str, Any] | None:
+    body = answer.body.strip()
+    if not body:
+        return None
+    try:
+        if body.startswith(b"<"):
+            root = fromstring(body)
+            content: Any = _from_xml(root) if root.tag == "xml" else None
+        else:
+            content = from_json(_utf8(answer))
+    except (ValueError, LookupError, ParseError, DefusedXmlException):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _utf8(answer: Answer) -> bytes:
+    """The body in UTF-8: by its byte-order mark, else by the charset that the server names."""
+    for mark, name in (
+        (codecs.BOM_UTF8, "utf-8-sig"),
+        (codecs.BOM_UTF16_LE, "utf-16"),
+        (codecs.BOM_UTF16_BE, "utf-16"),
+    ):
+        if answer.body.startswith(mark):
+            return answer.body.decode(name).encode()
+    header = Message()
+    header["content-type"] = answer.headers.get("content-type", "")
+    charset = header.get_param("charset")
+    if not isinstance(charset, str) or codecs.lookup(charset).name == "utf-8":
+        return answer.body
+    return answer.body.decode(charset).encode()
+
+
+def _from_xml(element: Element) -> Any:
+    if not len(element):
+        return element.text or ""
+    content = _XmlDict()
+    for child in element:
+        value = _from_xml(child)
+        if child.tag not in content:
+            content[child.tag] = value
+        elif isinstance(content[child.tag], list):
+            content[child.tag].append(value)
+        else:
+            content[child.tag] = [content[child.tag], value]
+    return content
+
+
+def _by_status(answer: Answer, secrets: Iterable[str]) -> AltcraftError:
+    if 300 <= answer.status < 400:
+        return RequestError(
+            "the server redirects instead of answering: give the final address as the connection's host",
+            http_status=answer.status,
+        )
+    if answer.status == 404:
+        return RequestError(
+            f"there is no such method at this address: is the connection's host right? {_looks(answer, secrets)}",
+            http_status=answer.status,
+        )
+    if answer.status >= 400:
+        return _error(answer, answer.status, None, _looks(answer, secrets))
+    return UnreadableAnswerError(
+        f"the answer is not the API's: {_looks(answer, secrets)}; is the connection's host right?",
+        http_status=answer.status,
+    )
+
+
+def _error(answer: Answer, code: int, text: str | None, looks: str | None = None) -> AltcraftError:
+    kind, meaning = _MEANING.get(code, (None, ""))
+    if kind is None:
+        kind, meaning = (
+            (ServerError, "the server failed") if code >= 500 else (RequestError, "the platform refused the request")
+        )
+        # A failing proxy may wrap whatever the platform says: the status then tells what to do.
+        if code < 500 and answer.status >= 500:
+            kind, meaning = ServerError, "the server failed"
+    said = f"error {code}" + (f": {text}" if text else "")
+    where = f"HTTP {answer.status}" + (f", {looks}" if looks else "")
+    error = kind(
+        f"{meaning} ({where})" if looks else f"{meaning} ({said}; {where})",
+        code=None if looks else code,
+        text=text,
+        http_status=answer.status,
+    )
+    if isinstance(error, RetriableError):
+        error.retry_after = retry_after(answer.headers)
+        if error.retry_after is not None:
+            error.args = (f"{error.args[0]}; asked to wait {error.retry_after:.0f} s{_too_long(error.retry_after)}",)
+    return error
+
+
+def _too_long(seconds: float) -> str:
+    return (
+        f", longer than the {RETRY_AFTER_CAP:.0f} s that are waited for: try later" if seconds > RETRY_AFTER_CAP else ""
+    )
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds from now that ``Retry-After`` asks to wait, given as seconds or as a date; ``None`` without one."""
+    value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    if re.fullmatch(r"\d+(\.\d+)?", value):
+        return float(value)
+    try:
+        at = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    at = at if at.tzinfo else at.replace(tzinfo=dt.UTC)
+    return max(0.0, (at - dt.datetime.now(dt.UTC)).total_seconds())
+
+
+def _looks(answer: Answer, secrets: Iterable[str]) -> str:
+    """What the answer looks like, without what may be somebody's data: its type, length and, of a page, its title."""
+    if not answer.body.strip():
+        return "an empty body"
+    kind = answer.headers.get("content-type", "").partition(";")[0].strip() or "no content type"
+    title = re.search(rb"<title[^>]*>([^<]{1,200})", answer.body, re.IGNORECASE)
+    looks = f"{kind}, {len(answer.body)} bytes"
+    if title:
+        looks += f", titled {unescape(title[1].decode('utf-8', 'replace')).strip()[:80]!r}"
+    return redact(looks, secrets)

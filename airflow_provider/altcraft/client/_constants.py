@@ -1,0 +1,29 @@
+"""Every number of the client in one place."""
+
+from __future__ import annotations
+
+from typing import Final
+
+API_PATH: Final = "/api/v1.1/"
+
+TIMEOUT: Final = 60.0
+"""Seconds that one call may take in all, its body included."""
+
+CONNECT_TIMEOUT: Final = 10.0
+"""Seconds to wait for a connection, or the whole time-out where that is shorter."""
+
+MAX_CONNECTIONS: Final = 16
+
+ATTEMPTS: Final = 5
+"""Tries of one call, the first included."""
+
+BACKOFF_INITIAL: Final = 0.5
+"""Seconds of the first pause; it doubles from one try to the next, with jitter added."""
+
+BACKOFF_MAX: Final = 30.0
+
+RETRY_AFTER_CAP: Final = 120.0
+"""Seconds: a longer ``Retry-After`` is not waited for; the error says so."""
+
+PAGE_LIMIT: Final = 1000
+"""Rows a page of ``subscribers/history_get_all``: the platform's own default; its maximum is not documented."""

@@ -1,0 +1,255 @@
+"""The one place where requests are built and answers become models. Nothing here does I/O: the clients do."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypedDict, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ValidationError  # noqa: TID253 - the package imports this module lazily
+from pydantic_core import to_json
+
+from airflow_provider.altcraft import __version__
+from airflow_provider.altcraft.client._answers import read_envelope, rows_of
+from airflow_provider.altcraft.client._constants import API_PATH, MAX_CONNECTIONS, TIMEOUT
+from airflow_provider.altcraft.client._errors import UnreadableAnswerError
+from airflow_provider.altcraft.client._models import Database, HistoryEvent, Page, ProfileLookup
+from airflow_provider.altcraft.client._retry import Retry
+from airflow_provider.altcraft.client._transport import Answer
+from airflow_provider.altcraft.window import Window
+
+M = TypeVar("M", bound=BaseModel)
+
+Auth: TypeAlias = Literal["body", "header"]
+Format: TypeAlias = Literal["json", "xml"]
+
+HISTORY = "subscribers/history_get"
+DATABASE_HISTORY = "subscribers/history_get_all"
+DATABASES = "databases/list/"
+DATABASE = "databases/get/"
+
+
+class ClientOptions(TypedDict, total=False):
+    """What a client may be given beside address and token; ``Settings`` says what each means."""
+
+    list_id: int | None
+    timeout: float
+    max_connections: int
+    requests_per_second: float | None
+    auth: Auth
+    verify: bool | str
+    retry: Retry
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where the platform is and how to speak to it.
+
+    Attributes:
+        base_url: address of the installation: scheme, host, port, perhaps a path; without a scheme it is ``https``.
+        token: the API token.
+        list_id: the database that is meant where a call names none.
+        timeout: seconds that one call may take in all.
+        max_connections: calls under way at once, at most.
+        requests_per_second: calls that leave in a second, at most; ``None`` for no limit.
+        auth: whether the token goes in the request's ``body`` or in an ``Authorization: Bearer`` ``header``.
+        verify: whether the server's certificate is checked, or the path of the CA file to check it by.
+        retry: how often and how patiently retriable errors are retried.
+
+    Raises:
+        ValueError: a value that cannot work; the message names it and never shows the token.
+    """
+
+    base_url: str
+    token: str = field(repr=False)
+    list_id: int | None = None
+    timeout: float = TIMEOUT
+    max_connections: int = MAX_CONNECTIONS
+    requests_per_second: float | None = None
+    auth: Auth = "body"
+    verify: bool | str = True
+    retry: Retry = field(default_factory=Retry)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "base_url", _base_url(self.base_url))
+        if not isinstance(self.token, str) or not self.token.strip():
+            raise ValueError("token: missing; an API token of the platform is wanted")
+        if not self.token.isascii() or any(character.isspace() for character in self.token):
+            raise ValueError("token: it holds a character that no token has, such as a space or a line break")
+        if set(self.token) == {"*"}:
+            raise ValueError("token: it is masked (***), so it is not the token itself; enter the token again")
+        if self.timeout <= 0:
+            raise ValueError(f"timeout: seconds above 0 are wanted, not {self.timeout}")
+        if self.max_connections < 1:
+            raise ValueError(f"max_connections: 1 or more is wanted, not {self.max_connections}")
+        if self.requests_per_second is not None and self.requests_per_second <= 0:
+            raise ValueError(f"requests_per_second: above 0 is wanted, or nothing, not {self.requests_per_second}")
+        if self.auth not in {"body", "header"}:
+            raise ValueError(f"auth: 'body' or 'header' is wanted, not {self.auth!r}")
+        if isinstance(self.verify, str) and not Path(self.verify).is_file():
+            raise ValueError(f"verify: there is no CA file {self.verify!r}")
+
+    def ssl_context(self) -> bool | ssl.SSLContext:
+        """What an HTTP library needs to check the server's certificate.
+
+        Raises:
+            ValueError: the CA file holds no certificates.
+        """
+        if isinstance(self.verify, bool):
+            return self.verify
+        try:
+            return ssl.create_default_context(cafile=self.verify)
+        except ssl.SSLError:
+            raise ValueError(f"verify: {self.verify!r} is not a file of CA certificates in PEM") from None
+
+
+def _base_url(value: str) -> str:
+    url = value.strip().rstrip("/")
+    url = url if "://" in url else f"https://{url}"
+    try:
+        parts = urlsplit(url)
+        port_fits = parts.port is None or parts.port > 0
+    except ValueError:
+        port_fits = False
+    if not port_fits or parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f"base_url: {value!r} is not an address such as https://example.com")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("base_url: only scheme, host, port and path belong there; the token has a field of its own")
+    return url.removesuffix(API_PATH.rstrip("/"))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of the API: its method, the request's fields, and the values that must not stand in an error."""
+
+    method: str
+    fields: Mapping[str, Any] = field(repr=False)
+    personal: Sequence[str] = field(default=(), repr=False)
+
+
+class Core:
+    """Builds requests and reads answers by the settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._headers = {
+            "Content-Type": "application/json",
+            "Accept-Encoding": "gzip, deflate",
+            "User-Agent": f"airflow-provider-altcraft/{__version__}",
+        }
+        if settings.auth == "header":
+            self._headers["Authorization"] = f"Bearer {settings.token}"
+
+    def request(self, call: Call) -> tuple[str, dict[str, str], bytes]:
+        """URL, headers and body of a call."""
+        token = {"token": self.settings.token} if self.settings.auth == "body" else {}
+        return (
+            self.settings.base_url + API_PATH + call.method,
+            self._headers,
+            to_json(token | dict(call.fields)),
+        )
+
+    def envelope(self, call: Call, answer: Answer) -> dict[str, Any]:
+        """The envelope of a success; raises the error that the answer is."""
+        return read_envelope(answer, [self.settings.token, *call.personal])
+
+    def list_id(self, list_id: int | None) -> int:
+        """The database that is meant.
+
+        Raises:
+            ValueError: neither the call nor the settings name one.
+        """
+        chosen = self.settings.list_id if list_id is None else list_id
+        if not isinstance(chosen, int) or isinstance(chosen, bool) or chosen < 1:
+            raise ValueError("list_id: the number of a profile database is wanted, here or as the connection's default")
+        return chosen
+
+    def history(self, profile: ProfileLookup, list_id: int | None, window: Window, fmt: Format = "json") -> Call:
+        """``subscribers/history_get``: the days around the window are asked, ``events_of`` cuts them."""
+        return Call(
+            HISTORY,
+            {"format": fmt, "list_id": self.list_id(list_id)} | profile.fields | _days(window),
+            tuple(profile.personal),
+        )
+
+    def database_page(
+        self, list_id: int | None, window: Window, from_id: str, limit: int, fields: Sequence[str]
+    ) -> Call:
+        """``subscribers/history_get_all``: one page.
+
+        Raises:
+            ValueError: the platform wants both ends of the window.
+        """
+        if window.start is None or window.end is None:
+            raise ValueError("date_from, date_to: the history of a whole database needs both")
+        asked = {
+            "format": "json",
+            "list_id": self.list_id(list_id),
+            "from_id": from_id,
+            "limit": limit,
+        } | _days(window)
+        return Call(DATABASE_HISTORY, asked | ({"fields": list(fields)} if fields else {}))
+
+    @staticmethod
+    def databases(from_id: int | str, limit: int) -> Call:
+        """``databases/list/``: one page."""
+        return Call(DATABASES, {"from_id": from_id, "limit": limit})
+
+    @staticmethod
+    def database(list_id: int) -> Call:
+        """``databases/get/``."""
+        return Call(DATABASE, {"id": list_id})
+
+    def page_of(self, call: Call, answer: Answer) -> Page:
+        """The rows, the next cursor and the total of a list answer."""
+        envelope = self.envelope(call, answer)
+        cursor, total = envelope.get("next_from_id"), envelope.get("total_count")
+        return Page(
+            rows_of(envelope, answer.status),
+            cursor if isinstance(cursor, int | str) and cursor != "" else None,
+            int(total) if isinstance(total, int | str) and str(total).isdigit() else None,
+        )
+
+    def history_of(self, call: Call, answer: Answer) -> list[HistoryEvent]:
+        """All events of a ``history_get`` answer, as they came."""
+        return events_of(self.page_of(call, answer).rows, answer.status)
+
+    def database_of(self, call: Call, answer: Answer) -> Database:
+        """The database of a ``databases/get/`` answer."""
+        return _parsed(Database, self.envelope(call, answer).get("data"), "data", answer.status)
+
+    def databases_of(self, page: Page) -> list[Database]:
+        """The databases of a page."""
+        return [_parsed(Database, row, f"data[{index}]") for index, row in enumerate(page.rows)]
+
+
+def events_of(rows: Iterable[Any], http_status: int | None = None) -> list[HistoryEvent]:
+    """Rows as events.
+
+    Raises:
+        UnreadableAnswerError: a row is no event; the message names the row's place and field and shows no value.
+    """
+    return [_parsed(HistoryEvent, row, f"data[{index}]", http_status) for index, row in enumerate(rows)]
+
+
+def in_window(events: Iterable[HistoryEvent], window: Window) -> list[HistoryEvent]:
+    """The events within the window, oldest first."""
+    return sorted((event for event in events if event.datetime in window), key=lambda event: event.datetime)
+
+
+def _days(window: Window) -> dict[str, str]:
+    first, last = window.asked
+    days = {"date_from": first, "date_to": last}
+    return {key: day.isoformat() for key, day in days.items() if day is not None}
+
+
+def _parsed(model: type[M], row: object, place: str, http_status: int | None = None) -> M:
+    try:
+        return model.model_validate(row)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        where = ".".join([place, *map(str, first["loc"])])
+        raise UnreadableAnswerError(f"{where}: {first['msg']}", http_status=http_status) from None

@@ -1,0 +1,123 @@
+"""The errors of the client, sorted by what to do about them.
+
+AltcraftError
+├── FatalError                asking again will not help: mend the input, the connection or the account
+│   ├── RequestError          the platform refused the request (400, or a code that is not documented)
+│   ├── TokenError            no token, or not this one (401)
+│   ├── TariffError           the tariff's limit is reached (402)
+│   ├── AccessError           the token has no right to this (403)
+│   └── CertificateError      the server's TLS certificate cannot be trusted
+└── RetriableError            asking again may help; the client has already done so when you see one
+    ├── NetworkError          the connection broke after it was made: the request may have arrived
+    │   └── ConnectError      no connection was made: nothing was sent
+    ├── RequestTimeoutError   no whole answer in time
+    ├── RateLimitError        too many requests (429)
+    ├── ServerError           the server failed (5xx)
+    └── UnreadableAnswerError the answer is not what the API sends: HTML, cut-off JSON, no ``error`` field
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import quote
+
+
+class AltcraftError(Exception):
+    """Root of all errors of this package's client; none ever holds the token.
+
+    Attributes:
+        code: the platform's ``error``, where there was an envelope.
+        text: the platform's ``error_text``, with the token and the profile's e-mail and phone masked.
+        http_status: status of the HTTP answer, where there was one.
+        method: the API's method, such as ``subscribers/history_get``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: int | None = None,
+        text: str | None = None,
+        http_status: int | None = None,
+        method: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.text = text
+        self.http_status = http_status
+        self.method = method
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return f"{self.method}: {message}" if self.method else message
+
+
+class FatalError(AltcraftError):
+    """Asking again will not help."""
+
+
+class RequestError(FatalError):
+    """The platform refused the request: a wrong field, an unknown database, or a code that is not documented."""
+
+
+class TokenError(FatalError):
+    """The platform wants a token, or another one: look at the connection's password."""
+
+
+class TariffError(FatalError):
+    """The limit of the account's tariff is reached."""
+
+
+class AccessError(FatalError):
+    """The token is known but has no right to this method or database."""
+
+
+class CertificateError(FatalError):
+    """The server's TLS certificate cannot be trusted, so nothing was sent."""
+
+
+class RetriableError(AltcraftError):
+    """Asking again may help.
+
+    Attributes:
+        retry_after: seconds that the server asked to wait, where it did.
+    """
+
+    retry_after: float | None = None
+
+
+class NetworkError(RetriableError):
+    """The connection broke; the request may have arrived."""
+
+
+class ConnectError(NetworkError):
+    """No connection could be made, so nothing was sent."""
+
+
+class RequestTimeoutError(RetriableError):
+    """There was no whole answer within the time-out."""
+
+
+class RateLimitError(RetriableError):
+    """Too many requests."""
+
+
+class ServerError(RetriableError):
+    """The server failed."""
+
+
+class UnreadableAnswerError(RetriableError):
+    """The answer is not what the API sends."""
+
+
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """The text with each secret masked, also where it stands JSON-escaped or percent-encoded."""
+    forms = {form for secret in secrets if secret for form in _forms(secret)}
+    for form in sorted(forms, key=len, reverse=True):
+        text = text.replace(form, "***")
+    return text
+
+
+def _forms(secret: str) -> set[str]:
+    escaped = secret.replace("\\", "\\\\").replace('"', '\\"')
+    return {secret, escaped, escaped.replace("/", "\\/"), quote(secret, safe=""), quote(secret)}

@@ -1,0 +1,124 @@
+"""By what a profile is looked up: the platform's eleven matching modes and ``xxh``, checked without any library.
+
+DAG files name profiles as constants, so this runs at each parse: it imports nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+_XXH: Final = re.compile(r"[0-9a-f]{16}", re.IGNORECASE)
+_PROFILE_ID: Final = re.compile(r"[0-9a-f]{24}", re.IGNORECASE)
+_PHONE: Final = re.compile(r"\+?[0-9]{5,20}")
+_EMAIL: Final = re.compile(r"[^\s@]+@[^\s@]+")
+
+
+def _text(value: object) -> str | None:
+    return None if isinstance(value, str) and value.strip() else "a text that is not empty"
+
+
+def _pattern(pattern: re.Pattern[str], wanted: str) -> Callable[[object], str | None]:
+    return lambda value: None if isinstance(value, str) and pattern.fullmatch(value) else wanted
+
+
+def _name(value: object) -> str | None:
+    # "=" parts name and value in a row's `lookup`, so a name with one could be mistaken for another.
+    return None if _text(value) is None and "=" not in str(value) else "a text that is not empty, without '='"
+
+
+def _field_value(value: object) -> str | None:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return None if whole or _text(value) is None else "a whole number or a text that is not empty"
+
+
+_CHECKS: Final[dict[str, Callable[[object], str | None]]] = {
+    "xxh": _pattern(_XXH, "16 hexadecimal characters"),
+    "email": _pattern(_EMAIL, "an e-mail address"),
+    "phone": _pattern(_PHONE, "a phone number such as +79000000000"),
+    "profile_id": _pattern(_PROFILE_ID, "24 hexadecimal characters"),
+    "provider": _name,
+    "subscription_id": _text,
+    "field_name": _name,
+    "field_value": _field_value,
+}
+
+MATCHING: Final[dict[str, tuple[str, ...]]] = {
+    "email": ("email",),
+    "email_profile": ("email",),
+    "email_sub": ("email",),
+    "phone": ("phone",),
+    "phone_sub": ("phone",),
+    "profile_id": ("profile_id",),
+    "push_sub": ("provider", "subscription_id"),
+    "custom": ("field_name", "field_value"),
+    "custom_sub": ("field_name", "field_value"),
+    "email_phone": ("email", "phone"),
+    "email_phone_sub": ("email", "phone"),
+}
+"""The fields of each matching mode, in the order in which a row's ``lookup`` gives them."""
+
+_EITHER: Final = frozenset({"email_phone", "email_phone_sub"})
+
+LOOKUP_FIELDS: Final = tuple(_CHECKS)
+
+
+def check_lookup(value: object) -> dict[str, Any]:
+    """The request fields of a lookup: ``{"xxh": …}``, or ``matching`` with its fields.
+
+    Args:
+        value: a mapping with these fields, or a string, which is an e-mail. Fields that are ``None`` count as absent.
+
+    Raises:
+        ValueError: it does not fit; the message names the field and never shows its value.
+    """
+    if isinstance(value, str):
+        value = {"email": value}
+    if not isinstance(value, Mapping):
+        raise ValueError(f"a profile is a string (its e-mail) or a mapping, not {type(value).__name__}")
+    fields = {key: item for key, item in value.items() if item is not None}
+    unknown = [key for key in fields if key != "matching" and key not in _CHECKS]
+    if unknown:
+        raise ValueError(f"{unknown[0]}: no such field; known are matching, {', '.join(LOOKUP_FIELDS)}")
+    if "xxh" in fields:
+        if len(fields) > 1:
+            other = next(key for key in fields if key != "xxh")
+            raise ValueError(f"{other}: a profile is looked up by xxh or by matching, not by both")
+        return _checked(fields)
+    matching = fields.pop("matching", "email")
+    if not isinstance(matching, str) or matching not in MATCHING:
+        raise ValueError(f"matching: {matching!r} is not one of {', '.join(MATCHING)}")
+    wanted = MATCHING[matching]
+    for key in fields:
+        if key not in wanted:
+            raise ValueError(f"{key}: not a field of matching {matching!r}, which takes {' and '.join(wanted)}")
+    if matching in _EITHER:
+        if not fields:
+            raise ValueError(f"email: matching {matching!r} wants email, phone or both")
+    else:
+        for key in wanted:
+            if key not in fields:
+                raise ValueError(f"{key}: missing; matching {matching!r} takes {' and '.join(wanted)}")
+    return {"matching": matching} | _checked({key: fields[key] for key in wanted if key in fields})
+
+
+def lookup_text(fields: Mapping[str, Any]) -> tuple[str, str]:
+    """``matching`` and ``lookup`` of a row: different for different lookups, the bare value where there is one.
+
+    ``custom`` gives ``field_name=field_value``, ``push_sub`` ``provider=subscription_id``, and e-mail with phone stand
+    side by side, parted by a space.
+    """
+    if "xxh" in fields:
+        return "xxh", fields["xxh"]
+    matching = fields["matching"]
+    values = [str(fields[key]) for key in MATCHING[matching] if fields.get(key) is not None]
+    return matching, (" " if matching in _EITHER else "=").join(values)
+
+
+def _checked(fields: dict[str, Any]) -> dict[str, Any]:
+    for key, item in fields.items():
+        wanted = _CHECKS[key](item)
+        if wanted is not None:
+            raise ValueError(f"{key}: {wanted} is wanted")
+    return fields

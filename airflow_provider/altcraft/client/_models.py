@@ -1,0 +1,142 @@
+"""The models that users see: a lookup, an event, a database."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import (  # noqa: TID253 - the package imports this module lazily
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    model_validator,
+)
+
+from airflow_provider.altcraft.client._actions import CHANNELS
+from airflow_provider.altcraft.client._lookup import check_lookup, lookup_text
+from airflow_provider.altcraft.window import utc
+
+
+def _none_if_empty(value: object) -> object:
+    return None if value == "" else value  # XML has no other way to say "nothing"
+
+
+def _one_if_empty(value: object) -> object:
+    return 1 if value is None or value == "" else value  # a row is at least one action
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, dict) else value  # XML's array of one looks like its element
+
+
+Int: TypeAlias = Annotated[int | None, BeforeValidator(_none_if_empty)]
+Text: TypeAlias = str | None
+
+
+class ProfileLookup(BaseModel):
+    """By what one profile is looked up: ``xxh``, or ``matching`` with its fields.
+
+    ``ProfileLookup.of`` also takes a mapping or a plain string, which is an e-mail. What does not fit is refused with a
+    ``pydantic.ValidationError``, a ``ValueError`` that names the field and shows no value.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    matching: str | None = None
+    xxh: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    profile_id: str | None = None
+    provider: str | None = None
+    subscription_id: str | None = None
+    field_name: str | None = None
+    field_value: int | str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check(cls, value: Any) -> Any:
+        return check_lookup(value)
+
+    @classmethod
+    def of(cls, value: object) -> ProfileLookup:
+        """A lookup out of whatever a user may give for a profile."""
+        return value if isinstance(value, cls) else cls.model_validate(value)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields of the request: those that were given, ``matching`` spelled out."""
+        return self.model_dump(exclude_none=True)
+
+    @property
+    def text(self) -> tuple[str, str]:
+        """``matching`` and ``lookup`` as they stand in the rows."""
+        return lookup_text(self.fields)
+
+    @property
+    def personal(self) -> list[str]:
+        """The values that must not stand in a log."""
+        return [str(value) for key, value in self.fields.items() if key not in {"matching", "provider", "field_name"}]
+
+
+class HistoryEvent(BaseModel):
+    """One row of a profile's history.
+
+    Known fields are typed, whatever else the platform sends stays in ``model_extra``. ``datetime`` is aware, in UTC.
+    Source: the platform's page on ``subscribers/history_get``; ``list_id`` is called ``db_id`` in one of its tables.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="allow",
+        coerce_numbers_to_str=True,
+        hide_input_in_errors=True,
+        protected_namespaces=(),
+    )
+
+    action: str
+    datetime: Annotated[dt.datetime, AfterValidator(utc)]
+    count: Annotated[int, BeforeValidator(_one_if_empty)] = 1
+    list_id: Annotated[Int, Field(validation_alias=AliasChoices("list_id", "db_id"))] = None
+    xxh: Text = None
+    profile_id: Text = None
+    email: Text = None
+    channel: Text = None
+    message_id: Int = None
+    message_name: Text = None
+    campaign_id: Int = None
+    campaign_name: Text = None
+    smid: Text = None
+    event_id: Text = None
+    subscription: Annotated[dict[str, JsonValue] | None, BeforeValidator(_none_if_empty)] = None
+    subscriptions: Annotated[
+        list[dict[str, JsonValue]] | None, BeforeValidator(lambda value: _as_list(_none_if_empty(value)))
+    ] = None
+
+    @property
+    def known_channel(self) -> str | None:
+        """``channel`` as sent, else the one that the documented action belongs to."""
+        return self.channel or CHANNELS.get(self.action)
+
+
+class Database(BaseModel):
+    """A profile database, as ``databases/list/`` and ``databases/get/`` give it."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
+
+    id: int
+    name: str = ""
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list call: raw rows, the cursor of the next page (``None`` where none came), and a total."""
+
+    rows: list[Any]
+    next_from_id: int | str | None = None
+    total_count: int | None = None
