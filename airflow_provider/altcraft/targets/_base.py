@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from airflow_provider.altcraft.window import Window
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pyarrow as pa
 
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 class Scope:
     """What a pull covers: after its commit the target holds exactly these events for exactly this.
 
-    ``lookups`` are pairs of ``matching`` and ``lookup`` as they stand in the rows; ``None`` means the whole database.
+    ``lookups`` are pairs of ``matching`` and ``lookup`` as they stand in the rows; ``None`` means the whole
+    database.
     """
 
     list_id: int
@@ -26,7 +28,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a commit left behind: where, how many rows, and how many bytes (``None`` where the store does not say)."""
+    """What a commit left behind: where, how many rows and bytes (``None`` where the store does not say)."""
 
     uris: tuple[str, ...]
     rows: int
@@ -46,7 +48,10 @@ class TargetWriter(Protocol):
         ...
 
     def abort(self) -> None:
-        """Leave the target as it was before ``open``; may be called after a failed ``commit``, and twice."""
+        """Leave the target as it was before ``open``.
+
+        May be called twice, and after a ``write`` or ``commit`` that failed; after one that did not, it does nothing.
+        """
         ...
 
 
@@ -54,8 +59,8 @@ class TargetWriter(Protocol):
 class Target(Protocol):
     """Where history is written. A user's own target follows this protocol.
 
-    An operator renders the attributes named in ``template_fields`` before it opens the target. ``repr`` must be stable
-    from one parse of the DAG file to the next and hold no secret.
+    An operator renders the attributes named in ``template_fields`` before it opens the target. ``repr`` must be
+    stable from one parse of the DAG file to the next and hold no secret.
     """
 
     template_fields: Sequence[str]
@@ -65,5 +70,6 @@ class Target(Protocol):
 
         Raises:
             ValueError: the target does not fit the scope, or its own arguments are wrong.
+            OSError: the place cannot be reached or written.
         """
         ...

@@ -1,0 +1,116 @@
+"""A local file, staged beside its place and renamed into it.
+
+A staged file is locked by its writer for as long as that lives, and the kernel lets go of the lock of a killed one.
+So whoever can take the lock knows that the writer is dead, and that is how the next attempt tidies up after it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import stat
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_BUFFER = 1 << 20
+
+
+class StagedFile:
+    """The file at ``path`` being written."""
+
+    def __init__(self, path: str) -> None:
+        self.uri = f"file://{path}"
+        self._path = Path(path)
+        self._folder = self._path.parent
+        self._refuse_what_is_no_file()
+        with _saying(f"the folder {self._folder} cannot be made"):
+            self._folder.mkdir(parents=True, exist_ok=True)
+        with _saying(f"no file can be made in {self._folder}"):
+            self._remove_dead()
+            self._staged, descriptor = self._create()
+        self._file = os.fdopen(descriptor, "wb", buffering=_BUFFER)
+
+    def write(self, data: bytes) -> None:
+        """Append; a full disk raises here or in ``commit``."""
+        self._file.write(data)
+
+    def commit(self) -> None:
+        """Make the bytes durable, then the name."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._refuse_what_is_no_file()  # what came into the place since
+        os.replace(self._staged, self._path)  # noqa: PTH105 - as its twins, by name
+        # Closed, and so unlocked, only now: before the rename the next attempt would take the file for a dead one's.
+        self._file.close()
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def discard(self) -> None:
+        """Remove the staged file, if it is still there."""
+        try:
+            self._staged.unlink(missing_ok=True)
+        finally:
+            with contextlib.suppress(OSError):  # its buffer may not fit onto a full disk
+                self._file.close()
+
+    def _refuse_what_is_no_file(self) -> None:
+        with _saying(f"{self._path} cannot be looked at"):
+            try:
+                mode = self._path.lstat().st_mode
+            except FileNotFoundError:
+                return
+        if stat.S_ISLNK(mode):
+            raise ValueError(f"{self._path} is a symbolic link; name the file that it points to")
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(f"{self._path} is a folder; name a file in it, or remove it")
+        if not stat.S_ISREG(mode):
+            raise ValueError(f"{self._path} is not a regular file, so it cannot be replaced by one")
+
+    def _create(self) -> tuple[Path, int]:
+        """Make a new staged file; the descriptor is locked."""
+        while True:
+            staged = self._folder / f".{self._path.name}.{uuid.uuid4().hex}.tmp"
+            descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                # Between creation and lock another attempt may have found the file unlocked and removed it.
+                if os.fstat(descriptor).st_nlink:
+                    return staged, descriptor
+            except BaseException:
+                staged.unlink(missing_ok=True)
+                os.close(descriptor)
+                raise
+            os.close(descriptor)
+
+    def _remove_dead(self) -> None:
+        """Remove what killed attempts at this file left."""
+        name = re.compile(rf"\.{re.escape(self._path.name)}\.[0-9a-f]{{32}}\.tmp")
+        with os.scandir(self._folder) as entries:
+            left = [entry.path for entry in entries if name.fullmatch(entry.name)]
+        for path in left:
+            # Gone since, another user's, or locked: none of these is ours to remove.
+            with contextlib.suppress(FileNotFoundError, PermissionError, BlockingIOError):
+                descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    Path(path).unlink()
+                finally:
+                    os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _saying(what: str) -> Iterator[None]:
+    """Raise the same kind of error, with what it hindered."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, f"{what}: {error.strerror}") from error
