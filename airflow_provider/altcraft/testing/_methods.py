@@ -1,0 +1,217 @@
+"""The platform's methods: each reads a request's body and gives the answer's envelope without ``error``."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_provider.altcraft.testing import _checks as checks
+from airflow_provider.altcraft.testing._data import FIRST, LAST
+from airflow_provider.altcraft.testing._rows import Event, Profile, Row, as_row, to_micros
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from airflow_provider.altcraft.testing._data import Database
+    from airflow_provider.altcraft.testing._emulator import Emulator
+
+_SECOND = 1_000_000
+_CURSOR = re.compile(r"([0-9a-f]{16})\.(\d{8}(?:\d{6})?)(?:\.(\d+))?")
+
+
+class _Position(NamedTuple):
+    """Where a row stands in a database's history: profile, second, and place among the rows of that second."""
+
+    xxh: str
+    second: int
+    place: int
+
+
+def history_get(api: Emulator, body: checks.Body) -> Row:
+    """One profile's history. Nobody found is no history."""
+    lookup = {name for fields in checks.MATCHING.values() for name in fields}
+    checks.no_others(body, "format", "list_id", "xxh", "matching", "date_from", "date_to", *lookup)
+    keys = checks.lookup(body)
+    low, high = _window(api, body, required=False)
+    database = _database(api, body, "list_id")
+    _known(database, [key[1] for key in keys if key[0] == "custom"])
+    profile = next(filter(None, map(database.find, keys)), None)
+    events = database.events(profile, low, high) if profile else []
+    if api.order == "newest":
+        events.reverse()
+    elif api.order == "shuffled":
+        random.Random(len(events)).shuffle(events)
+    return _data(api, [as_row(event, api.style, api.list_id_name) for event in events])
+
+
+def history_get_all(api: Emulator, body: checks.Body) -> Row:
+    """A page of a database's history, by ``xxh`` and time."""
+    checks.no_others(body, "format", "list_id", "from_id", "limit", "date_from", "date_to", "fields")
+    sent = checks.text(body, "from_id")
+    start = _start(api, sent) if sent else _Position("", FIRST, 0)
+    limit = checks.number(body, "limit", default=1000)
+    fields = checks.texts(body, "fields")
+    low, high = _window(api, body, required=True)
+    database = _database(api, body, "list_id")
+    _known(database, fields or [])
+    found = list(islice(_from(database, start, low, high), limit + 1))
+    page = found[:limit]
+    rows = [as_row(event, api.style, api.list_id_name) for _, _, event in page]
+    if fields is not None:
+        for row, (_, profile, _) in zip(rows, page, strict=True):
+            own = profile.fields()
+            row["fields"] = {name: own[name] for name in fields if name in own}
+    return _data(api, rows) | {"next_from_id": _cursor(api, found, limit) if page else sent}
+
+
+def databases_list(api: Emulator, body: checks.Body) -> Row:
+    """The databases that the token may see."""
+    checks.no_others(body, "from_id", "limit")
+    after = checks.number(body, "from_id", default=0)
+    limit = checks.number(body, "limit", default=1000)
+    known = sorted(api.rights)
+    page = [each for each in known if each > after][:limit]
+    rows = [
+        {"id": each, "name": api.database(each).name, "ui_tags": [], "Groups": [{"Id": 0, "Name": "main"}]}
+        for each in page
+    ]
+    return _data(api, rows) | {"next_from_id": page[-1] if page else after, "total_count": len(known)}
+
+
+def databases_get(api: Emulator, body: checks.Body) -> Row:
+    """One database."""
+    checks.no_others(body, "id")
+    database = _database(api, body, "id")
+    return {"data": {"id": database.list_id, "name": database.name, "description": database.description}}
+
+
+def profiles_list(api: Emulator, body: checks.Body) -> Row:
+    """A page of profiles, by ``profile_id``."""
+    checks.no_others(body, "db_id", "from_id", "limit", "query", "fields")
+    sent = checks.profile_id(body, "from_id")
+    limit = checks.number(body, "limit", default=1000)
+    fields = checks.texts(body, "fields")
+    wanted = body.get("query", {})
+    if not isinstance(wanted, dict):
+        raise checks.wrong("query must be an object")
+    database = _database(api, body, "db_id")
+    _known(database, [*(fields or []), *wanted])
+    page = list(islice((each for each in database.profiles(sent) if _fits(each, wanted)), limit))
+    rows = []
+    for profile in page:
+        own = profile.fields()
+        names = own if fields is None else [name for name in fields if name in own]
+        rows.append({"id": profile.profile_id} | {name: own[name] for name in names})
+    return _data(api, rows) | {"next_from_id": page[-1].profile_id if page else sent}
+
+
+METHODS: dict[str, Callable[[Emulator, checks.Body], Row]] = {
+    "subscribers/history_get": history_get,
+    "subscribers/history_get_all": history_get_all,
+    "databases/list/": databases_list,
+    "databases/get/": databases_get,
+    "profiles/list": profiles_list,
+}
+
+
+def _database(api: Emulator, body: checks.Body, name: str) -> Database:
+    list_id = checks.number(body, name)
+    try:
+        database = api.database(list_id)
+    except LookupError:
+        raise checks.wrong(f"{name}: no database {list_id}") from None
+    if list_id not in api.rights:
+        raise checks.RefusalError(403, f"no access to database {list_id}")
+    return database
+
+
+def _known(database: Database, names: Iterable[str]) -> None:
+    for name in names:
+        if database.fields is not None and name not in database.fields:
+            raise checks.wrong(f"database {database.list_id} has no field {name!r}")
+
+
+def _window(api: Emulator, body: checks.Body, *, required: bool) -> tuple[int, int]:
+    first = checks.day(body, "date_from", required=required)
+    last = checks.day(body, "date_to", required=required)
+    if first and last and first > last:
+        raise checks.wrong("date_from is later than date_to")
+    return days_to_window(api, first, last)
+
+
+def days_to_window(api: Emulator, first: date | None, last: date | None) -> tuple[int, int]:
+    """Days by the platform's clock as times: from the first, inclusive, to the second, exclusive."""
+    low = _midnight(first, api.utc_offset) if first else FIRST
+    high = _midnight(last, api.utc_offset) if last else LAST
+    return low, high + 86_400 * _SECOND if last and api.date_to_inclusive else high
+
+
+def _midnight(day: date, offset: timedelta) -> int:
+    epoch = datetime(1970, 1, 1)  # noqa: DTZ001 - the platform's own clock, put right by its offset
+    at = datetime(day.year, day.month, day.day)  # noqa: DTZ001
+    return (at - epoch - offset) // timedelta(microseconds=1)
+
+
+def _data(api: Emulator, rows: list[Row]) -> Row:
+    if rows or api.empty_data == "list":
+        return {"data": rows}
+    return {"data": None} if api.empty_data == "null" else {}
+
+
+def _start(api: Emulator, cursor: str) -> _Position:
+    """The position that a page begins at or, where cursors are exclusive, after.
+
+    A cursor with no place stands for all rows of its second. It may also be composed by the client.
+    """
+    parts = _CURSOR.fullmatch(cursor)
+    try:
+        at = datetime.strptime(f"{parts[2] if parts else '':0<14}+0000", "%Y%m%d%H%M%S%z")
+    except ValueError:
+        parts = None
+    if not parts:
+        raise checks.wrong("from_id must be a cursor that this method gave")
+    second = to_micros(at) // _SECOND
+    if parts[3]:
+        return _Position(parts[1], second, int(parts[3]))
+    return _Position(parts[1], second, 0) if api.cursor == "inclusive" else _Position(parts[1], second + 1, 0)
+
+
+def _from(database: Database, start: _Position, low: int, high: int) -> Iterator[tuple[_Position, Profile, Event]]:
+    for profile in database.walk(start.xxh, low, high):
+        second, place = FIRST, 0
+        for event in database.events(profile, low, high):
+            place = place + 1 if event.at // _SECOND == second else 0
+            second = event.at // _SECOND
+            position = _Position(profile.xxh, second, place)
+            if position >= start:
+                yield position, profile, event
+
+
+def _cursor(api: Emulator, found: list[tuple[_Position, Profile, Event]], limit: int) -> str:
+    """The cursor after a page, of which ``found`` holds one row more where there is one.
+
+    Its place is written only where it is needed, because cursors seen on the real platform have none.
+    """
+    xxh, second, place = found[:limit][-1][0]
+    if api.cursor == "exclusive":
+        place = place + 1 if len(found) > limit and found[limit][0][:2] == (xxh, second) else 0
+    at = datetime(1970, 1, 1) + timedelta(seconds=second)  # noqa: DTZ001 - written as UTC, without a zone
+    return f"{xxh}.{at:%Y%m%d%H%M%S}" + (f".{place}" if place else "")
+
+
+def _fits(profile: Profile, query: dict[str, Any]) -> bool:
+    """Whether a profile meets a MongoDB-style query; of its operators only ``$in`` is played."""
+    own = profile.fields()
+    for name, wanted in query.items():
+        values = [wanted]
+        if isinstance(wanted, dict):
+            if set(wanted) != {"$in"} or not isinstance(wanted["$in"], list):
+                raise checks.wrong(f"query: of the operators on {name} the emulator knows only $in with an array")
+            values = wanted["$in"]
+        if own.get(name) not in values:
+            return False
+    return True
