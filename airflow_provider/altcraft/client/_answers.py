@@ -104,7 +104,7 @@ def _envelope(answer: Answer) -> dict[str, Any] | None:
             root = fromstring(body)
             content: Any = _from_xml(root) if root.tag == "xml" else None
         else:
-            content = from_json(_utf8(answer))
+            content = from_json(_utf8(answer), allow_inf_nan=False)
     except (ValueError, LookupError, ParseError, DefusedXmlException):
         return None
     return content if isinstance(content, dict) else None

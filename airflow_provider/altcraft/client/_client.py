@@ -180,7 +180,7 @@ class AltcraftClient(_Shell):
 
     def get_database(self, list_id: int | None = None) -> Database:
         """One database; the client's own where ``list_id`` is ``None``."""
-        return self._send(self._core.database(self._core.list_id(list_id)), self._core.database_of)
+        return self._send(self._core.database(self.settings.database(list_id)), self._core.database_of)
 
     def close(self) -> None:
         """Close every connection."""
@@ -277,7 +277,7 @@ class AsyncAltcraftClient(_Shell):
 
     async def get_database(self, list_id: int | None = None) -> Database:
         """As ``AltcraftClient.get_database``."""
-        return await self._send(self._core.database(self._core.list_id(list_id)), self._core.database_of)
+        return await self._send(self._core.database(self.settings.database(list_id)), self._core.database_of)
 
     async def aclose(self) -> None:
         """End what is under way and close every connection."""

@@ -92,6 +92,17 @@ class Settings:
         if isinstance(self.verify, str) and not Path(self.verify).is_file():
             raise ValueError(f"verify: there is no CA file {self.verify!r}")
 
+    def database(self, list_id: int | None) -> int:
+        """The database that is meant.
+
+        Raises:
+            ValueError: neither the call nor these settings name one.
+        """
+        chosen = self.list_id if list_id is None else list_id
+        if not isinstance(chosen, int) or isinstance(chosen, bool) or chosen < 1:
+            raise ValueError("list_id: the number of a profile database is wanted, here or as the connection's default")
+        return chosen
+
     def ssl_context(self) -> bool | ssl.SSLContext:
         """What an HTTP library needs to check the server's certificate.
 
@@ -156,22 +167,11 @@ class Core:
         """The envelope of a success; raises the error that the answer is."""
         return read_envelope(answer, [self.settings.token, *call.personal])
 
-    def list_id(self, list_id: int | None) -> int:
-        """The database that is meant.
-
-        Raises:
-            ValueError: neither the call nor the settings name one.
-        """
-        chosen = self.settings.list_id if list_id is None else list_id
-        if not isinstance(chosen, int) or isinstance(chosen, bool) or chosen < 1:
-            raise ValueError("list_id: the number of a profile database is wanted, here or as the connection's default")
-        return chosen
-
     def history(self, profile: ProfileLookup, list_id: int | None, window: Window, fmt: Format = "json") -> Call:
         """``subscribers/history_get``: the days around the window are asked, ``events_of`` cuts them."""
         return Call(
             HISTORY,
-            {"format": fmt, "list_id": self.list_id(list_id)} | profile.fields | _days(window),
+            {"format": fmt, "list_id": self.settings.database(list_id)} | profile.fields | _days(window),
             tuple(profile.personal),
         )
 
@@ -187,7 +187,7 @@ class Core:
             raise ValueError("date_from, date_to: the history of a whole database needs both")
         asked = {
             "format": "json",
-            "list_id": self.list_id(list_id),
+            "list_id": self.settings.database(list_id),
             "from_id": from_id,
             "limit": limit,
         } | _days(window)

@@ -34,7 +34,9 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, dict) else value  # XML's array of one looks like its element
 
 
-Int: TypeAlias = Annotated[int | None, BeforeValidator(_none_if_empty)]
+# What Arrow and SQL hold in 64 bits.
+Int64: TypeAlias = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Int: TypeAlias = Annotated[Int64 | None, BeforeValidator(_none_if_empty)]
 Text: TypeAlias = str | None
 
 
@@ -100,7 +102,7 @@ class HistoryEvent(BaseModel):
 
     action: str
     datetime: Annotated[dt.datetime, AfterValidator(utc)]
-    count: Annotated[int, BeforeValidator(_one_if_empty)] = 1
+    count: Annotated[Int64, BeforeValidator(_one_if_empty)] = 1
     list_id: Annotated[Int, Field(validation_alias=AliasChoices("list_id", "db_id"))] = None
     xxh: Text = None
     profile_id: Text = None

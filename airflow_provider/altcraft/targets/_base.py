@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from airflow_provider.altcraft.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
 
@@ -51,6 +51,18 @@ class TargetWriter(Protocol):
         """Leave the target as it was before ``open``.
 
         May be called twice, and after a ``write`` or ``commit`` that failed; after one that did not, it does nothing.
+        """
+        ...
+
+
+@runtime_checkable
+class KeepsFailures(Protocol):
+    """What a writer has beside, where its target has a place for the profiles that a pull passed over."""
+
+    def keep_failures(self, failed: Sequence[Mapping[str, Any]]) -> str | None:
+        """Write ``{"lookup": {…}, "error": "…"}`` for each profile beside the output, and return where.
+
+        With none, what an earlier pull left there is removed, and the answer is ``None``. Called before ``commit``.
         """
         ...
 

@@ -1,0 +1,108 @@
+"""What a wait waits for, and whether events meet it: the same for a sensor that pokes and for its trigger."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from airflow_provider.altcraft.client import HistoryEvent
+
+Match: TypeAlias = Literal["any", "all"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``waiting``, ``met`` by these events, or ``failed`` by this one."""
+
+    state: Literal["waiting", "met", "failed"]
+    events: Sequence[HistoryEvent] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ActionCondition:
+    """Actions that a profile must have done.
+
+    Attributes:
+        actions: names of actions; any string, since the platform's set is open.
+        match: whether ``any`` of the actions is enough or ``all`` must be there.
+        min_count: how often, by the rows' ``count``: all matching actions together for ``any``, each for ``all``.
+        message_id: only actions on this message count.
+        campaign_id: only actions of this campaign count.
+        fail_on: actions that end the wait as failed, whatever message they are of.
+    """
+
+    actions: tuple[str, ...]
+    match: Match = "any"
+    min_count: int = 1
+    message_id: int | None = None
+    campaign_id: int | None = None
+    fail_on: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what does not fit."""
+        for name in ("actions", "fail_on"):
+            value = getattr(self, name)
+            names = (value,) if isinstance(value, str) else tuple(value)
+            if not all(isinstance(action, str) and action.strip() for action in names):
+                raise ValueError(f"{name}: names of actions are wanted, such as 'form_post'")
+            # A member of Action is a string that JSON and repr would show in their own ways.
+            object.__setattr__(self, name, tuple(str(action) for action in names))
+        if not self.actions:
+            raise ValueError("actions: at least one is wanted")
+        if both := set(self.actions) & set(self.fail_on):
+            raise ValueError(f"fail_on: {min(both)!r} is also waited for in actions")
+        if self.match not in {"any", "all"}:
+            raise ValueError(f"match: 'any' or 'all' is wanted, not {self.match!r}")
+        if self.min_count < 1:
+            raise ValueError(f"min_count: 1 or more is wanted, not {self.min_count}")
+
+    def verdict(self, events: Iterable[HistoryEvent]) -> Verdict:
+        """What the events come to, taken in the order of their time.
+
+        The earliest moment decides, so the outcome does not depend on when anybody looked. At the same moment, being
+        met goes before having failed.
+        """
+        met: list[HistoryEvent] = []
+        counts: Counter[str] = Counter()
+        contrary: HistoryEvent | None = None
+        for event in sorted(events, key=lambda event: event.datetime):
+            if contrary is not None and event.datetime > contrary.datetime:
+                break
+            if self._counts(event):
+                met.append(event)
+                counts[event.action] += event.count
+                if self._is_met(counts):
+                    return Verdict("met", met)
+            elif event.action in self.fail_on and contrary is None:
+                contrary = event
+        return Verdict("waiting") if contrary is None else Verdict("failed", [contrary])
+
+    def to_json(self) -> dict[str, Any]:
+        """As a trigger's argument: plain JSON."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ActionCondition:
+        """Out of ``to_json``, also after it went through a database."""
+        return cls(**value)
+
+    def _counts(self, event: HistoryEvent) -> bool:
+        return (
+            event.action in self.actions
+            and self.message_id in {None, event.message_id}
+            and self.campaign_id in {None, event.campaign_id}
+        )
+
+    def _is_met(self, counts: Counter[str]) -> bool:
+        if self.match == "all":
+            return all(counts[action] >= self.min_count for action in self.actions)
+        return counts.total() >= self.min_count
+
+
+def whole_second(instant: dt.datetime) -> dt.datetime:
+    """The instant cut to its second: old installations send no fraction, and what happened within it counts."""
+    return instant.replace(microsecond=0)

@@ -1,0 +1,1 @@
+"""From profiles to a bounded stream of Arrow batches. Works without Airflow."""

@@ -1,0 +1,1 @@
+"""Airflow's way to the client: the connection."""

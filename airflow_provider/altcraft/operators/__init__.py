@@ -1,0 +1,1 @@
+"""Operators that write profiles' action history to a target."""

@@ -1,0 +1,1 @@
+"""Triggers that wait for an action without holding a worker."""
