@@ -133,9 +133,6 @@ class Encoder:
         self._drain.stop()
 
 
-encode = Encoder
-
-
 class _Drain(io.RawIOBase):
     """The file that pyarrow and gzip want, in front of a function; closing it closes nothing."""
 

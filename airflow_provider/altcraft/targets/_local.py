@@ -83,7 +83,7 @@ class StagedFile:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
                 # Between creation and lock another attempt may have found the file unlocked and removed it.
-                if os.fstat(descriptor).st_nlink:
+                if staged.exists():
                     return staged, descriptor
             except BaseException:
                 staged.unlink(missing_ok=True)
@@ -97,8 +97,8 @@ class StagedFile:
         with os.scandir(self._folder) as entries:
             left = [entry.path for entry in entries if name.fullmatch(entry.name)]
         for path in left:
-            # Gone since, another user's, or locked: none of these is ours to remove.
-            with contextlib.suppress(FileNotFoundError, PermissionError, BlockingIOError):
+            # Locked by a living writer, another user's, gone since, or no file: nothing to remove, nor to fail for.
+            with contextlib.suppress(OSError):
                 descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -50,9 +50,7 @@ def check(path: object) -> Place:
         ValueError: not the path of one object in a store and a format that can be written.
     """
     if not isinstance(path, str):
-        raise ValueError(  # noqa: TRY004 - one kind of error for all that is wrong with a path
-            f"path: a string such as {ACCEPTED} is wanted, not {type(path).__name__}"
-        )
+        raise ValueError(f"path: a string such as {ACCEPTED} is wanted, not {type(path).__name__}")
     shown = repr(without_password(path))
     if path != path.strip() or not path.isprintable():
         raise ValueError(f"path: {shown} has white space at an end or unprintable characters within")

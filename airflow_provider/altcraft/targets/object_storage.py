@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from airflow_provider.altcraft.targets._formats import Encoder
     from airflow_provider.altcraft.targets._staged import Staged
 
 log = logging.getLogger(__name__)
@@ -56,23 +57,27 @@ class ObjectStorageTarget:
             OSError: the place cannot be written; what it holds is untouched.
         """
         place = check(self.path)
+        # Imported before anything is staged, so that a broken pyarrow leaves nothing behind.
+        from airflow_provider.altcraft.targets._formats import Encoder
+
+        staged: Staged
         if place.local is not None:
             from airflow_provider.altcraft.targets._local import StagedFile
 
-            return ObjectWriter(place.suffix, StagedFile(place.local))
-        from airflow_provider.altcraft.targets._store import StagedObject
+            staged = StagedFile(place.local)
+        else:
+            from airflow_provider.altcraft.targets._store import StagedObject
 
-        return ObjectWriter(place.suffix, StagedObject(place.uri))
+            staged = StagedObject(place.uri)
+        return ObjectWriter(staged, Encoder(place.suffix, staged.write))
 
 
 class ObjectWriter:
     """Encodes batches into a staged object. An error ends the writer and leaves nothing staged."""
 
-    def __init__(self, suffix: str, staged: Staged) -> None:
-        from airflow_provider.altcraft.targets._formats import encode
-
+    def __init__(self, staged: Staged, encoder: Encoder) -> None:
         self._staged = staged
-        self._encoder = encode(suffix, staged.write)
+        self._encoder = encoder
         self._rows = 0
         self._ended: str | None = None
 

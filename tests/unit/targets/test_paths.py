@@ -1,0 +1,144 @@
+"""Which paths a target takes, and what it says of the others."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope, Target, TargetWriter, resolve_target
+from airflow_provider.altcraft.targets._formats import _FORMATS, Encoder
+from airflow_provider.altcraft.targets._paths import SUFFIXES, check
+
+
+@pytest.mark.parametrize(
+    ("path", "uri", "suffix", "local"),
+    [
+        ("/data/a.parquet", "file:///data/a.parquet", ".parquet", "/data/a.parquet"),
+        ("//data/./b/../a.csv", "file:///data/a.csv", ".csv", "/data/a.csv"),
+        ("file:///data/a b#c?d%20.csv.gz", "file:///data/a b#c?d%20.csv.gz", ".csv.gz", "/data/a b#c?d%20.csv.gz"),
+        ("FILE:///data/a.jsonl", "file:///data/a.jsonl", ".jsonl", "/data/a.jsonl"),
+        ("s3://bucket/a.ndjson.zst", "s3://bucket/a.ndjson.zst", ".ndjson.zst", None),
+        ("s3://conn@bucket/d=1/a.b.parquet", "s3://conn@bucket/d=1/a.b.parquet", ".parquet", None),
+        ("s3a://conn@bucket/ключ.jsonl.gz", "s3a://conn@bucket/ключ.jsonl.gz", ".jsonl.gz", None),
+    ],
+)
+def test_a_good_path(path, uri, suffix, local):
+    place = check(path)
+    assert (place.uri, place.suffix, place.local) == (uri, suffix, local)
+    assert check(place.uri) == place
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("", "neither absolute nor a URI"),
+        ("data/a.parquet", "neither absolute nor a URI"),
+        ("~/a.parquet", "neither absolute nor a URI"),
+        ("file://data/a.parquet", "three slashes"),
+        ("/data/", "names a folder"),
+        ("s3://c@b/data/", "names a folder"),
+        ("/data/a", "told by its suffix, one of .parquet, .jsonl,"),
+        ("/data/a.parquet.gz", "told by its suffix, one of .parquet, .jsonl,"),
+        ("/data/a.PARQUET", "told by its suffix"),
+        ("/data/.parquet", "no name before it"),
+        ("/data/{date}.parquet", "double: {{ ds }}"),
+        (" /data/a.parquet", "white space"),
+        ("/data/a\n.parquet", "unprintable"),
+        ("s3://c@b", "lacks a bucket or a key"),
+        ("s3:///a.parquet", "lacks a bucket or a key"),
+        ("s3://c@/a.parquet", "lacks a bucket or a key"),
+        ("s3://b/a/../c.parquet", "'.' or '..'"),
+        ("s3://b//c.parquet", "empty part"),
+        ("sql://conn/schema.table", "sql:// is not supported"),
+        ("gs://b/a.parquet", "gs:// is not supported"),
+        (7, "not int"),
+        (None, "not NoneType"),
+    ],
+)
+def test_a_bad_path_is_refused_where_it_is_written(path, says):
+    with pytest.raises(ValueError, match=r"^path: ") as refused:
+        ObjectStorageTarget(path)
+    assert says in str(refused.value)
+
+
+def test_a_template_is_checked_once_rendered():
+    target = ObjectStorageTarget("{{ var.value.lake }}/{% if 1 %}a{% endif %}")
+    target.path = "sql://conn/table"
+    with pytest.raises(ValueError, match="sql:// is not supported"):
+        target.open(Scope(1, None))
+    target.path = {"native": "object"}
+    with pytest.raises(ValueError, match="not dict"):
+        target.open(Scope(1, None))
+
+
+def test_a_password_is_refused_and_shown_nowhere():
+    with pytest.raises(ValueError, match="has a password") as refused:
+        ObjectStorageTarget("s3://key:hush@bucket/a.parquet")
+    assert "hush" not in str(refused.value)
+    target = ObjectStorageTarget("s3://{{ x }}@bucket/{{ ds }}.parquet")
+    target.path = "s3://key:hush@bucket/a.parquet"
+    assert "hush" not in repr(target)
+    with pytest.raises(ValueError, match="has a password") as refused:
+        target.open(Scope(1, None))
+    assert "hush" not in str(refused.value)
+
+
+def test_every_suffix_has_its_format():
+    for suffix in SUFFIXES:
+        Encoder(suffix, bytes).drop()
+    assert {"." + suffix.split(".")[1] for suffix in SUFFIXES} == set(_FORMATS)
+
+
+def test_repr_and_equality_are_those_of_a_value():
+    one, same, other = (ObjectStorageTarget(f"/data/{name}.csv") for name in "aab")
+    assert repr(one) == repr(same) == "ObjectStorageTarget(path='/data/a.csv')"
+    assert one == same
+    assert one != other
+    assert one != "/data/a.csv"
+    assert copy.deepcopy(one) == pickle.loads(pickle.dumps(one)) == one
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(one)
+
+
+def test_resolve_target():
+    target = ObjectStorageTarget("/data/a.csv")
+    assert resolve_target(target) is target
+    assert resolve_target("/data/a.csv") == target
+    assert resolve_target("s3://c@b/{{ ds }}.csv") == ObjectStorageTarget("s3://c@b/{{ ds }}.csv")
+
+    class Own:
+        template_fields = ()
+
+        def open(self, scope: Scope) -> TargetWriter:
+            raise NotImplementedError
+
+    own: Target = Own()
+    assert resolve_target(own) is own
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (None, "not NoneType"),
+        (7, "not int"),
+        (ObjectStorageTarget, "not the class ObjectStorageTarget"),
+        ("sql://conn/schema.table", "sql:// is not supported"),
+    ],
+)
+def test_what_is_no_target_is_refused(value, says):
+    with pytest.raises(ValueError, match=r"s3://conn_id@bucket/key\.parquet") as refused:
+        resolve_target(value)
+    assert says in str(refused.value)
+
+
+def test_a_dag_file_pays_for_no_heavy_import():
+    code = (
+        "import sys; from airflow_provider.altcraft.targets import resolve_target; resolve_target('s3://c@b/a.csv');"
+        "print(sorted({'pyarrow', 'fsspec', 'pydantic', 'airflow', 's3fs'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
