@@ -124,9 +124,9 @@ def rfc3339(at: int, *, fraction: bool = True) -> str:
 
 def as_row(event: Event, style: Style, list_id_name: str) -> Row:
     """The row of an event. An override of ``...`` leaves its field out."""
-    names = event.fields if style == "new" else [name for name in _OLD if name in event.fields]
-    row = {name: event.fields[name] for name in names}
-    row["datetime"] = rfc3339(event.at, fraction=style == "new")
+    new = style == "new"
+    row = event.fields.copy() if new else {name: event.fields[name] for name in _OLD if name in event.fields}
+    row["datetime"] = rfc3339(event.at, fraction=new)
     if list_id_name != "list_id":
         row[list_id_name] = row.pop("list_id")
     for name, value in event.overrides.items():

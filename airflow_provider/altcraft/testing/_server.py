@@ -11,6 +11,7 @@ import os
 import socket
 import threading
 import weakref
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import uvicorn  # noqa: TID253 - loads only when an emulator is made
@@ -85,12 +86,17 @@ class Server:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         self._listener = socket.create_server((self.host, self.port), family=family, backlog=1024)
         self.port = self._listener.getsockname()[1]
-        started = threading.Event()
+        started: Future[None] = Future()
         self._thread = threading.Thread(
             target=self._run, args=(config, self._listener, started), name="altcraft-emulator", daemon=True
         )
         self._thread.start()
-        started.wait()
+        try:
+            started.result()
+        except BaseException:
+            self._thread = None
+            self._listener.close()
+            raise
         _running.add(self)
 
     def stop(self) -> None:
@@ -102,11 +108,16 @@ class Server:
         self._thread.join()
         self._thread = None
 
-    def _run(self, config: uvicorn.Config, listener: socket.socket, started: threading.Event) -> None:
-        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-            runner.run(self._serve(config, listener, started))
+    def _run(self, config: uvicorn.Config, listener: socket.socket, started: Future[None]) -> None:
+        try:
+            with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+                runner.run(self._serve(config, listener, started))
+        except BaseException as error:
+            if started.done():
+                raise
+            started.set_exception(error)
 
-    async def _serve(self, config: uvicorn.Config, listener: socket.socket, started: threading.Event) -> None:
+    async def _serve(self, config: uvicorn.Config, listener: socket.socket, started: Future[None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._end = asyncio.Event()
         numbers = itertools.count(1)
@@ -115,7 +126,7 @@ class Server:
             return _Protocol(config=config, server_state=self._state, app_state={"numbers": numbers})
 
         server = await self._loop.create_server(protocol, sock=listener, ssl=config.ssl)
-        started.set()
+        started.set_result(None)
         await self._end.wait()
         server.close()
         for connection in list(self._state.connections):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
+import httpx  # noqa: TID253
 import pytest
+import trustme
 
 Call = Callable[..., httpx.Response]
 
@@ -50,3 +52,16 @@ def walk(call) -> Callable[..., list[list[dict[str, Any]]]]:
             body["from_id"] = answer["next_from_id"]
 
     return pages
+
+
+@pytest.fixture
+def tls_files(tmp_path) -> tuple[str, str, ssl.SSLContext]:
+    """Files of a certificate and its key, and a context that trusts it."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    issued.cert_chain_pems[0].write_to_path(certificate)
+    issued.private_key_pem.write_to_path(key)
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return str(certificate), str(key), context

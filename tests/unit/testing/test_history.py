@@ -69,9 +69,7 @@ def test_lookup(history, people, lookup, found):
 def test_lookup_by_identifiers(history, people):
     ann, bob = people
     assert [row["xxh"] for row in history(xxh=ann.xxh)] == [ann.xxh]
-    assert [row["profile_id"] for row in history(matching="profile_id", profile_id=bob.profile_id)] == [
-        bob.profile_id
-    ]
+    assert [row["profile_id"] for row in history(matching="profile_id", profile_id=bob.profile_id)] == [bob.profile_id]
     assert history(xxh="0" * 16) == []
 
 
