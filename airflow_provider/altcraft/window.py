@@ -67,7 +67,9 @@ class Window:
             end = last
         else:  # the calendar's last day is as good as no end
             end = None if last is None or last == dt.date.max else _midnight(last) + DAY
-        if start is not None and end is not None and end < start:
+        # A date to the day before ends just where the window starts; two equal instants are an empty interval.
+        backwards = type(first) is type(last) is dt.date and last < first
+        if start is not None and end is not None and (end < start or backwards):
             raise ValueError(f"date_to ({date_to}) is before date_from ({date_from})")
         return cls(start, end)
 

@@ -1,0 +1,60 @@
+"""What every test stands on: an Airflow of its own in a temporary folder, and connections to the emulator."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from airflow_provider.altcraft.testing import Emulator
+
+# Airflow reads these when it is first imported, so they come before any test module.
+_HOME = tempfile.TemporaryDirectory(prefix="altcraft-airflow-")
+os.environ |= {
+    "AIRFLOW_HOME": _HOME.name,
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__DAGS_FOLDER": str(Path(_HOME.name, "dags")),
+    "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+    "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+}
+for name in [name for name in os.environ if name.startswith("AIRFLOW_CONN_")]:
+    del os.environ[name]
+
+FAST = {"attempts": 3, "initial": 0.01, "maximum": 0.05}
+
+
+@pytest.fixture(scope="session")
+def airflow_db() -> Path:
+    """Airflow's own database, migrated once; its folder."""
+    subprocess.run([sys.executable, "-W", "ignore", "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
+    return Path(_HOME.name)
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Define an ``altcraft`` connection to an emulator; returns its id."""
+
+    def define(api: Emulator, conn_id: str = "altcraft_default", *, token: str | None = None, **extra: Any) -> str:
+        value = {"conn_type": "altcraft", "host": api.url, "password": api.token if token is None else token}
+        fields = {"list_id": 1, "timeout": 5} | extra
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(value | {"extra": fields}))
+        return conn_id
+
+    return define
+
+
+@pytest.fixture(autouse=True)
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Pauses between tries that a test can wait for. The number of tries stays."""
+    from airflow_provider.altcraft.client import _constants, _retry
+
+    monkeypatch.setattr(_retry.Retry.__init__, "__defaults__", (_constants.ATTEMPTS, 0.01, 0.05))
+    yield
