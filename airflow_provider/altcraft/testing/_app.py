@@ -137,7 +137,8 @@ class _RawResponse(Response):
         wire = self._wire
         if wire.keep != -1:
             await _write(transport, self._head(), wire.rate if wire.slow_head else None)
-            await _write(transport, bytes(self.body)[: wire.keep], wire.rate)
+            body = bytes(self.body)[: wire.keep]
+            await _write(transport, b"%x\r\n%b\r\n" % (len(body), body) if wire.chunked else body, wire.rate)
         if wire.end == "reset":
             if wire.keep != -1:
                 await asyncio.sleep(0.05)  # else the client might learn of the reset before it reads what came
@@ -152,8 +153,13 @@ class _RawResponse(Response):
 
     def _head(self) -> bytes:
         phrase = HTTPStatus(self.status_code).phrase
-        headers = b"".join(name + b": " + value + b"\r\n" for name, value in self.raw_headers)
-        return f"HTTP/1.1 {self.status_code} {phrase}\r\n".encode() + headers + b"connection: close\r\n\r\n"
+        headers = [(name, value) for name, value in self.raw_headers if name != b"content-length"]
+        headers.append(
+            (b"transfer-encoding", b"chunked") if self._wire.chunked else (b"content-length", b"%d" % len(self.body))
+        )
+        headers += [(b"connection", b"close")] if self._wire.announced else []
+        lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
+        return f"HTTP/1.1 {self.status_code} {phrase}\r\n".encode() + lines + b"\r\n"
 
 
 async def _write(transport: asyncio.Transport, data: bytes, rate: float | None) -> None:

@@ -39,12 +39,16 @@ class Wire:
         rate: bytes per second, None for at once.
         slow_head: whether status line and headers come at that rate as well.
         end: what then becomes of the connection.
+        announced: whether a header says that the connection will close.
+        chunked: whether the body goes as one chunk with no last one behind it.
     """
 
     keep: int | None = None
     rate: float | None = None
     slow_head: bool = False
     end: Literal["close", "reset", "stall"] = "close"
+    announced: bool = True
+    chunked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +123,17 @@ def close_before_response() -> Fault:
     return Fault("close_before_response()", wire=Wire(keep=-1))
 
 
-def truncated(after: int = 1) -> Fault:
-    """The Content-Length is that of the true answer; the connection closes after so many bytes of the body."""
-    return Fault(f"truncated({after})", wire=Wire(keep=after))
+def close_after_response() -> Fault:
+    """The true answer; then the connection closes without a word, as a pool's idle connection may."""
+    return Fault("close_after_response()", wire=Wire(announced=False))
+
+
+def truncated(after: int = 1, *, chunked: bool = False) -> Fault:
+    """The connection closes after so many bytes of the body.
+
+    Its Content-Length is that of the true answer; or, with ``chunked``, there is none and the last chunk is missing.
+    """
+    return Fault(f"truncated({after}, chunked={chunked})", wire=Wire(keep=after, chunked=chunked))
 
 
 # Answers of something else than the platform
@@ -154,6 +166,11 @@ def status(
 def html(status: int = 502) -> Fault:
     """A web server's HTML page."""
     return Fault(f"html({status})", reply=lambda _: Reply(status, (("content-type", _HTML),), page(status)))
+
+
+def redirect(url: str, status: int = 307) -> Fault:
+    """A redirection; a client that follows it to another host takes the token there."""
+    return Fault(f"redirect({status})", reply=lambda _: Reply(status, (("location", url),)))
 
 
 def plain(text: str, status: int = 200) -> Fault:

@@ -96,6 +96,24 @@ def test_truncated(altcraft_api, raw, ask):
         ask(faults.truncated(3))
 
 
+def test_truncated_chunk(altcraft_api, raw, ask):
+    altcraft_api.play(faults.truncated(3, chunked=True))
+    data, end = read(raw())
+    assert b"\r\ntransfer-encoding: chunked\r\n" in data
+    assert data.endswith(b'\r\n\r\n3\r\n{"d\r\n')
+    assert end == "closed"
+    with pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):
+        ask(faults.truncated(3, chunked=True))
+
+
+def test_close_after_response(altcraft_api, raw):
+    altcraft_api.play(faults.close_after_response())
+    data, end = read(raw())
+    assert b"connection:" not in data
+    assert json.loads(data.partition(b"\r\n\r\n")[2])["error"] == 0
+    assert end == "closed"
+
+
 def test_stall(altcraft_api, raw):
     altcraft_api.play(faults.stall(), faults.stall(5))
     never, amid = raw(), raw()
@@ -173,6 +191,8 @@ def test_others_answers(ask):
     text = ask(faults.plain("no upstream", 504))
     assert (text.status_code, text.text) == (504, "no upstream")
     assert text.headers["content-type"].startswith("text/plain")
+    elsewhere = ask(faults.redirect("http://127.0.0.1:1/"))
+    assert (elsewhere.status_code, elsewhere.headers["location"]) == (307, "http://127.0.0.1:1/")
     nothing = ask(faults.empty(204))
     assert (nothing.status_code, nothing.content) == (204, b"")
     assert ask(faults.empty()).headers["content-length"] == "0"

@@ -76,12 +76,19 @@ def test_start_that_fails(monkeypatch):
         assert ask(api).json()["error"] == 0
 
 
-def test_stop_breaks_off_what_is_stalled(caplog):
+@pytest.mark.parametrize("tls", [False, True])
+def test_stop_breaks_off_what_is_stalled(caplog, tls, tls_files):
     caplog.set_level("ERROR")
-    api = Emulator()
+    *files, context = tls_files
+    api = Emulator(tls=tuple(files) if tls else None)
     api.play(faults.stall(), faults.latency(60), faults.drip(1), faults.stall(3))
+
+    def fails():
+        with pytest.raises(httpx.TransportError):
+            httpx.post(f"{api.url}/api/v1.1/databases/list/", json={"token": api.token}, verify=context)
+
     with api:
-        clients = [threading.Thread(target=_fails, args=(api,)) for _ in range(4)]
+        clients = [threading.Thread(target=fails) for _ in range(4)]
         for client in clients:
             client.start()
         while api.request_count < 4:
@@ -94,11 +101,6 @@ def test_stop_breaks_off_what_is_stalled(caplog):
         assert not client.is_alive()
     assert not emulators()
     assert not caplog.records
-
-
-def _fails(api):
-    with pytest.raises(httpx.TransportError):
-        ask(api)
 
 
 def test_requests_are_recorded_without_the_token(altcraft_api):

@@ -175,7 +175,7 @@ def test_a_million_profiles_take_no_time(altcraft_api, call):
         rows = call(ALL, **DAYS, from_id=f"{number:016x}.20010101", limit=100).json()["data"]
         assert rows == list(islice(_from(altcraft_api, number), 100))
     assert call(ALL, **{**DAYS, "date_from": "2026-06-01"}).json()["data"] == []
-    assert time.perf_counter() - began < 2
+    assert time.perf_counter() - began < 5
 
 
 def _from(api, number):
