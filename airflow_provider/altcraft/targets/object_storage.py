@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider.altcraft.targets._base import Scope, Written
 from airflow_provider.altcraft.targets._paths import check, is_template, without_password
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from airflow_provider.altcraft.targets._formats import Encoder
-    from airflow_provider.altcraft.targets._staged import Staged
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +72,27 @@ class ObjectStorageTarget:
         return ObjectWriter(staged, Encoder(place.suffix, staged.write))
 
 
+class Staged(Protocol):
+    """What a writer stands on: bytes that nobody sees until they are committed.
+
+    Its constructor refuses a place that cannot be written.
+    """
+
+    uri: str
+
+    def write(self, data: bytes) -> None:
+        """Append; the data is not kept after the call."""
+        ...
+
+    def commit(self) -> None:
+        """Replace the object at once, durably."""
+        ...
+
+    def discard(self) -> None:
+        """Drop what was staged; also after a failed ``write`` or ``commit``."""
+        ...
+
+
 class ObjectWriter:
     """Encodes batches into a staged object. An error ends the writer and leaves nothing staged."""
 
@@ -80,6 +101,9 @@ class ObjectWriter:
         self._encoder = encoder
         self._rows = 0
         self._ended: str | None = None
+        # An operator that is cancelled aborts while a thread of its may still write or commit, and must not cut that off
+        # half way: dropped bytes would be missing from what the commit then puts in place.
+        self._lock = threading.RLock()
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Stage one batch."""
@@ -92,26 +116,28 @@ class ObjectWriter:
         with self._one_step():
             size = self._encoder.finish()
             self._staged.commit()
-        self._ended = "committed"
+            self._ended = "committed"
         return Written(uris=(self._staged.uri,), rows=self._rows, bytes=size)
 
     def abort(self) -> None:
         """Drop what was staged; does nothing where the writer has ended."""
-        if self._ended:
-            return
-        self._ended = "aborted"
-        self._encoder.drop()
-        try:
-            self._staged.discard()
-        except Exception as error:  # whatever a store that is gone may raise
-            log.warning("%s: what was staged could not be removed: %s", self._staged.uri, error)
+        with self._lock:
+            if self._ended:
+                return
+            self._ended = "aborted"
+            self._encoder.drop()
+            try:
+                self._staged.discard()
+            except Exception as error:  # whatever a store that is gone may raise
+                log.warning("%s: what was staged could not be removed: %s", self._staged.uri, error)
 
     @contextlib.contextmanager
     def _one_step(self) -> Iterator[None]:
-        if self._ended:
-            raise RuntimeError(f"{self._staged.uri}: this write was {self._ended} already; open the target again")
-        try:
-            yield
-        except BaseException:
-            self.abort()
-            raise
+        with self._lock:
+            if self._ended:
+                raise RuntimeError(f"{self._staged.uri}: this write was {self._ended} already; open the target again")
+            try:
+                yield
+            except BaseException:
+                self.abort()
+                raise

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +12,6 @@ import pyarrow as pa  # noqa: TID253
 import pytest
 
 from airflow_provider.altcraft.schema import SCHEMA
-
-# Before anything imports Airflow; the whole run's own choice comes first.
-os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airflow-"))
-os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 
 
 def make_batch(rows: int, start: int = 0, **columns: Any) -> pa.RecordBatch:

@@ -227,9 +227,7 @@ def test_the_form_of_airflow_2(mocker: Any) -> None:
     def kind(name: str) -> Callable[..., str]:
         return lambda label, description, widget, validators: made.setdefault(label, name)
 
-    wtforms = mocker.Mock(
-        IntegerField=kind("integer"), DecimalField=kind("number"), StringField=kind("string")
-    )  # fmt: skip
+    wtforms = mocker.Mock(IntegerField=kind("integer"), StringField=kind("string"))
     modules = {"wtforms": wtforms, "wtforms.validators": mocker.Mock(), "flask_appbuilder": mocker.Mock()}
     mocker.patch.dict(sys.modules, modules | {"flask_appbuilder.fieldwidgets": mocker.Mock()})
     assert list(AltcraftHook.get_connection_form_widgets()) == [
@@ -240,7 +238,8 @@ def test_the_form_of_airflow_2(mocker: Any) -> None:
         "auth",
         "verify",
     ]
-    assert made["Timeout (seconds)"] == "number"
+    assert made["Timeout (seconds)"] == "string"
+    assert made["Connections"] == "integer"
     behaviour = AltcraftHook.get_ui_field_behaviour()
     assert behaviour["hidden_fields"] == ["login", "port", "schema", "extra"]
     assert behaviour["relabeling"]["password"] == "API token"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import logging
+import os
+import threading
 
 import pytest
 
@@ -64,6 +67,29 @@ def test_a_failed_write_ends_the_writer_and_leaves_nothing(target, tmp_path, bat
     assert list((tmp_path / "deep/er").iterdir()) == []
     with pytest.raises(RuntimeError, match="aborted already"):
         writer.commit()
+
+
+def test_an_abort_waits_for_a_commit_under_way(target, tmp_path, batch, monkeypatch):
+    real, syncing, go_on = os.fsync, threading.Event(), threading.Event()
+
+    def fsync(descriptor):
+        syncing.set()
+        assert go_on.wait(10)
+        real(descriptor)
+
+    writer = target.open(SCOPE)
+    writer.write(batch(30_000))
+    monkeypatch.setattr(os, "fsync", fsync)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        committing = pool.submit(writer.commit)
+        assert syncing.wait(10)
+        aborting = pool.submit(writer.abort)
+        with pytest.raises(TimeoutError):
+            aborting.result(0.2)
+        go_on.set()
+        assert committing.result().rows == 30_000
+        aborting.result()
+    assert len((tmp_path / "deep/er/a.jsonl").read_bytes().splitlines()) == 30_000
 
 
 class Broken:
