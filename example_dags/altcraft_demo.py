@@ -1,0 +1,64 @@
+"""Waits until a person posts a form, then brings home the history of many profiles and counts the steps of a funnel.
+
+This is the workflow of ``make demo``. Wants the connection ``altcraft_default`` with a default database. The parameters
+may be changed for each run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, ObjectStoragePath, Param, task
+
+from airflow_provider.altcraft.operators.history import AltcraftHistoryOperator
+from airflow_provider.altcraft.sensors.action import AltcraftActionSensor
+
+FUNNEL = {"sent": "send", "delivered": "deliv", "opened": "open", "clicked": "click"}
+
+
+@task
+def funnel(exported: dict[str, Any]) -> str:
+    """Read the file back and print, for each step, how many profiles took it and how many events there are."""
+    import pyarrow.compute as pc
+    from pyarrow import parquet
+
+    with ObjectStoragePath(exported["uris"][0]).open("rb") as file:
+        events = parquet.read_table(file, columns=["xxh", "action"])
+    lines = [f"{'':<12}{'profiles':>10}{'events':>10}"]
+    for step, action in FUNNEL.items():
+        taken = events.filter(pc.field("action") == action)
+        lines.append(f"{step:<12}{len(taken['xxh'].unique()):>10,}{len(taken):>10,}")
+    table = "\n".join(lines)
+    print(table)
+    return table
+
+
+with DAG(
+    "altcraft_demo",
+    schedule=None,
+    tags=["altcraft"],
+    params={
+        "awaited": "ann@example.com",
+        "profiles": Param([f"user{number}@example.com" for number in range(60)], type="array"),
+        "date_from": Param("2026-01-01", type="string", format="date"),
+        "date_to": Param("2026-01-31", type="string", format="date"),
+        "file": "/tmp/altcraft/demo.parquet",  # noqa: S108
+    },
+) as dag:
+    form = AltcraftActionSensor(
+        task_id="wait_for_form",
+        profile="{{ params.awaited }}",
+        actions="form_post",
+        deferrable=True,  # no worker is held while it waits
+        poke_interval=2,  # a minute or more is kinder to a real installation
+        timeout=10 * 60,
+    )
+    export = AltcraftHistoryOperator(
+        task_id="export_history",
+        profiles="{{ params.profiles | tojson }}",
+        date_from="{{ params.date_from }}",
+        date_to="{{ params.date_to }}",
+        target="file://{{ params.file }}",
+    )
+    form >> export
+    funnel(export.output)
