@@ -101,7 +101,7 @@ class ObjectWriter:
         self._encoder = encoder
         self._rows = 0
         self._ended: str | None = None
-        # An operator that is cancelled aborts while a thread of its may still write or commit, and must not cut that off
+        # A cancelled operator aborts while a thread of its own may still write or commit, and must not cut that off
         # half way: dropped bytes would be missing from what the commit then puts in place.
         self._lock = threading.RLock()
 
