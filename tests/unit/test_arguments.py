@@ -94,7 +94,9 @@ def test_constant_profiles_are_refused_at_the_parse(constant: object) -> None:
         arguments.check_profile_constants(constant)
 
 
-@pytest.mark.parametrize("open_yet", ["{{ x }}", ["{{ x }}", "ann@example.com"], {"email": "{{ x }}"}, ANN, [ANN], None])
+@pytest.mark.parametrize(
+    "open_yet", ["{{ x }}", ["{{ x }}", "ann@example.com"], {"email": "{{ x }}"}, ANN, [ANN], None]
+)
 def test_what_is_not_constant_waits(open_yet: object) -> None:
     arguments.check_profile_constants(open_yet)
 

@@ -73,9 +73,8 @@ def test_only_the_events_up_to_the_meeting_are_given() -> None:
 @given(st.lists(st.tuples(st.sampled_from(["a", "b", "x", "n"]), st.integers(0, 5)), max_size=12), st.data())
 def test_the_outcome_does_not_depend_on_when_anybody_looked(drawn: list[tuple[str, int]], data: st.DataObject) -> None:
     """Events appear in the order of their time; whoever looked in between comes to the same end."""
-    condition = ActionCondition(
-        ("a", "b"), match=data.draw(st.sampled_from(["any", "all"])), min_count=data.draw(st.integers(1, 2)), fail_on=("x",)
-    )  # fmt: skip
+    match, min_count = data.draw(st.sampled_from(["any", "all"])), data.draw(st.integers(1, 2))
+    condition = ActionCondition(("a", "b"), match=match, min_count=min_count, fail_on=("x",))
     events = sorted((event(action, second) for action, second in drawn), key=lambda found: found.datetime)
     at_last = condition.verdict(events)
     for second in range(6):

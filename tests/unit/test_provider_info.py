@@ -33,7 +33,12 @@ def test_the_connection_type_is_valid_by_the_schema_that_knows_forms() -> None:
 
 def _modules() -> list[str]:
     info = get_provider_info()
-    return [name for key in ("hooks", "operators", "sensors", "triggers") for item in info[key] for name in item["python-modules"]]
+    return [
+        name
+        for key in ("hooks", "operators", "sensors", "triggers")
+        for item in info[key]
+        for name in item["python-modules"]
+    ]
 
 
 @pytest.mark.parametrize("module", _modules())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
@@ -21,10 +23,15 @@ from airflow_provider.altcraft.targets import KeepsFailures, Scope, resolve_targ
 from airflow_provider.altcraft.window import DateLike, Window
 
 if TYPE_CHECKING:
+    import jinja2
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider.altcraft.client import ProfileLookup
     from airflow_provider.altcraft.targets import Target, TargetWriter
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class AltcraftHistoryOperator(BaseOperator):
@@ -83,7 +90,8 @@ class AltcraftHistoryOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.profiles = profiles
-        self.target = target
+        # A mapped task is made anew for each of its instances, from one and the same target.
+        self.target = _own(target)
         self.list_id = list_id
         self.date_from = date_from
         self.date_to = date_to
@@ -103,6 +111,11 @@ class AltcraftHistoryOperator(BaseOperator):
         if concurrency is not None and concurrency < 1:
             raise ValueError(f"concurrency: 1 or more is wanted, not {concurrency}")
 
+    def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
+        """Render the templates, those of a copy of the target: Airflow renders it in place, and runs may share it."""
+        self.target = _own(self.target)
+        super().render_template_fields(context, jinja_env)
+
     def execute(self, context: Context) -> dict[str, Any]:
         """Pull and write; the result is the XCom."""
         from airflow_provider.altcraft.client import FatalError
@@ -121,7 +134,7 @@ class AltcraftHistoryOperator(BaseOperator):
         from airflow_provider.altcraft.extract.profiles import ProfilesPull
 
         if not lookups:
-            self.log.warning("There are no profiles to ask, so what is written is empty")
+            log.warning("There are no profiles to ask, so what is written is empty")
         hook = AltcraftHook(self.altcraft_conn_id)
         async with await hook.aget_conn() as client:
             list_id = client.settings.database(list_id_of(self.list_id))
@@ -144,7 +157,7 @@ class AltcraftHistoryOperator(BaseOperator):
             except BaseException:
                 writer.abort()
                 raise
-        self.log.info("%s; written to %s", pull.progress.line(), ", ".join(written.uris))
+        log.info("%s; written to %s", pull.progress.line(), ", ".join(written.uris))
         return {
             "uris": list(written.uris),
             "rows": written.rows,
@@ -158,6 +171,12 @@ class AltcraftHistoryOperator(BaseOperator):
 
 def _keep_failures(writer: TargetWriter, failed: Sequence[Mapping[str, Any]]) -> str | None:
     return writer.keep_failures(failed) if isinstance(writer, KeepsFailures) else None
+
+
+def _own(target: T) -> T:
+    """A copy of a target with something to render; any other stays the object that the user made."""
+    fields = getattr(target, "template_fields", ())
+    return copy.copy(target) if any(is_template(getattr(target, name, None)) for name in fields) else target
 
 
 def _check_on_profile_error(value: object) -> None:

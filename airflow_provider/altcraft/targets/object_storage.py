@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider.altcraft.targets._base import Scope, Written
-from airflow_provider.altcraft.targets._paths import check, is_template, without_password
+from airflow_provider.altcraft.targets._paths import Place, check, is_template, without_password
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -60,16 +60,8 @@ class ObjectStorageTarget:
         # Imported before anything is staged, so that a broken pyarrow leaves nothing behind.
         from airflow_provider.altcraft.targets._formats import Encoder
 
-        staged: Staged
-        if place.local is not None:
-            from airflow_provider.altcraft.targets._local import StagedFile
-
-            staged = StagedFile(place.local)
-        else:
-            from airflow_provider.altcraft.targets._store import StagedObject
-
-            staged = StagedObject(place.uri)
-        return ObjectWriter(staged, Encoder(place.suffix, staged.write))
+        staged = _stage(place)
+        return ObjectWriter(place, staged, Encoder(place.suffix, staged.write))
 
 
 class Staged(Protocol):
@@ -93,10 +85,21 @@ class Staged(Protocol):
         ...
 
 
+def _stage(place: Place) -> Staged:
+    if place.local is not None:
+        from airflow_provider.altcraft.targets._local import StagedFile
+
+        return StagedFile(place.local)
+    from airflow_provider.altcraft.targets._store import StagedObject
+
+    return StagedObject(place.uri)
+
+
 class ObjectWriter:
     """Encodes batches into a staged object. An error ends the writer and leaves nothing staged."""
 
-    def __init__(self, staged: Staged, encoder: Encoder) -> None:
+    def __init__(self, place: Place, staged: Staged, encoder: Encoder) -> None:
+        self._place = place
         self._staged = staged
         self._encoder = encoder
         self._rows = 0
@@ -110,6 +113,13 @@ class ObjectWriter:
         with self._one_step():
             self._encoder.write(batch)
             self._rows += batch.num_rows
+
+    def keep_failures(self, failed: Sequence[Mapping[str, Any]]) -> str | None:
+        """List the profiles passed over in ``<path>.failed.jsonl``, or remove that file where there are none."""
+        from airflow_provider.altcraft.targets._failures import keep
+
+        with self._one_step():
+            return keep(self._place, failed, _stage)
 
     def commit(self) -> Written:
         """Put what was staged in place of the object."""

@@ -26,7 +26,9 @@ def api(altcraft_api: Emulator, connect: Connect) -> Emulator:
     connect(altcraft_api)
     altcraft_api.add_profile(email="ann@example.com")
     for day in (1, 2, 3):
-        altcraft_api.add_event("ann@example.com", "open", at=dt.datetime(2026, 1, day, 12, tzinfo=dt.UTC), message_id=day)
+        altcraft_api.add_event(
+            "ann@example.com", "open", at=dt.datetime(2026, 1, day, 12, tzinfo=dt.UTC), message_id=day
+        )
     return altcraft_api
 
 
@@ -42,7 +44,8 @@ def test_get_history_and_its_twin(api: Emulator) -> None:
 def test_whole_database(api: Emulator) -> None:
     api.add_profile(email="bob@example.com", custom={"CRM_ID": "7"})
     api.add_event("bob@example.com", "click", at=dt.datetime(2026, 1, 2, 23, 59, 59, tzinfo=dt.UTC))
-    events = list(AltcraftHook().iter_database_history(date_from="2026-01-02", date_to="2026-01-02", fields=["CRM_ID"]))
+    window = {"date_from": "2026-01-02", "date_to": "2026-01-02"}
+    events = list(AltcraftHook().iter_database_history(**window, fields=["CRM_ID"]))
     assert sorted(event.action for event in events) == ["click", "open"]
     assert {"CRM_ID": "7"} in [event.model_extra["fields"] for event in events if event.model_extra]
 

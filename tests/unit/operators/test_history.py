@@ -1,0 +1,347 @@
+"""The operator against the emulator: what is written, what is refused, what is reported."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException
+
+from airflow_provider.altcraft.client import ProfileLookup, ServerError
+from airflow_provider.altcraft.extract import _progress
+from airflow_provider.altcraft.operators.history import AltcraftHistoryOperator
+from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope, Written
+from airflow_provider.altcraft.testing import Emulator, faults
+
+Connect = Callable[..., str]
+NOON = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def api(altcraft_api: Emulator, connect: Connect) -> Emulator:
+    connect(altcraft_api)
+    for name in ("ann", "bob", "cat"):
+        altcraft_api.add_profile(email=f"{name}@example.com", custom={"CRM_ID": name})
+        for day in (-1, 0, 1):
+            at = NOON + dt.timedelta(days=day)
+            altcraft_api.add_event(f"{name}@example.com", "open", at=at, message_id=day + 2, note="ж\n\"'")
+    return altcraft_api
+
+
+def run(**arguments: Any) -> dict[str, Any]:
+    operator = AltcraftHistoryOperator(task_id="pull", **arguments)
+    result: dict[str, Any] = operator.execute({})
+    assert json.loads(json.dumps(result)) == result
+    return result
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return pq.read_table(path).to_pylist()
+
+
+def keys(found: Iterable[dict[str, Any]]) -> list[str]:
+    return [row["event_key"] for row in found]
+
+
+def test_one_profile_one_day(api: Emulator, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "ann.parquet"
+    result = run(profiles="ann@example.com", date_from="2026-01-02", date_to="2026-01-02", target=str(path))
+    (row,) = rows(path)
+    assert (row["email"], row["datetime"], row["message_id"], row["list_id"]) == ("ann@example.com", NOON, 2, 1)
+    assert json.loads(row["extra"])["note"] == "ж\n\"'"
+    assert result == {
+        "uris": [f"file://{path}"],
+        "rows": 1,
+        "bytes": path.stat().st_size,
+        "profiles": 1,
+        "failed_profiles": [],
+        "failed_profiles_uri": None,
+        "window": {"start": "2026-01-02T00:00:00+00:00", "end": "2026-01-03T00:00:00+00:00"},
+    }
+
+
+def test_several_profiles_in_their_order_each_once(api: Emulator, tmp_path: Path) -> None:
+    crm = {"matching": "custom", "field_name": "CRM_ID", "field_value": "ann"}
+    profiles = ["cat@example.com", ProfileLookup(email="ann@example.com"), "cat@example.com", crm]
+    result = run(profiles=profiles, target=f"file://{tmp_path}/all.parquet")
+    found = rows(tmp_path / "all.parquet")
+    assert (result["profiles"], result["rows"]) == (3, 9)
+    assert [(row["matching"], row["lookup"]) for row in found[::3]] == [
+        ("email", "cat@example.com"),
+        ("email", "ann@example.com"),
+        ("custom", "CRM_ID=ann"),
+    ]
+    # The same events by two lookups: a row for each, the same keys.
+    assert keys(found[3:6]) == keys(found[6:9])
+
+
+def test_a_second_run_writes_the_same_bytes(api: Emulator, tmp_path: Path) -> None:
+    path = tmp_path / "all.jsonl"
+    arguments: dict[str, Any] = {"profiles": ["ann@example.com", "bob@example.com"], "target": str(path)}
+    run(**arguments)
+    first = path.read_bytes()
+    api.order = "shuffled"
+    run(**arguments)
+    assert path.read_bytes() == first
+
+
+def test_no_profiles_and_no_events(api: Emulator, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert run(profiles=[], target=str(tmp_path / "a.parquet"))["rows"] == 0
+    assert "no profiles" in caplog.text
+    result = run(profiles=["ann@example.com"], date_from="2030-01-01", target=str(tmp_path / "b.parquet"))
+    assert (result["rows"], rows(tmp_path / "b.parquet")) == (0, [])
+
+
+def test_more_events_than_a_batch(api: Emulator, tmp_path: Path) -> None:
+    api.seed(profiles=300, events_per_profile=100, start=NOON, days=3)
+    result = run(profiles=[f"user{number}@example.com" for number in range(300)], target=str(tmp_path / "a.parquet"))
+    assert result["rows"] == 30_000
+    assert len(set(keys(rows(tmp_path / "a.parquet")))) == 30_000
+
+
+def test_concurrency_is_bounded(api: Emulator, connect: Connect, tmp_path: Path) -> None:
+    connect(api, max_connections=8)
+    api.seed(profiles=40, events_per_profile=1, start=NOON)
+    api.latency = 0.02
+    profiles = [f"user{number}@example.com" for number in range(40)]
+    run(profiles=profiles, target=str(tmp_path / "a.parquet"), concurrency=2)
+    assert len({request.peer for request in api.requests}) == 2
+    api.reset()
+    run(profiles=profiles, target=str(tmp_path / "a.parquet"), concurrency=99)
+    assert len({request.peer for request in api.requests}) == 8
+
+
+class TestFailingProfiles:
+    """``on_profile_error``."""
+
+    PROFILES = ("ann@example.com", "bob@example.com", "cat@example.com")
+
+    @pytest.fixture
+    def broken(self, api: Emulator) -> Emulator:
+        api.play_forever(faults.error(400, "bob@example.com is odd"), lookup="bob@example.com")
+        return api
+
+    def test_fail(self, broken: Emulator, tmp_path: Path) -> None:
+        (tmp_path / "a.parquet").write_bytes(b"as it was")
+        with pytest.raises(AirflowFailException) as caught:
+            run(profiles=self.PROFILES, target=str(tmp_path / "a.parquet"))
+        said = str(caught.value)
+        assert "error 400: *** is odd" in said
+        assert "profile 2 of 3, looked up by email" in said
+        assert "bob@" not in said
+        assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a.parquet", b"as it was")]
+
+    def test_skip(self, broken: Emulator, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        result = run(profiles=self.PROFILES, target=str(tmp_path / "a.parquet"), on_profile_error="skip")
+        assert {row["email"] for row in rows(tmp_path / "a.parquet")} == {"ann@example.com", "cat@example.com"}
+        (failed,) = result["failed_profiles"]
+        assert failed["lookup"] == {"matching": "email", "email": "bob@example.com"}
+        assert "error 400" in failed["error"]
+        beside = tmp_path / "a.parquet.failed.jsonl"
+        assert result["failed_profiles_uri"] == f"file://{beside}"
+        assert [json.loads(line) for line in beside.read_text().splitlines()] == [failed]
+        assert "Skipped profile 2 of 3" in caplog.text
+        assert "bob@" not in caplog.text
+
+    def test_what_failed_once_is_not_reported_for_ever(self, broken: Emulator, tmp_path: Path) -> None:
+        arguments: dict[str, Any] = {"target": str(tmp_path / "a.parquet"), "on_profile_error": "skip"}
+        run(profiles=self.PROFILES, **arguments)
+        broken.reset()
+        result = run(profiles=self.PROFILES, **arguments)
+        assert (result["failed_profiles"], result["failed_profiles_uri"], result["rows"]) == ([], None, 9)
+        assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
+
+    def test_skip_has_a_cap(self, api: Emulator, tmp_path: Path) -> None:
+        api.play_forever(faults.error(400, "no"))
+        arguments: dict[str, Any] = {"target": str(tmp_path / "a.parquet"), "on_profile_error": "skip"}
+        with pytest.raises(AirflowFailException, match="More than max_failed_profiles=2"):
+            run(profiles=self.PROFILES, max_failed_profiles=2, **arguments)
+        assert list(tmp_path.iterdir()) == []
+        assert len(run(profiles=self.PROFILES, max_failed_profiles=3, **arguments)["failed_profiles"]) == 3
+
+    def test_what_may_pass_is_left_to_the_retries_of_airflow(self, api: Emulator, tmp_path: Path) -> None:
+        api.play_forever(faults.status(503), lookup="bob@example.com")
+        with pytest.raises(ServerError):
+            run(profiles=self.PROFILES, target=str(tmp_path / "a.parquet"))
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("code", [401, 402, 403])
+    def test_what_befalls_every_profile_is_never_skipped(self, api: Emulator, tmp_path: Path, code: int) -> None:
+        api.play_forever(faults.error(code, "no"))
+        with pytest.raises(AirflowFailException, match=f"error {code}"):
+            run(profiles=self.PROFILES, target=str(tmp_path / "a.parquet"), on_profile_error="skip")
+
+
+class TestRefused:
+    """Wrong input ends before any request or write."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            ({"profiles": "no address"}, "email"),
+            ({"profiles": ["ann@example.com", {"xxh": "1"}]}, r"profiles\[1\]: xxh"),
+            ({"date_from": "yesterday"}, "date_from"),
+            ({"date_from": "2026-01-02", "date_to": "2026-01-01"}, "before"),
+            ({"list_id": "main"}, "list_id"),
+            ({"target": "history.txt"}, "history.txt"),
+            ({"target": 5}, "target"),
+            ({"on_profile_error": "ignore"}, "on_profile_error"),
+            ({"max_failed_profiles": -1}, "max_failed_profiles"),
+            ({"concurrency": 0}, "concurrency"),
+        ],
+    )
+    def test_constants_at_the_parse(self, arguments: dict[str, Any], said: str) -> None:
+        with pytest.raises(ValueError, match=said):
+            AltcraftHistoryOperator(
+                task_id="pull", **{"profiles": "ann@example.com", "target": "file:///tmp/a.parquet"} | arguments
+            )
+
+    @pytest.mark.parametrize(
+        ("rendered", "said"),
+        [
+            ({"profiles": "{{ 'no address' }}"}, "email"),
+            ({"profiles": "{{ ['ann@example.com'] }}"}, "tojson"),
+            ({"date_from": "{{ 'yesterday' }}"}, "date_from"),
+            ({"date_to": "{{ '' }}"}, "date_to"),
+            ({"list_id": "{{ 'main' }}"}, "list_id"),
+            ({"target": "{{ 'history.txt' }}"}, "history.txt"),
+            ({"on_profile_error": "{{ 'ignore' }}"}, "on_profile_error"),
+        ],
+    )
+    def test_templates_when_the_task_runs(
+        self, api: Emulator, rendered: dict[str, Any], said: str, tmp_path: Path
+    ) -> None:
+        arguments = {"profiles": "ann@example.com", "target": str(tmp_path / "a.parquet")} | rendered
+        with DAG("d", schedule=None):
+            operator = AltcraftHistoryOperator(task_id="pull", **arguments)
+        operator.render_template_fields({})
+        with pytest.raises(AirflowFailException, match=said):
+            operator.execute({})
+        assert api.requests == []
+        assert list(tmp_path.iterdir()) == []
+
+    def test_no_database_named_anywhere(self, api: Emulator, connect: Connect, tmp_path: Path) -> None:
+        connect(api, list_id=None)
+        with pytest.raises(AirflowFailException, match="list_id"):
+            run(profiles="ann@example.com", target=str(tmp_path / "a.parquet"))
+        assert api.requests == []
+
+    def test_a_target_that_cannot_be_written_is_found_out_before_any_request(
+        self, api: Emulator, tmp_path: Path
+    ) -> None:
+        (tmp_path / "a.parquet").mkdir()
+        with pytest.raises(IsADirectoryError):
+            run(profiles="ann@example.com", target=str(tmp_path / "a.parquet"))
+        assert api.requests == []
+
+
+def test_every_text_is_a_template(api: Emulator, tmp_path: Path) -> None:
+    with DAG("d", schedule=None):
+        operator = AltcraftHistoryOperator(
+            task_id="pull",
+            profiles=[
+                "{{ name }}@example.com",
+                {"matching": "custom", "field_name": "CRM_ID", "field_value": "{{ name }}"},
+            ],
+            target=ObjectStorageTarget(f"{tmp_path}/{{{{ ds }}}}.jsonl"),
+            list_id="{{ list_id }}",
+            date_from="{{ ds }}",
+            date_to="{{ ds }}",
+            on_profile_error="{{ policy }}",
+            altcraft_conn_id="altcraft_{{ which }}",
+        )
+    context: Any = {"name": "ann", "ds": "2026-01-02", "list_id": 1, "policy": "fail", "which": "default"}
+    operator.render_template_fields(context)
+    result = operator.execute(context)
+    assert result["uris"] == [f"file://{tmp_path}/2026-01-02.jsonl"]
+    assert (result["rows"], result["profiles"]) == (2, 2)
+    assert {request.body["date_from"] for request in api.requests} == {"2026-01-01"}
+
+
+def test_profiles_as_json_text(api: Emulator, tmp_path: Path) -> None:
+    with DAG("d", schedule=None):
+        operator = AltcraftHistoryOperator(
+            task_id="pull", profiles="{{ people | tojson }}", target=str(tmp_path / "a.parquet")
+        )
+    operator.render_template_fields({"people": ["ann@example.com", "bob@example.com"]})
+    assert operator.execute({})["profiles"] == 2
+
+
+def test_progress_is_told(
+    api: Emulator, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(_progress, "EVERY", 0.0)
+    run(profiles=["ann@example.com", "bob@example.com"], target=str(tmp_path / "a.parquet"))
+    told = [record.getMessage() for record in caplog.records if "of 2 profiles" in record.getMessage()]
+    assert told[0].startswith("1 of 2 profiles, 3 events in ")
+    assert "s left" in told[0]
+    assert f"written to file://{tmp_path}/a.parquet" in told[-1]
+    assert "ann@" not in caplog.text
+
+
+def test_progress_is_silent_within_its_interval(
+    api: Emulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    run(profiles=["ann@example.com", "bob@example.com"], target=str(tmp_path / "a.parquet"))
+    assert len([record for record in caplog.records if "of 2 profiles" in record.getMessage()]) == 1
+
+
+class ListTarget:
+    """A user's own target: keeps what is committed in a list."""
+
+    template_fields = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.committed: list[dict[str, Any]] = []
+        self.scope: Scope | None = None
+        self.aborted = 0
+
+    def open(self, scope: Scope) -> ListTarget:
+        self.scope, self.staged = scope, []
+        return self
+
+    def write(self, batch: Any) -> None:
+        self.staged += batch.to_pylist()
+
+    def commit(self) -> Written:
+        self.committed = self.staged
+        return Written((f"list://{self.name}",), len(self.committed))
+
+    def abort(self) -> None:
+        self.aborted += 1
+
+
+def test_a_target_of_the_users_own(api: Emulator) -> None:
+    target = ListTarget("mine")
+    result = run(profiles=["ann@example.com"], date_from="2026-01-02", date_to="2026-01-02", target=target)
+    assert (result["uris"], result["rows"], result["bytes"]) == (["list://mine"], 1, None)
+    assert target.scope is not None
+    assert (target.scope.list_id, target.scope.lookups) == (1, [("email", "ann@example.com")])
+    assert NOON in target.scope.window
+    assert target.aborted == 0
+    api.play_forever(faults.error(401, "no"))
+    with pytest.raises(AirflowFailException):
+        run(profiles=["ann@example.com"], target=target)
+    assert (len(target.committed), target.aborted) == (1, 1)
+
+
+def test_runs_that_share_a_target_do_not_share_what_was_rendered(api: Emulator, tmp_path: Path) -> None:
+    """As within ``dag.test()``, where mapped tasks and repeated runs come from one DAG object."""
+    shared = ObjectStorageTarget(f"{tmp_path}/{{{{ ds }}}}.jsonl")
+    with DAG("d", schedule=None):
+        operator = AltcraftHistoryOperator(task_id="pull", profiles="ann@example.com", target=shared)
+    for day in ("2026-01-01", "2026-01-02"):
+        attempt = operator.prepare_for_execution()
+        attempt.render_template_fields({"ds": day})
+        assert attempt.execute({})["uris"] == [f"file://{tmp_path}/{day}.jsonl"]
+    assert shared.path == f"{tmp_path}/{{{{ ds }}}}.jsonl"
+    assert AltcraftHistoryOperator(task_id="other", profiles="ann@example.com", target=shared).target is not shared
