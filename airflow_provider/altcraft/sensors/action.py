@@ -132,10 +132,11 @@ class AltcraftActionSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once."""
+        condition = self._condition()
         events = AltcraftHook(self.altcraft_conn_id).get_history(
             self._lookup(), list_id=list_id_of(self.list_id), date_from=self._since(context)
         )
-        verdict = self._condition().verdict(events)
+        verdict = condition.verdict(events)
         found = [event.model_dump(mode="json") for event in verdict.events]
         if verdict.state == "failed":
             raise _contrary(found)

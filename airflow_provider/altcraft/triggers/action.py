@@ -73,18 +73,18 @@ class AltcraftActionTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until there is an outcome."""
-        yield TriggerEvent(await self._outcome())  # type: ignore[no-untyped-call]
+        try:
+            outcome = await self._outcome()
+        except ValueError as error:  # the connection or an argument does not fit: as fatal as a refused request
+            outcome = {"status": "error", "error": "RequestError", "message": str(error)}
+        yield TriggerEvent(outcome)  # type: ignore[no-untyped-call]
 
     async def _outcome(self) -> dict[str, Any]:
         from airflow_provider.altcraft.client import AltcraftError
 
         condition = ActionCondition.from_json(self.condition)
         deadline = dt.datetime.fromisoformat(self.deadline)
-        try:
-            client = await AltcraftHook(self.altcraft_conn_id).aget_conn()
-        except ValueError as error:
-            return {"status": "error", "error": "RequestError", "message": str(error)}
-        async with client:
+        async with await AltcraftHook(self.altcraft_conn_id).aget_conn() as client:
             while True:
                 try:
                     events = await client.get_history(self.profile, list_id=self.list_id, date_from=self.since)

@@ -63,9 +63,8 @@ def test_the_hook_reads_no_connection_before_it_must() -> None:
 
 
 def test_the_fields_of_the_connection_reach_the_client(altcraft_api: Emulator, connect: Connect) -> None:
-    connect(
-        altcraft_api, list_id="66", timeout="2.5", max_connections="3", requests_per_second=4, auth="header", verify="no"
-    )  # fmt: skip
+    extra = {"list_id": "66", "timeout": "2.5", "max_connections": "3", "requests_per_second": 4}
+    connect(altcraft_api, **extra, auth="header", verify="no")
     with AltcraftHook().get_conn() as client:
         settings = client.settings
     assert (settings.list_id, settings.timeout, settings.max_connections) == (66, 2.5, 3)

@@ -10,9 +10,9 @@ import json
 import subprocess
 import sys
 
-import pyarrow as pa  # noqa: TID253
-import pyarrow.csv as pa_csv  # noqa: TID253
-import pyarrow.parquet as pq  # noqa: TID253
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

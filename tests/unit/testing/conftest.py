@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx  # noqa: TID253
+import httpx
 import pytest
 import trustme
 

@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-import httpx  # noqa: TID253
+import httpx
 import pytest
 
 from airflow_provider.altcraft.testing import Emulator, faults

@@ -14,7 +14,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 
-import httpx  # noqa: TID253
+import httpx
 import pytest
 
 from airflow_provider.altcraft import testing

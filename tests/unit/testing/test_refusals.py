@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import httpx  # noqa: TID253
+import httpx
 import pytest
 
 from airflow_provider.altcraft.testing import Emulator

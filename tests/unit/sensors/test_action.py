@@ -1,0 +1,272 @@
+"""The sensor in its three modes: one outcome for the same answers."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.exceptions import TaskDeferred
+from airflow.providers.common.compat.sdk import (
+    DAG,
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+)
+
+from airflow_provider.altcraft.client import Action, ServerError
+from airflow_provider.altcraft.sensors.action import AltcraftActionSensor
+from airflow_provider.altcraft.testing import Emulator, faults
+from airflow_provider.altcraft.triggers.action import AltcraftActionTrigger
+
+Connect = Callable[..., str]
+DUE = dt.datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def api(altcraft_api: Emulator, connect: Connect) -> Emulator:
+    connect(altcraft_api)
+    altcraft_api.add_profile(email="ann@example.com")
+    return altcraft_api
+
+
+def context(**run: Any) -> Any:
+    return {"dag_run": SimpleNamespace(**{"run_after": DUE, "run_type": "manual"} | run)}
+
+
+def sensor(*, deferrable: bool, **arguments: Any) -> AltcraftActionSensor:
+    given = {"profile": "ann@example.com", "actions": "form_post", "poke_interval": 0.02, "timeout": 0.3}
+    return AltcraftActionSensor(task_id="wait", deferrable=deferrable, **given | arguments)
+
+
+def outcome(found: AltcraftActionSensor, run: Any = None) -> tuple[str, Any]:
+    """State and XCom of one try, the trigger run in place where the sensor defers."""
+    run = run or context()
+    try:
+        try:
+            value = found.execute(run)
+        except TaskDeferred as deferred:
+            path, arguments = deferred.trigger.serialize()
+            assert path == "airflow_provider.altcraft.triggers.action.AltcraftActionTrigger"
+            trigger = AltcraftActionTrigger(**json.loads(json.dumps(arguments)))
+            event = json.loads(json.dumps(asyncio.run(anext(trigger.run())).payload))
+            value = found.resume_execution(deferred.method_name, {"event": event}, run)
+    except AirflowSkipException:
+        return "skipped", None
+    except AirflowFailException as error:
+        return "failed for good", str(error)
+    except AirflowSensorTimeout:
+        return "timed out", None
+    except Exception as error:  # whatever Airflow would retry
+        return "failed", type(error)
+    return "success", value
+
+
+both = pytest.mark.parametrize("deferrable", [False, True], ids=["poke", "deferrable"])
+
+
+@both
+class TestOutcomes:
+    """Poking and deferring side by side."""
+
+    def test_met(self, api: Emulator, deferrable: bool) -> None:
+        api.add_event("ann@example.com", "open", at=DUE)
+        row = api.add_event("ann@example.com", "form_post", at=DUE, message_id=7)
+        state, events = outcome(sensor(deferrable=deferrable))
+        assert state == "success"
+        (event,) = events
+        assert {key: event[key] for key in ("action", "message_id", "xxh")} == {
+            "action": "form_post",
+            "message_id": 7,
+            "xxh": row["xxh"],
+        }
+        assert dt.datetime.fromisoformat(event["datetime"]) == DUE
+        assert json.loads(json.dumps(events)) == events
+
+    def test_met_after_a_while(self, api: Emulator, deferrable: bool) -> None:
+        api.add_event("ann@example.com", "form_post", at=DUE, visible_after=0.2)
+        assert outcome(sensor(deferrable=deferrable, timeout=10))[0] == "success"
+        assert len(api.requests) > 1
+
+    def test_timed_out(self, api: Emulator, deferrable: bool) -> None:
+        assert outcome(sensor(deferrable=deferrable))[0] == "timed out"
+        assert outcome(sensor(deferrable=deferrable, soft_fail=True))[0] == "skipped"
+
+    def test_one_look_at_least(self, api: Emulator, deferrable: bool) -> None:
+        api.add_event("ann@example.com", "form_post", at=DUE)
+        assert outcome(sensor(deferrable=deferrable, timeout=0))[0] == "success"
+
+    def test_contrary(self, api: Emulator, deferrable: bool) -> None:
+        api.add_event("ann@example.com", Action.COMPLAIN, at=DUE)
+        found = sensor(deferrable=deferrable, fail_on=[Action.COMPLAIN, Action.HBOUNCE], timeout=10)
+        state, said = outcome(found)
+        assert state == "failed for good"
+        assert "'complain' at 2026-01-02T03:04:05.678" in said
+        found.soft_fail = True
+        assert outcome(found)[0] == "skipped"
+        found.soft_fail, found.never_fail = False, True
+        assert outcome(found)[0] == "skipped"
+
+    @pytest.mark.parametrize("code", [400, 401, 402, 403])
+    def test_fatal_at_once_also_with_soft_fail(self, api: Emulator, deferrable: bool, code: int) -> None:
+        api.play_forever(faults.error(code, "no"))
+        state, said = outcome(sensor(deferrable=deferrable, soft_fail=True, timeout=10))
+        assert state == "failed for good"
+        assert f"error {code}: no" in said
+        assert len(api.requests) == 1
+        assert outcome(sensor(deferrable=deferrable, never_fail=True, timeout=10))[0] == "skipped"
+
+    def test_a_passing_fault_is_retried_within(self, api: Emulator, deferrable: bool) -> None:
+        api.add_event("ann@example.com", "form_post", at=DUE)
+        api.play(faults.status(503), faults.reset(), faults.truncated_json())
+        assert outcome(sensor(deferrable=deferrable, timeout=10))[0] == "success"
+        assert len(api.requests) == 4
+
+    def test_a_lasting_fault_is_left_to_the_retries_of_airflow(self, api: Emulator, deferrable: bool) -> None:
+        api.play_forever(faults.status(503))
+        assert outcome(sensor(deferrable=deferrable, soft_fail=True, timeout=10)) == ("failed", ServerError)
+        assert outcome(sensor(deferrable=deferrable, never_fail=True, timeout=10))[0] == "skipped"
+
+    def test_silent_fail_goes_on(self, api: Emulator, deferrable: bool) -> None:
+        api.add_event("ann@example.com", "form_post", at=DUE)
+        api.play(*[faults.status(503)] * 7)
+        assert outcome(sensor(deferrable=deferrable, silent_fail=True, timeout=10))[0] == "success"
+
+    def test_connection_that_does_not_fit(self, api: Emulator, connect: Connect, deferrable: bool) -> None:
+        connect(api, token="***")
+        state, said = outcome(sensor(deferrable=deferrable, soft_fail=True))
+        assert (state, "masked" in said) == ("failed for good", True)
+        connect(api, list_id=None)
+        state, said = outcome(sensor(deferrable=deferrable))
+        assert (state, "list_id" in said) == ("failed for good", True)
+        assert api.requests == []
+
+    def test_no_such_connection(self, deferrable: bool) -> None:
+        state, _ = outcome(sensor(deferrable=deferrable, altcraft_conn_id="nowhere", soft_fail=False))
+        assert state == "failed"
+
+    @pytest.mark.parametrize(
+        ("at", "since", "state"),
+        [
+            (DUE.replace(microsecond=0), "run_due", "success"),
+            (DUE.replace(microsecond=0) - dt.timedelta(milliseconds=1), "run_due", "timed out"),
+            (DUE - dt.timedelta(days=400), None, "success"),
+            (DUE, "2026-01-02", "success"),
+            (DUE, "2026-01-03", "timed out"),
+            (DUE, DUE, "success"),
+            (DUE, "2026-01-02T06:04:05+03:00", "success"),
+            (DUE + dt.timedelta(days=9), "run_due", "success"),
+        ],
+    )
+    def test_since(self, api: Emulator, deferrable: bool, at: dt.datetime, since: Any, state: str) -> None:
+        api.add_event("ann@example.com", "form_post", at=at)
+        assert outcome(sensor(deferrable=deferrable, since=since))[0] == state
+
+    @pytest.mark.parametrize("hours", [-12, 0, 3, 14])
+    def test_the_platforms_zone_does_not_matter(self, api: Emulator, deferrable: bool, hours: int) -> None:
+        api.utc_offset = dt.timedelta(hours=hours)
+        for due in (DUE.replace(hour=0), DUE.replace(hour=23)):
+            api.add_event("ann@example.com", "form_post", at=due)
+            assert outcome(sensor(deferrable=deferrable), context(run_after=due))[0] == "success"
+
+    def test_narrowed(self, api: Emulator, deferrable: bool) -> None:
+        api.add_event("ann@example.com", "click", at=DUE, message_id=5, campaign_id=6, count=2)
+        arguments: dict[str, Any] = {"actions": ["click"], "message_id": "5", "campaign_id": 6}
+        assert outcome(sensor(deferrable=deferrable, **arguments, min_count="2"))[0] == "success"
+        assert outcome(sensor(deferrable=deferrable, **arguments, min_count=3))[0] == "timed out"
+        assert outcome(sensor(deferrable=deferrable, **arguments | {"message_id": 6}))[0] == "timed out"
+
+    def test_all(self, api: Emulator, deferrable: bool) -> None:
+        api.add_event("ann@example.com", "open", at=DUE)
+        arguments: dict[str, Any] = {"actions": ["open", "click"], "match": "all"}
+        assert outcome(sensor(deferrable=deferrable, **arguments))[0] == "timed out"
+        api.add_event("ann@example.com", "click", at=DUE + dt.timedelta(seconds=1))
+        state, events = outcome(sensor(deferrable=deferrable, **arguments))
+        assert (state, [event["action"] for event in events]) == ("success", ["open", "click"])
+
+    def test_templates(self, api: Emulator, deferrable: bool) -> None:
+        api.add_event("ann@example.com", "click", at=DUE, message_id=5)
+        with DAG("d", schedule=None):
+            found = sensor(
+                deferrable=deferrable,
+                profile={"matching": "email", "email": "{{ name }}@example.com"},
+                actions=["{{ action }}"],
+                message_id="{{ message_id }}",
+                min_count="{{ 1 }}",
+                since="{{ since }}",
+                list_id="{{ 1 }}",
+                match="{{ 'any' }}",
+                fail_on=["{{ 'complain' }}"],
+                altcraft_conn_id="altcraft_{{ 'default' }}",
+            )
+        run = context() | {"name": "ann", "action": "click", "message_id": 5, "since": DUE.isoformat()}
+        found.render_template_fields(run)
+        assert outcome(found, run)[0] == "success"
+
+    @pytest.mark.parametrize(
+        ("rendered", "said"),
+        [
+            ({"profile": "{{ 'no address' }}"}, "email"),
+            ({"profile": "{{ '[]' }}"}, "one profile is wanted, not 0"),
+            ({"message_id": "{{ 'x' }}"}, "message_id"),
+            ({"min_count": "{{ 0 }}"}, "min_count"),
+            ({"since": "{{ 'soon' }}"}, "since"),
+            ({"actions": "{{ '' }}"}, "actions"),
+        ],
+    )
+    def test_templates_that_do_not_fit(
+        self, api: Emulator, deferrable: bool, rendered: dict[str, Any], said: str
+    ) -> None:
+        with DAG("d", schedule=None):
+            found = sensor(deferrable=deferrable, soft_fail=True, **rendered)
+        found.render_template_fields(context())
+        state, message = outcome(found)
+        assert state == "failed for good"
+        assert said in message
+        assert api.requests == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"profile": "no address"}, "email"),
+        ({"actions": []}, "actions"),
+        ({"actions": "open", "fail_on": "open"}, "fail_on"),
+        ({"match": "some"}, "match"),
+        ({"min_count": 0}, "min_count"),
+        ({"message_id": "x"}, "message_id"),
+        ({"since": "soon"}, "since"),
+        ({"list_id": "main"}, "list_id"),
+    ],
+)
+def test_constants_are_refused_at_the_parse(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises((ValueError, AirflowException), match=said):
+        sensor(deferrable=True, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [
+        ({"run_after": DUE}, DUE),
+        ({"run_type": "scheduled", "data_interval_end": DUE, "logical_date": DUE - dt.timedelta(days=1)}, DUE),
+        ({"run_type": "manual", "data_interval_end": DUE - dt.timedelta(hours=1), "logical_date": DUE}, DUE),
+    ],
+    ids=["3.x", "2.11 scheduled", "2.11 manual"],
+)
+def test_when_a_run_was_due(run: dict[str, Any], expected: dt.datetime) -> None:
+    found = sensor(deferrable=True)
+    with pytest.raises(TaskDeferred) as deferred:
+        found.execute({"dag_run": SimpleNamespace(**run)})
+    assert deferred.value.trigger.since == expected.replace(microsecond=0).isoformat()
+
+
+def test_defers_with_a_time_limit_of_airflows_too() -> None:
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor(deferrable=True, timeout=10).execute(context())
+    assert deferred.value.timeout == dt.timedelta(seconds=70)
+    assert deferred.value.method_name == "execute_complete"
