@@ -12,6 +12,7 @@ from airflow_provider.altcraft.hooks._connection import client_arguments
 if TYPE_CHECKING:
     from airflow_provider.altcraft.client import AltcraftClient, AsyncAltcraftClient, HistoryEvent
     from airflow_provider.altcraft.client._client import Profile
+    from airflow_provider.altcraft.client._core import ClientOptions
     from airflow_provider.altcraft.window import DateLike
 
 
@@ -32,6 +33,14 @@ class AltcraftHook(BaseHook):
         super().__init__(**kwargs)
         self.altcraft_conn_id = altcraft_conn_id
 
+    def client_arguments(self) -> tuple[str, str, ClientOptions]:
+        """Base URL, token and options that the connection holds: what both clients are made of.
+
+        Raises:
+            ValueError: the connection lacks something or holds what cannot work.
+        """
+        return client_arguments(self.get_connection(self.altcraft_conn_id))
+
     def get_conn(self) -> AltcraftClient:
         """A client of its own; close it, or use it in a ``with`` block.
 
@@ -40,7 +49,7 @@ class AltcraftHook(BaseHook):
         """
         from airflow_provider.altcraft.client import AltcraftClient
 
-        base_url, token, options = client_arguments(self.get_connection(self.altcraft_conn_id))
+        base_url, token, options = self.client_arguments()
         return AltcraftClient(base_url, token, **options)
 
     async def aget_conn(self) -> AsyncAltcraftClient:
@@ -111,7 +120,7 @@ class AltcraftHook(BaseHook):
         from airflow_provider.altcraft.client import AltcraftClient, AltcraftError, Retry
 
         try:
-            base_url, token, options = client_arguments(self.get_connection(self.altcraft_conn_id))
+            base_url, token, options = self.client_arguments()
             with AltcraftClient(base_url, token, **options | {"retry": Retry(attempts=1)}) as client:
                 count = client.count_databases()
         except (ValueError, AltcraftError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import jinja2
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider.altcraft.client import ProfileLookup
+    from airflow_provider.altcraft.extract.profiles import ProfilesPull
     from airflow_provider.altcraft.targets import Target, TargetWriter
 
 log = logging.getLogger(__name__)
@@ -121,42 +121,42 @@ class AltcraftHistoryOperator(BaseOperator):
         from airflow_provider.altcraft.client import FatalError
 
         try:
-            _check_on_profile_error(self.on_profile_error)
-            target = resolve_target(self.target)
-            window = Window.of(self.date_from, self.date_to)
-            lookups = profiles_of(self.profiles)
-            return asyncio.run(self._run(target, window, lookups))
+            return self._run()
         except (ValueError, FatalError) as error:
             # A retry would meet the same, so none is wasted on it.
             raise AirflowFailException(_told(error)) from error
 
-    async def _run(self, target: Target, window: Window, lookups: list[ProfileLookup]) -> dict[str, Any]:
+    def _run(self) -> dict[str, Any]:
+        from airflow_provider.altcraft.client import AsyncAltcraftClient
         from airflow_provider.altcraft.extract.profiles import ProfilesPull
 
+        _check_on_profile_error(self.on_profile_error)
+        target = resolve_target(self.target)
+        window = Window.of(self.date_from, self.date_to)
+        lookups = profiles_of(self.profiles)
         if not lookups:
             log.warning("There are no profiles to ask, so what is written is empty")
-        hook = AltcraftHook(self.altcraft_conn_id)
-        async with await hook.aget_conn() as client:
-            list_id = client.settings.database(list_id_of(self.list_id))
-            pull = ProfilesPull(
-                client=client,
-                lookups=lookups,
-                list_id=list_id,
-                window=window,
-                on_profile_error=self.on_profile_error,
-                max_failed_profiles=self.max_failed_profiles,
-                concurrency=min(self.concurrency or client.settings.max_connections, client.settings.max_connections),
-            )
-            writer = target.open(Scope(list_id, [lookup.text for lookup in lookups], window))
-            try:
-                async for batch in pull.batches():
-                    # Writing blocks, so it runs beside the event loop, one batch at a time.
-                    await asyncio.to_thread(writer.write, batch)
-                failed_uri = await asyncio.to_thread(_keep_failures, writer, pull.failed)
-                written = await asyncio.to_thread(writer.commit)
-            except BaseException:
-                writer.abort()
-                raise
+        base_url, token, options = AltcraftHook(self.altcraft_conn_id).client_arguments()
+        client = AsyncAltcraftClient(base_url, token, **options)
+        most = client.settings.max_connections
+        pull = ProfilesPull(
+            client=client,
+            lookups=lookups,
+            list_id=client.settings.database(list_id_of(self.list_id)),
+            window=window,
+            on_profile_error=self.on_profile_error,
+            max_failed_profiles=self.max_failed_profiles,
+            concurrency=min(self.concurrency or most, most),
+        )
+        # Stores run event loops of their own, so the target opens and commits outside of ours.
+        writer = target.open(Scope(pull.list_id, [lookup.text for lookup in lookups], window))
+        try:
+            asyncio.run(_hand_on(pull, writer))
+            failed_uri = writer.keep_failures(pull.failed) if isinstance(writer, KeepsFailures) else None
+            written = writer.commit()
+        except BaseException:
+            writer.abort()
+            raise
         log.info("%s; written to %s", pull.progress.line(), ", ".join(written.uris))
         return {
             "uris": list(written.uris),
@@ -169,8 +169,11 @@ class AltcraftHistoryOperator(BaseOperator):
         }
 
 
-def _keep_failures(writer: TargetWriter, failed: Sequence[Mapping[str, Any]]) -> str | None:
-    return writer.keep_failures(failed) if isinstance(writer, KeepsFailures) else None
+async def _hand_on(pull: ProfilesPull, writer: TargetWriter) -> None:
+    async with pull.client:
+        async for batch in pull.batches():
+            # Writing blocks, so it runs beside the event loop, one batch at a time.
+            await asyncio.to_thread(writer.write, batch)
 
 
 def _own(target: T) -> T:

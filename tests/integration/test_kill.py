@@ -1,0 +1,103 @@
+"""A task that is killed while it writes leaves no partial object, and its retry leaves exactly the right rows."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from airflow_provider.altcraft.testing import Emulator
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import S3
+
+PROFILES = 60
+EVENTS = 400
+OLD = b'{"as": "it was"}\n'
+
+TASK = """
+import sys
+from airflow_provider.altcraft.operators.history import AltcraftHistoryOperator
+profiles = [f"user{number}@example.com" for number in range(int(sys.argv[2]))]
+AltcraftHistoryOperator(task_id="pull", profiles=profiles, target=sys.argv[1], concurrency=4).execute({})
+"""
+
+
+@pytest.fixture
+def api(altcraft_api: Emulator, connect: Callable[..., str]) -> Emulator:
+    connect(altcraft_api)
+    altcraft_api.seed(profiles=PROFILES, events_per_profile=EVENTS, start=dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+    altcraft_api.latency = 0.01
+    return altcraft_api
+
+
+def start(target: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-W", "ignore", "-c", TASK, target, str(PROFILES)]
+    return subprocess.Popen(command, env=os.environ, stdout=subprocess.DEVNULL)
+
+
+def kill_amid(api: Emulator, target: str, requests: int, seen: Callable[[], bytes]) -> None:
+    """Run the task and kill it once so many requests have come; what a reader sees meanwhile stays as it was."""
+    api.reset()
+    task = start(target)
+    deadline = time.monotonic() + 60
+    while api.request_count < requests:
+        assert task.poll() is None, "the task ended before it could be killed"
+        assert time.monotonic() < deadline
+        assert seen() == OLD
+        time.sleep(0.005)
+    task.send_signal(signal.SIGKILL)
+    assert task.wait(10) == -signal.SIGKILL
+    assert seen() == OLD
+
+
+def run_to_the_end(target: str) -> None:
+    assert start(target).wait(120) == 0
+
+
+def of_the_platform(api: Emulator) -> Counter[tuple[str, str, str]]:
+    return Counter((row["event_id"], row["action"], row["email"]) for row in api.events())
+
+
+def of_the_target(content: bytes) -> Counter[tuple[str, str, str]]:
+    rows = [json.loads(line) for line in content.splitlines()]
+    return Counter((row["event_id"], row["action"], row["email"]) for row in rows)
+
+
+# The first, some, and the last request; then nothing is left to do but to write and commit.
+MOMENTS = [1, *sorted(random.Random(7).sample(range(2, PROFILES), 2)), PROFILES]
+
+
+def test_local(api: Emulator, tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_bytes(OLD)
+    for moment in MOMENTS:
+        kill_amid(api, str(path), moment, path.read_bytes)
+        assert [name for name in os.listdir(tmp_path) if not name.startswith(".")] == ["history.jsonl"]
+    run_to_the_end(str(path))
+    assert of_the_target(path.read_bytes()) == of_the_platform(api)
+    assert len(of_the_platform(api)) == PROFILES * EVENTS
+    # What the dead attempts had staged is gone too.
+    assert os.listdir(tmp_path) == ["history.jsonl"]
+
+
+def test_s3(api: Emulator, s3: S3) -> None:
+    key = "kill/history.jsonl"
+    s3.put(key, OLD)
+    for moment in MOMENTS:
+        kill_amid(api, s3.uri(key), moment, lambda: s3.read(key))
+        assert s3.keys("kill/") == [key]
+    run_to_the_end(s3.uri(key))
+    assert of_the_target(s3.read(key)) == of_the_platform(api)
+    assert s3.keys("kill/") == [key]
