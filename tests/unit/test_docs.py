@@ -1,0 +1,58 @@
+"""The docs say what is true: their code runs, their links lead somewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider.altcraft.testing import Emulator
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")] + sorted(
+    (ROOT / "docs").glob("*.md")
+)
+BLOCKS = [
+    pytest.param(block, id=f"{page.name}-{number}")
+    for page in PAGES
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
+]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_code_runs(block: str, altcraft_api: Emulator, connect: Callable[..., str]) -> None:
+    connect(altcraft_api)
+    altcraft_api.add_database(20)
+    code = block.replace("https://example.com", altcraft_api.url).replace('"TOKEN"', repr(altcraft_api.token))
+    names: dict[str, Any] = {"__name__": "docs"}
+    exec(compile(code, "docs", "exec"), names)
+    assert set(names) > {"__name__", "__builtins__"}
+
+
+def test_there_is_code_to_run() -> None:
+    assert len(BLOCKS) >= 6
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        assert link.startswith("https://") or (page.parent / link).exists(), link
+
+
+def test_the_connection_of_the_readme(monkeypatch: pytest.MonkeyPatch, altcraft_api: Emulator) -> None:
+    from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
+
+    (value,) = re.findall(r"AIRFLOW_CONN_ALTCRAFT_DEFAULT='(.*)'", (ROOT / "README.md").read_text())
+    connection = json.loads(value) | {"host": altcraft_api.url, "password": altcraft_api.token}
+    monkeypatch.setenv("AIRFLOW_CONN_ALTCRAFT_DEFAULT", json.dumps(connection))
+    assert AltcraftHook().test_connection()[0]
+
+
+def test_every_target_of_make_is_helped() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    assert set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE)) >= set(phony.split()) - {"clean"}
