@@ -138,7 +138,7 @@ def seen_of(work: Callable[[], Any]) -> list[str]:
             return [event.payload async for event in AltcraftActionTrigger(**json.loads(stored)[1]).run()]
 
         return [stored, repr(deferred.trigger), *seen_of(lambda: asyncio.run(wait()))]
-    except BaseException as error:  # noqa: BLE001 - whatever it is, somebody will see it
+    except BaseException as error:
         return list(of_error(error))
     return [repr(result), json.dumps(result, default=repr)]
 

@@ -84,12 +84,12 @@ def test_local(api: Emulator, tmp_path: Path) -> None:
     path.write_bytes(OLD)
     for moment in MOMENTS:
         kill_amid(api, str(path), moment, path.read_bytes)
-        assert [name for name in os.listdir(tmp_path) if not name.startswith(".")] == ["history.jsonl"]
+        assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["history.jsonl"]
     run_to_the_end(str(path))
     assert of_the_target(path.read_bytes()) == of_the_platform(api)
     assert len(of_the_platform(api)) == PROFILES * EVENTS
     # What the dead attempts had staged is gone too.
-    assert os.listdir(tmp_path) == ["history.jsonl"]
+    assert [path.name for path in tmp_path.iterdir()] == ["history.jsonl"]
 
 
 def test_s3(api: Emulator, s3: S3) -> None:

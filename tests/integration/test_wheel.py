@@ -36,7 +36,8 @@ def test_what_is_in_the_wheel(dist: Path) -> None:
 
 def test_what_is_in_the_sdist(dist: Path) -> None:
     (sdist,) = dist.glob("airflow_provider_altcraft-*.tar.gz")
-    names = {name.partition("/")[2] for name in tarfile.open(sdist).getnames()}
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
     wanted = ["pyproject.toml", "README.md", "LICENSE", "example_dags/altcraft_demo.py", "constraints/airflow-3.3.txt"]
     assert not set(wanted) - names
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa  # noqa: TID253
+import pyarrow as pa
 import pytest
 
 from airflow_provider.altcraft.schema import SCHEMA

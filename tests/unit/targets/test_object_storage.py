@@ -11,6 +11,7 @@ import pytest
 
 from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope, Target, TargetWriter
 from airflow_provider.altcraft.targets._formats import Encoder
+from airflow_provider.altcraft.targets._paths import check
 from airflow_provider.altcraft.targets.object_storage import ObjectWriter
 
 SCOPE = Scope(1, None)
@@ -109,7 +110,7 @@ class Broken:
 
 def test_abort_never_raises_for_a_store_that_is_gone(caplog, batch):
     staged = Broken()
-    writer = ObjectWriter(staged, Encoder(".jsonl", staged.write))
+    writer = ObjectWriter(check("s3://bucket/gone.jsonl"), staged, Encoder(".jsonl", staged.write))
     writer.write(batch(1))  # held, not yet sent
     with caplog.at_level(logging.WARNING), pytest.raises(KeyboardInterrupt):
         writer.commit()
