@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import IO, Any, Never
+from typing import IO, Any
 
 from stage import AWAITED, PEOPLE, ROOT, airflow_environment, populate
 
@@ -29,13 +29,7 @@ def main() -> int:
     def say(text: str) -> None:
         print(f"{time.monotonic() - started:4.0f} s  {text}", file=screen, flush=True)
 
-    def interrupted(*_: object) -> Never:
-        # Airflow swallows a KeyboardInterrupt in some places. Nothing outlives this process, so it may just end.
-        print("\nInterrupted.", file=screen, flush=True)
-        os._exit(130)
-
-    signal.signal(signal.SIGINT, interrupted)
-    signal.signal(signal.SIGTERM, interrupted)
+    _end_on_signals(screen)
     try:
         with Emulator() as api:
             events = populate(api)
@@ -75,6 +69,22 @@ def _all_else_into(log: Path) -> IO[str]:
         os.dup2(file.fileno(), 2)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # it is the real one, nothing replaced it
     return screen
+
+
+def _end_on_signals(screen: IO[str]) -> None:
+    """End at once on Ctrl-C or SIGTERM, without handlers: Airflow sets its own while a task runs.
+
+    Everything lives in this process, and what tasks write is either complete or not there, so nothing is left behind.
+    """
+    ends = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+
+    def wait() -> None:
+        signal.sigwait(ends)
+        print("\nInterrupted.", file=screen, flush=True)
+        os._exit(130)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _migrate(say: Any) -> None:

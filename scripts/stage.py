@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from airflow_provider.altcraft.testing import Emulator
@@ -13,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "example_dags"
 AWAITED = "ann@example.com"
 PEOPLE = 60
-MAILINGS = (dt.datetime(2026, 1, 5, 9, tzinfo=dt.UTC), dt.datetime(2026, 1, 12, 9, tzinfo=dt.UTC))
+JANUARY = (dt.datetime(2026, 1, 5, 9, tzinfo=dt.UTC), dt.datetime(2026, 1, 12, 9, tzinfo=dt.UTC))
 
 
 def airflow_environment(home: Path, api: Emulator) -> dict[str, str]:
@@ -33,21 +34,21 @@ def airflow_environment(home: Path, api: Emulator) -> dict[str, str]:
         # A proxy of the caller's would be asked even for this machine.
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
-        # Files of other people's folders, the examples' among them, stay as they are.
+        # Else __pycache__ folders would appear among the examples.
         "PYTHONDONTWRITEBYTECODE": "1",
     }
 
 
-def populate(api: Emulator) -> int:
-    """Add Ann, and people with what they did upon two mailings of January 2026; returns how many events there are.
+def populate(api: Emulator, mailings: Sequence[dt.datetime] = JANUARY) -> int:
+    """Add Ann, and people with what they did upon mailings at these times; returns how many events there are.
 
-    Everything is fixed, so that each run shows the same.
+    Nothing is left to chance, so that each run shows the same.
     """
     api.add_profile(email=AWAITED)
     minute = dt.timedelta(minutes=1)
     for number in range(PEOPLE):
         person = api.add_profile(email=f"user{number}@example.com", custom={"CRM_ID": str(number)})
-        for message, sent in enumerate(MAILINGS, start=1):
+        for message, sent in enumerate(mailings, start=1):
             chance = (number * 37 + message * 11) % 100
             steps = {"send": 0, "hbounce": 1} if chance < 5 else {"send": 0, "deliv": 1}
             steps |= {"open": 20 + chance} if chance >= 45 else {}

@@ -17,15 +17,23 @@ DateLike: TypeAlias = "dt.date | dt.datetime | str | None"
 
 
 def utc(value: dt.datetime) -> dt.datetime:
-    """The same instant in UTC; one without a zone is taken to be UTC, as everything in Airflow is."""
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    """The same instant in UTC; one without a zone is taken to be UTC, as everything in Airflow is.
+
+    Raises:
+        ValueError: in UTC it lies outside the years 1 to 9999.
+    """
+    try:
+        return value.replace(tzinfo=UTC) if value.utcoffset() is None else value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("in UTC it lies outside the years 1 to 9999") from None
 
 
 def parse_date(value: DateLike, name: str) -> dt.date | dt.datetime | None:
     """A date or an aware date-time (UTC) out of what a user or a template gives.
 
     Raises:
-        ValueError: not a date, or a date-time without a time zone; the message names the argument.
+        ValueError: not a date, or a date-time without a time zone or outside the years 1 to 9999 in UTC; the message
+            names the argument.
     """
     if value is None:
         return None
@@ -38,9 +46,12 @@ def parse_date(value: DateLike, name: str) -> dt.date | dt.datetime | None:
                 f"{name}: {value!r} is neither a date (YYYY-MM-DD) nor a date-time with a time zone (ISO 8601)"
             ) from None
     if isinstance(value, dt.datetime):
-        if value.tzinfo is None:
+        if value.utcoffset() is None:
             raise ValueError(f"{name}: {value.isoformat()!r} has no time zone; write it with one, as in '…+00:00'")
-        return value.astimezone(UTC)
+        try:
+            return utc(value)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
     if isinstance(value, dt.date):
         return value
     raise ValueError(f"{name}: a date, a date-time or a string is wanted, not {type(value).__name__}")

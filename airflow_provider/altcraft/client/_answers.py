@@ -19,7 +19,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 from pydantic_core import from_json
 
-from airflow_provider.altcraft.client._constants import RETRY_AFTER_CAP
+from airflow_provider.altcraft.client._constants import RETRY_AFTER_CAP, TEXT_LIMIT
 from airflow_provider.altcraft.client._errors import (
     AccessError,
     AltcraftError,
@@ -34,6 +34,7 @@ from airflow_provider.altcraft.client._errors import (
     redact,
 )
 from airflow_provider.altcraft.client._transport import Answer
+from airflow_provider.altcraft.window import utc
 
 _MEANING: dict[int, tuple[type[AltcraftError], str]] = {
     400: (RequestError, "the platform refused the request"),
@@ -46,6 +47,13 @@ _MEANING: dict[int, tuple[type[AltcraftError], str]] = {
     408: (RequestTimeoutError, "the server gave up waiting"),
     429: (RateLimitError, "too many requests"),
 }
+
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 
 
 def read_envelope(answer: Answer, secrets: Iterable[str]) -> dict[str, Any]:
@@ -61,18 +69,30 @@ def read_envelope(answer: Answer, secrets: Iterable[str]) -> dict[str, Any]:
     envelope = _envelope(answer)
     if envelope is None:
         raise _by_status(answer, secrets)
-    try:
-        code = int(envelope["error"])
-    except (KeyError, TypeError, ValueError):
-        if answer.status >= 400:
-            raise _by_status(answer, secrets) from None
+    code = number_of(envelope.get("error"))
+    if code is None:
+        if answer.status >= 300:
+            raise _by_status(answer, secrets)
         raise UnreadableAnswerError(
-            "the answer has no field 'error', so nothing says that it is whole", http_status=answer.status
-        ) from None
+            "the answer has no field 'error' with a number, so nothing says that it is whole",
+            http_status=answer.status,
+        )
     if code == 0:
         return envelope
     text = envelope.get("error_text")
-    raise _error(answer, code, None if text is None else redact(str(text), secrets))
+    raise _error(answer, code, None if text is None else shorten(redact(str(text), secrets)))
+
+
+def number_of(value: object) -> int | None:
+    """A whole number, which XML gives as text; ``None`` for anything else, so that no failure passes for a 0."""
+    if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,9}\s*", value):
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def shorten(text: str) -> str:
+    """The text, cut where it is too long for a log."""
+    return text if len(text) <= TEXT_LIMIT else f"{text[:TEXT_LIMIT]}…"
 
 
 def rows_of(envelope: Mapping[str, Any], http_status: int) -> list[Any]:
@@ -82,7 +102,7 @@ def rows_of(envelope: Mapping[str, Any], http_status: int) -> list[Any]:
         UnreadableAnswerError: ``data`` is something else.
     """
     data = envelope.get("data")
-    if data is None or data == "":
+    if data is None or (isinstance(data, str) and not data.strip()):  # XML's empty element
         return []
     if isinstance(data, list):
         return data
@@ -96,35 +116,32 @@ class _XmlDict(dict[str, Any]):
 
 
 def _envelope(answer: Answer) -> dict[str, Any] | None:
-    body = answer.body.strip()
-    if not body:
-        return None
     try:
-        if body.startswith(b"<"):
-            root = fromstring(body)
+        body = _decoded(answer)
+        if body.lstrip()[:1] in {b"<", "<"}:
+            root = fromstring(body.strip(), forbid_dtd=True)
             content: Any = _from_xml(root) if root.tag == "xml" else None
         else:
-            content = from_json(_utf8(answer), allow_inf_nan=False)
-    except (ValueError, LookupError, ParseError, DefusedXmlException):
+            content = from_json(body, allow_inf_nan=False)
+    except (ValueError, LookupError, RecursionError, ParseError, DefusedXmlException):
         return None
     return content if isinstance(content, dict) else None
 
 
-def _utf8(answer: Answer) -> bytes:
-    """The body in UTF-8: by its byte-order mark, else by the charset that the server names."""
-    for mark, name in (
-        (codecs.BOM_UTF8, "utf-8-sig"),
-        (codecs.BOM_UTF16_LE, "utf-16"),
-        (codecs.BOM_UTF16_BE, "utf-16"),
-    ):
+def _decoded(answer: Answer) -> str | bytes:
+    """The body as text by its byte-order mark, else by the charset that the server names; as it is without either.
+
+    Raises:
+        ValueError: it is no text in that charset.
+        LookupError: there is no such charset.
+    """
+    for mark, name in _MARKS:
         if answer.body.startswith(mark):
-            return answer.body.decode(name).encode()
+            return answer.body.decode(name)
     header = Message()
     header["content-type"] = answer.headers.get("content-type", "")
     charset = header.get_param("charset")
-    if not isinstance(charset, str) or codecs.lookup(charset).name == "utf-8":
-        return answer.body
-    return answer.body.decode(charset).encode()
+    return answer.body.decode(charset) if isinstance(charset, str) and charset else answer.body
 
 
 def _from_xml(element: Element) -> Any:
@@ -162,14 +179,8 @@ def _by_status(answer: Answer, secrets: Iterable[str]) -> AltcraftError:
 
 
 def _error(answer: Answer, code: int, text: str | None, looks: str | None = None) -> AltcraftError:
-    kind, meaning = _MEANING.get(code, (None, ""))
-    if kind is None:
-        kind, meaning = (
-            (ServerError, "the server failed") if code >= 500 else (RequestError, "the platform refused the request")
-        )
-        # A failing proxy may wrap whatever the platform says: the status then tells what to do.
-        if code < 500 and answer.status >= 500:
-            kind, meaning = ServerError, "the server failed"
+    # Of a code that nobody documents the HTTP status may say more.
+    kind, meaning = _meaning(code) or _meaning(answer.status) or _MEANING[400]
     said = f"error {code}" + (f": {text}" if text else "")
     where = f"HTTP {answer.status}" + (f", {looks}" if looks else "")
     error = kind(
@@ -185,6 +196,10 @@ def _error(answer: Answer, code: int, text: str | None, looks: str | None = None
     return error
 
 
+def _meaning(code: int) -> tuple[type[AltcraftError], str] | None:
+    return (ServerError, "the server failed") if 500 <= code <= 599 else _MEANING.get(code)
+
+
 def _too_long(seconds: float) -> str:
     return (
         f", longer than the {RETRY_AFTER_CAP:.0f} s that are waited for: try later" if seconds > RETRY_AFTER_CAP else ""
@@ -196,13 +211,12 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     value = headers.get("retry-after", "").strip()
     if not value:
         return None
-    if re.fullmatch(r"\d+(\.\d+)?", value):
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
         return float(value)
     try:
-        at = parsedate_to_datetime(value)
+        at = utc(parsedate_to_datetime(value))
     except ValueError:
         return None
-    at = at if at.tzinfo else at.replace(tzinfo=dt.UTC)
     return max(0.0, (at - dt.datetime.now(dt.UTC)).total_seconds())
 
 
@@ -211,8 +225,9 @@ def _looks(answer: Answer, secrets: Iterable[str]) -> str:
     if not answer.body.strip():
         return "an empty body"
     kind = answer.headers.get("content-type", "").partition(";")[0].strip() or "no content type"
-    title = re.search(rb"<title[^>]*>([^<]{1,200})", answer.body, re.IGNORECASE)
-    looks = f"{kind}, {len(answer.body)} bytes"
-    if title:
-        looks += f", titled {unescape(title[1].decode('utf-8', 'replace')).strip()[:80]!r}"
-    return redact(looks, secrets)
+    looks = f"{shorten(redact(kind, secrets))}, {len(answer.body)} bytes"
+    title = re.search(rb"<title[^>]*>([^<]+)", answer.body, re.IGNORECASE)
+    if title:  # masked before it is cut: half a token is a secret too
+        text = redact(unescape(title[1].decode("utf-8", "replace")), secrets).strip()
+        looks += f", titled {text[:80]!r}"
+    return looks

@@ -6,10 +6,11 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
-from typing import Self, TypeAlias, TypeVar, Unpack
+from typing import Any, Self, TypeAlias, TypeVar, Unpack
 
 from tenacity import AsyncRetrying, Retrying
 
@@ -22,11 +23,10 @@ from airflow_provider.altcraft.client._core import (
     Core,
     Format,
     Settings,
-    events_of,
     in_window,
 )
-from airflow_provider.altcraft.client._errors import AltcraftError
-from airflow_provider.altcraft.client._models import Database, HistoryEvent, Page, ProfileLookup
+from airflow_provider.altcraft.client._errors import AltcraftError, FatalError
+from airflow_provider.altcraft.client._models import Database, HistoryEvent, ProfileLookup
 from airflow_provider.altcraft.client._paging import PageWalk
 from airflow_provider.altcraft.client._retry import Pace
 from airflow_provider.altcraft.client._transport import (
@@ -47,32 +47,33 @@ Profile: TypeAlias = ProfileLookup | Mapping[str, object] | str
 
 @contextmanager
 def _named(call: Call) -> Iterator[None]:
-    """Errors that leave here say which method they come from."""
+    """Errors that leave here say which method they come from, and hold nothing of the request."""
     try:
         yield
     except AltcraftError as error:
         error.method = call.method
+        error.__context__ = None  # a library's error holds the request, and with it the token
         raise
 
 
-def _database_walk() -> PageWalk:
-    """A cursor looks like ``<xxh>.<time>``: it cannot tell apart rows that share both."""
-    return PageWalk(DATABASE_HISTORY, "", lambda row: (row.get("xxh"), row.get("datetime")))
-
-
 class _Shell:
-    """What both clients share: the core, the pace, and what is said of each call at DEBUG."""
+    """What both clients share: the core, the pace, whether they are closed, and what is said of each call at DEBUG."""
 
     def __init__(self, base_url: str, token: str, options: ClientOptions) -> None:
         self.settings = Settings(base_url, token, **options)
         self._core = Core(self.settings)
         self._pace = Pace(self.settings.requests_per_second)
+        self._closed = False
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.settings.base_url!r})"
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise FatalError("the client is closed")
+
     @staticmethod
-    def _ended(call: Call, answer: Answer, started: float) -> None:
+    def _log(call: Call, answer: Answer, started: float) -> None:
         seconds = time.monotonic() - started
         log.debug("%s: HTTP %d, %d bytes, %.3f s", call.method, answer.status, len(answer.body), seconds)
 
@@ -105,6 +106,7 @@ class AltcraftClient(_Shell):
         super().__init__(base_url, token, options)
         settings = self.settings
         self._slots = threading.BoundedSemaphore(settings.max_connections)
+        self._turn = threading.Lock()
         self._transport = transport or HttpxTransport(
             timeout=settings.timeout, max_connections=settings.max_connections, verify=settings.ssl_context()
         )
@@ -133,7 +135,7 @@ class AltcraftClient(_Shell):
         """
         window = Window.of(date_from, date_to)
         call = self._core.history(ProfileLookup.of(profile), list_id, window, format)
-        return in_window(self._send(call, self._core.history_of), window)
+        return in_window(self._send(call, self._core.events_of).rows, window)
 
     def iter_database_history(
         self,
@@ -158,24 +160,22 @@ class AltcraftClient(_Shell):
             AltcraftError: see ``client._errors`` for the tree.
         """
         window = Window.of(date_from, date_to)
-        walk = _database_walk()
+        walk = PageWalk[HistoryEvent](DATABASE_HISTORY, "", limit)
         while not walk.done:
-            page = self._send(
-                self._core.database_page(list_id, window, str(walk.cursor), limit, fields), self._core.page_of
-            )
-            yield from (event for event in events_of(walk.take(page)) if event.datetime in window)
+            call = self._core.database_page(list_id, window, str(walk.cursor), limit, fields)
+            page = self._send(call, self._core.events_of)
+            yield from (event for event in walk.take(page) if event.datetime in window)
 
     def list_databases(self, *, limit: int = 100) -> list[Database]:
         """The databases that the token may see."""
-        walk, found = PageWalk(DATABASES, 0, repr), list[Database]()
+        walk, found = PageWalk[Database](DATABASES, 0, limit), list[Database]()
         while not walk.done:
-            page = self._send(self._core.databases(walk.cursor, limit), self._core.page_of)
-            found += self._core.databases_of(Page(walk.take(page)))
+            found += walk.take(self._send(self._core.databases(walk.cursor, limit), self._core.databases_of))
         return found
 
     def count_databases(self) -> int:
         """How many databases the token may see: the cheapest call that wants a valid token."""
-        page = self._send(self._core.databases(0, 1), self._core.page_of)
+        page = self._send(self._core.databases(0, 1), self._core.databases_of)
         return len(page.rows) if page.total_count is None else page.total_count
 
     def get_database(self, list_id: int | None = None) -> Database:
@@ -183,7 +183,8 @@ class AltcraftClient(_Shell):
         return self._send(self._core.database(self.settings.database(list_id)), self._core.database_of)
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection. What is under way in other threads may last until its time-out."""
+        self._closed = True
         self._transport.close()
 
     def __enter__(self) -> Self:
@@ -198,11 +199,15 @@ class AltcraftClient(_Shell):
         url, headers, body = self._core.request(call)
 
         def once() -> T:
-            time.sleep(self._pace.reserve())
-            with self._slots, _named(call):
+            # The slot comes before the turn, else turns that passed while waiting for slots would leave all at once.
+            with _named(call), self._slots:
+                with self._turn:
+                    time.sleep(self._pace.wait())
+                    self._pace.leave()
+                self._check_open()
                 started = time.monotonic()
                 answer = self._transport.send(url, headers, body)
-                self._ended(call, answer, started)
+                self._log(call, answer, started)
                 return read(call, answer)
 
         return Retrying(**self.settings.retry.options())(once)
@@ -211,7 +216,8 @@ class AltcraftClient(_Shell):
 class AsyncAltcraftClient(_Shell):
     """The same API in an event loop; one client belongs to one loop. Use it in an ``async with`` block, or close it.
 
-    Arguments, results and errors are those of ``AltcraftClient``. Cancelling a call is safe at any moment.
+    Arguments, results and errors are those of ``AltcraftClient``. Cancelling a call is safe at any moment: a request
+    that has left goes on by itself, in its slot, to its end or time-out.
     """
 
     def __init__(
@@ -225,6 +231,8 @@ class AsyncAltcraftClient(_Shell):
         super().__init__(base_url, token, options)
         settings = self.settings
         self._slots = asyncio.BoundedSemaphore(settings.max_connections)
+        self._turn = asyncio.Lock()
+        self._under_way: set[asyncio.Task[Answer]] = set()
         self._transport = transport or AsyncHttpxTransport(
             timeout=settings.timeout, max_connections=settings.max_connections, verify=settings.ssl_context()
         )
@@ -241,7 +249,7 @@ class AsyncAltcraftClient(_Shell):
         """As ``AltcraftClient.get_history``."""
         window = Window.of(date_from, date_to)
         call = self._core.history(ProfileLookup.of(profile), list_id, window, format)
-        return in_window(await self._send(call, self._core.history_of), window)
+        return in_window((await self._send(call, self._core.events_of)).rows, window)
 
     async def iter_database_history(
         self,
@@ -254,25 +262,24 @@ class AsyncAltcraftClient(_Shell):
     ) -> AsyncIterator[HistoryEvent]:
         """As ``AltcraftClient.iter_database_history``."""
         window = Window.of(date_from, date_to)
-        walk = _database_walk()
+        walk = PageWalk[HistoryEvent](DATABASE_HISTORY, "", limit)
         while not walk.done:
             call = self._core.database_page(list_id, window, str(walk.cursor), limit, fields)
-            page = await self._send(call, self._core.page_of)
-            for event in events_of(walk.take(page)):
+            page = await self._send(call, self._core.events_of)
+            for event in walk.take(page):
                 if event.datetime in window:
                     yield event
 
     async def list_databases(self, *, limit: int = 100) -> list[Database]:
         """As ``AltcraftClient.list_databases``."""
-        walk, found = PageWalk(DATABASES, 0, repr), list[Database]()
+        walk, found = PageWalk[Database](DATABASES, 0, limit), list[Database]()
         while not walk.done:
-            page = await self._send(self._core.databases(walk.cursor, limit), self._core.page_of)
-            found += self._core.databases_of(Page(walk.take(page)))
+            found += walk.take(await self._send(self._core.databases(walk.cursor, limit), self._core.databases_of))
         return found
 
     async def count_databases(self) -> int:
         """As ``AltcraftClient.count_databases``."""
-        page = await self._send(self._core.databases(0, 1), self._core.page_of)
+        page = await self._send(self._core.databases(0, 1), self._core.databases_of)
         return len(page.rows) if page.total_count is None else page.total_count
 
     async def get_database(self, list_id: int | None = None) -> Database:
@@ -280,7 +287,11 @@ class AsyncAltcraftClient(_Shell):
         return await self._send(self._core.database(self.settings.database(list_id)), self._core.database_of)
 
     async def aclose(self) -> None:
-        """End what is under way and close every connection."""
+        """End what is under way, each call with a ``FatalError``, and close every connection."""
+        self._closed = True
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
         await self._transport.aclose()
 
     async def __aenter__(self) -> Self:
@@ -295,12 +306,41 @@ class AsyncAltcraftClient(_Shell):
         url, headers, body = self._core.request(call)
 
         async def once() -> T:
-            await asyncio.sleep(self._pace.reserve())
-            async with self._slots:
-                with _named(call):
-                    started = time.monotonic()
-                    answer = await self._transport.send(url, headers, body)
-                    self._ended(call, answer, started)
-                    return read(call, answer)
+            with _named(call):
+                task = await self._start(partial(self._transport.send, url, headers, body))
+                started = time.monotonic()
+                await asyncio.wait({task})
+                if task.cancelled():  # by `aclose`: our own cancellation would have ended the wait
+                    self._check_open()
+                answer = task.result()
+                self._log(call, answer, started)
+                return read(call, answer)
 
         return await AsyncRetrying(**self.settings.retry.options())(once)
+
+    async def _start(self, send: Callable[[], Coroutine[Any, Any, Answer]]) -> asyncio.Task[Answer]:
+        """Send in a task of its own, which a cancelled caller leaves to end by itself.
+
+        HTTP libraries lose connections when they are cancelled. The task holds the slot, so that there are never more
+        requests under way than connections.
+        """
+        # The slot comes before the turn, else turns that passed while waiting for slots would leave all at once.
+        await self._slots.acquire()
+        try:
+            async with self._turn:
+                await asyncio.sleep(self._pace.wait())
+                self._pace.leave()
+            self._check_open()
+        except BaseException:
+            self._slots.release()
+            raise
+        task = asyncio.create_task(send())
+        self._under_way.add(task)
+        task.add_done_callback(self._free)
+        return task
+
+    def _free(self, task: asyncio.Task[Answer]) -> None:
+        self._under_way.discard(task)
+        self._slots.release()
+        if not task.cancelled():
+            task.exception()  # nobody may be left to hear it, and asyncio warns of exceptions never retrieved

@@ -7,18 +7,21 @@ from typing import Final
 API_PATH: Final = "/api/v1.1/"
 
 TIMEOUT: Final = 60.0
-"""Seconds that one call may take in all, its body included."""
+"""Seconds that one try of a call may take from its connection to the last byte of the answer."""
 
 CONNECT_TIMEOUT: Final = 10.0
 """Seconds to wait for a connection, or the whole time-out where that is shorter."""
 
 MAX_CONNECTIONS: Final = 16
 
+TEXT_LIMIT: Final = 1000
+"""Characters that an error keeps of a text of the server's."""
+
 ATTEMPTS: Final = 5
 """Tries of one call, the first included."""
 
 BACKOFF_INITIAL: Final = 0.5
-"""Seconds of the first pause; it doubles from one try to the next, with jitter added."""
+"""Seconds that the first pause may take; they double from one try to the next. A pause is drawn at random below."""
 
 BACKOFF_MAX: Final = 30.0
 

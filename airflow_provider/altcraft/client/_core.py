@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +15,7 @@ from pydantic import BaseModel, ValidationError  # noqa: TID253 - the package im
 from pydantic_core import to_json
 
 from airflow_provider.altcraft import __version__
-from airflow_provider.altcraft.client._answers import read_envelope, rows_of
+from airflow_provider.altcraft.client._answers import number_of, read_envelope, rows_of
 from airflow_provider.altcraft.client._constants import API_PATH, MAX_CONNECTIONS, TIMEOUT
 from airflow_provider.altcraft.client._errors import UnreadableAnswerError
 from airflow_provider.altcraft.client._models import Database, HistoryEvent, Page, ProfileLookup
@@ -25,6 +27,8 @@ M = TypeVar("M", bound=BaseModel)
 
 Auth: TypeAlias = Literal["body", "header"]
 Format: TypeAlias = Literal["json", "xml"]
+
+_DAY = 86_400.0
 
 HISTORY = "subscribers/history_get"
 DATABASE_HISTORY = "subscribers/history_get_all"
@@ -52,7 +56,7 @@ class Settings:
         base_url: address of the installation: scheme, host, port, perhaps a path; without a scheme it is ``https``.
         token: the API token.
         list_id: the database that is meant where a call names none.
-        timeout: seconds that one call may take in all.
+        timeout: seconds that one try of a call may take, from its connection to the last byte of the answer.
         max_connections: calls under way at once, at most.
         requests_per_second: calls that leave in a second, at most; ``None`` for no limit.
         auth: whether the token goes in the request's ``body`` or in an ``Authorization: Bearer`` ``header``.
@@ -77,15 +81,16 @@ class Settings:
         object.__setattr__(self, "base_url", _base_url(self.base_url))
         if not isinstance(self.token, str) or not self.token.strip():
             raise ValueError("token: missing; an API token of the platform is wanted")
-        if not self.token.isascii() or any(character.isspace() for character in self.token):
+        if not self.token.isascii() or not self.token.isprintable() or " " in self.token:
             raise ValueError("token: it holds a character that no token has, such as a space or a line break")
         if set(self.token) == {"*"}:
             raise ValueError("token: it is masked (***), so it is not the token itself; enter the token again")
-        if self.timeout <= 0:
-            raise ValueError(f"timeout: seconds above 0 are wanted, not {self.timeout}")
+        if not 0 < self.timeout <= _DAY:
+            raise ValueError(f"timeout: seconds above 0 are wanted, a day's at most, not {self.timeout}")
         if self.max_connections < 1:
             raise ValueError(f"max_connections: 1 or more is wanted, not {self.max_connections}")
-        if self.requests_per_second is not None and self.requests_per_second <= 0:
+        # The slowest pace is a call a day: a call waits for its turn.
+        if self.requests_per_second is not None and not 1 / _DAY <= self.requests_per_second < math.inf:
             raise ValueError(f"requests_per_second: above 0 is wanted, or nothing, not {self.requests_per_second}")
         if self.auth not in {"body", "header"}:
             raise ValueError(f"auth: 'body' or 'header' is wanted, not {self.auth!r}")
@@ -113,8 +118,8 @@ class Settings:
             return self.verify
         try:
             return ssl.create_default_context(cafile=self.verify)
-        except ssl.SSLError:
-            raise ValueError(f"verify: {self.verify!r} is not a file of CA certificates in PEM") from None
+        except OSError:  # an SSLError is one
+            raise ValueError(f"verify: {self.verify!r} is not a readable file of CA certificates in PEM") from None
 
 
 def _base_url(value: str) -> str:
@@ -125,10 +130,10 @@ def _base_url(value: str) -> str:
         port_fits = parts.port is None or parts.port > 0
     except ValueError:
         port_fits = False
+    if re.search(r"[@?#]", url):  # first, as there may be a secret in it, which no message may show
+        raise ValueError("base_url: only scheme, host, port and path belong there; the token has a field of its own")
     if not port_fits or parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(f"base_url: {value!r} is not an address such as https://example.com")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("base_url: only scheme, host, port and path belong there; the token has a field of its own")
     return url.removesuffix(API_PATH.rstrip("/"))
 
 
@@ -168,7 +173,13 @@ class Core:
         return read_envelope(answer, [self.settings.token, *call.personal])
 
     def history(self, profile: ProfileLookup, list_id: int | None, window: Window, fmt: Format = "json") -> Call:
-        """``subscribers/history_get``: the days around the window are asked, ``events_of`` cuts them."""
+        """``subscribers/history_get``: the days around the window are asked, ``in_window`` cuts them.
+
+        Raises:
+            ValueError: no database is meant, or the format is unknown.
+        """
+        if fmt not in {"json", "xml"}:
+            raise ValueError(f"format: 'json' or 'xml' is wanted, not {fmt!r}")
         return Call(
             HISTORY,
             {"format": fmt, "list_id": self.settings.database(list_id)} | profile.fields | _days(window),
@@ -181,10 +192,13 @@ class Core:
         """``subscribers/history_get_all``: one page.
 
         Raises:
-            ValueError: the platform wants both ends of the window.
+            ValueError: no database is meant, an end of the window is missing, or another argument does not fit.
         """
         if window.start is None or window.end is None:
             raise ValueError("date_from, date_to: the history of a whole database needs both")
+        if isinstance(fields, str):
+            raise ValueError("fields: a list of names is wanted, not one text")
+        _check_limit(limit)
         asked = {
             "format": "json",
             "list_id": self.settings.database(list_id),
@@ -196,6 +210,7 @@ class Core:
     @staticmethod
     def databases(from_id: int | str, limit: int) -> Call:
         """``databases/list/``: one page."""
+        _check_limit(limit)
         return Call(DATABASES, {"from_id": from_id, "limit": limit})
 
     @staticmethod
@@ -203,36 +218,27 @@ class Core:
         """``databases/get/``."""
         return Call(DATABASE, {"id": list_id})
 
-    def page_of(self, call: Call, answer: Answer) -> Page:
-        """The rows, the next cursor and the total of a list answer."""
-        envelope = self.envelope(call, answer)
-        cursor, total = envelope.get("next_from_id"), envelope.get("total_count")
-        return Page(
-            rows_of(envelope, answer.status),
-            cursor if isinstance(cursor, int | str) and cursor != "" else None,
-            int(total) if isinstance(total, int | str) and str(total).isdigit() else None,
-        )
+    def events_of(self, call: Call, answer: Answer) -> Page[HistoryEvent]:
+        """The events of a ``history_get`` or ``history_get_all`` answer, as they came."""
+        return self._page(HistoryEvent, call, answer)
 
-    def history_of(self, call: Call, answer: Answer) -> list[HistoryEvent]:
-        """All events of a ``history_get`` answer, as they came."""
-        return events_of(self.page_of(call, answer).rows, answer.status)
+    def databases_of(self, call: Call, answer: Answer) -> Page[Database]:
+        """The databases of a ``databases/list/`` answer."""
+        return self._page(Database, call, answer)
 
     def database_of(self, call: Call, answer: Answer) -> Database:
         """The database of a ``databases/get/`` answer."""
         return _parsed(Database, self.envelope(call, answer).get("data"), "data", answer.status)
 
-    def databases_of(self, page: Page) -> list[Database]:
-        """The databases of a page."""
-        return [_parsed(Database, row, f"data[{index}]") for index, row in enumerate(page.rows)]
-
-
-def events_of(rows: Iterable[Any], http_status: int | None = None) -> list[HistoryEvent]:
-    """Rows as events.
-
-    Raises:
-        UnreadableAnswerError: a row is no event; the message names the row's place and field and shows no value.
-    """
-    return [_parsed(HistoryEvent, row, f"data[{index}]", http_status) for index, row in enumerate(rows)]
+    def _page(self, model: type[M], call: Call, answer: Answer) -> Page[M]:
+        envelope = self.envelope(call, answer)
+        rows = rows_of(envelope, answer.status)
+        cursor = envelope.get("next_from_id")
+        return Page(
+            [_parsed(model, row, f"data[{index}]", answer.status) for index, row in enumerate(rows)],
+            cursor if isinstance(cursor, int | str) and not isinstance(cursor, bool) and cursor != "" else None,
+            number_of(envelope.get("total_count")),
+        )
 
 
 def in_window(events: Iterable[HistoryEvent], window: Window) -> list[HistoryEvent]:
@@ -246,7 +252,13 @@ def _days(window: Window) -> dict[str, str]:
     return {key: day.isoformat() for key, day in days.items() if day is not None}
 
 
-def _parsed(model: type[M], row: object, place: str, http_status: int | None = None) -> M:
+def _check_limit(limit: int) -> None:
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+        raise ValueError(f"limit: rows a page from 1 on are wanted, not {limit!r}")
+
+
+def _parsed(model: type[M], row: object, place: str, http_status: int) -> M:
+    """A row as a model; the error names the row's place and field and shows no value."""
     try:
         return model.model_validate(row)
     except ValidationError as error:

@@ -18,7 +18,10 @@ AltcraftError
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable
+from html import escape
 from urllib.parse import quote
 
 
@@ -27,7 +30,7 @@ class AltcraftError(Exception):
 
     Attributes:
         code: the platform's ``error``, where there was an envelope.
-        text: the platform's ``error_text``, with the token and the profile's e-mail and phone masked.
+        text: the platform's ``error_text``, with the token and the values of the lookup masked, and cut where long.
         http_status: status of the HTTP answer, where there was one.
         method: the API's method, such as ``subscribers/history_get``.
     """
@@ -111,13 +114,29 @@ class UnreadableAnswerError(RetriableError):
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """The text with each secret masked, also where it stands JSON-escaped or percent-encoded."""
-    forms = {form for secret in secrets if secret for form in _forms(secret)}
-    for form in sorted(forms, key=len, reverse=True):
-        text = text.replace(form, "***")
-    return text
+    """The text with each secret masked, in whatever case and however a server may have escaped it."""
+    forms = {form for secret in secrets for form in _forms(secret) if form}
+    if not forms:
+        return text
+    return re.sub("|".join(map(_pattern, sorted(forms, key=len, reverse=True))), "***", text, flags=re.IGNORECASE)
 
 
 def _forms(secret: str) -> set[str]:
-    escaped = secret.replace("\\", "\\\\").replace('"', '\\"')
-    return {secret, escaped, escaped.replace("/", "\\/"), quote(secret, safe=""), quote(secret)}
+    as_json = json.dumps(secret, ensure_ascii=False)[1:-1]
+    return {
+        secret,
+        secret.lstrip("+"),  # a phone
+        as_json,
+        as_json.replace("/", "\\/"),
+        as_json.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"),
+        json.dumps(secret)[1:-1],
+        repr(secret)[1:-1],
+        escape(secret),
+        quote(secret, safe=""),
+        quote(secret),
+    }
+
+
+def _pattern(form: str) -> str:
+    """What finds it: one of a few characters only where it stands as a word, or it would be found in any number."""
+    return re.escape(form) if len(form) > 3 else rf"(?<!\w){re.escape(form)}(?!\w)"

@@ -13,24 +13,30 @@ _XXH: Final = re.compile(r"[0-9a-f]{16}", re.IGNORECASE)
 _PROFILE_ID: Final = re.compile(r"[0-9a-f]{24}", re.IGNORECASE)
 _PHONE: Final = re.compile(r"\+?[0-9]{5,20}")
 _EMAIL: Final = re.compile(r"[^\s@]+@[^\s@]+")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+def _is_text(value: object) -> bool:
+    # Half of a surrogate pair cannot be sent: it has no UTF-8.
+    return isinstance(value, str) and bool(value.strip()) and not _SURROGATE.search(value)
 
 
 def _text(value: object) -> str | None:
-    return None if isinstance(value, str) and value.strip() else "a text that is not empty"
+    return None if _is_text(value) else "a text that is not empty"
 
 
 def _pattern(pattern: re.Pattern[str], wanted: str) -> Callable[[object], str | None]:
-    return lambda value: None if isinstance(value, str) and pattern.fullmatch(value) else wanted
+    return lambda value: None if _is_text(value) and pattern.fullmatch(str(value)) else wanted
 
 
 def _name(value: object) -> str | None:
     # "=" parts name and value in a row's `lookup`, so a name with one could be mistaken for another.
-    return None if _text(value) is None and "=" not in str(value) else "a text that is not empty, without '='"
+    return None if _is_text(value) and "=" not in str(value) else "a text that is not empty, without '='"
 
 
 def _field_value(value: object) -> str | None:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return None if whole or _text(value) is None else "a whole number or a text that is not empty"
+    whole = isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+    return None if whole or _is_text(value) else "a whole number (of 64 bits) or a text that is not empty"
 
 
 _CHECKS: Final[dict[str, Callable[[object], str | None]]] = {
@@ -88,7 +94,7 @@ def check_lookup(value: object) -> dict[str, Any]:
         return _checked(fields)
     matching = fields.pop("matching", "email")
     if not isinstance(matching, str) or matching not in MATCHING:
-        raise ValueError(f"matching: {matching!r} is not one of {', '.join(MATCHING)}")
+        raise ValueError(f"matching: wanted is one of {', '.join(MATCHING)}")
     wanted = MATCHING[matching]
     for key in fields:
         if key not in wanted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
 from pydantic import (  # noqa: TID253 - the package imports this module lazily
     AfterValidator,
@@ -21,6 +21,8 @@ from airflow_provider.altcraft.client._actions import CHANNELS
 from airflow_provider.altcraft.client._lookup import check_lookup, lookup_text
 from airflow_provider.altcraft.window import utc
 
+T = TypeVar("T")
+
 
 def _none_if_empty(value: object) -> object:
     return None if value == "" else value  # XML has no other way to say "nothing"
@@ -30,8 +32,13 @@ def _one_if_empty(value: object) -> object:
     return 1 if value is None or value == "" else value  # a row is at least one action
 
 
-def _as_list(value: object) -> object:
-    return [value] if isinstance(value, dict) else value  # XML's array of one looks like its element
+def _objects(value: object) -> object:
+    """An array of objects out of XML, where an array of one looks like its element and an empty object like ``""``."""
+    if value == "":
+        return None
+    if isinstance(value, dict):
+        return [value]
+    return [{} if item == "" else item for item in value] if isinstance(value, list) else value
 
 
 # What Arrow and SQL hold in 64 bits.
@@ -115,9 +122,7 @@ class HistoryEvent(BaseModel):
     smid: Text = None
     event_id: Text = None
     subscription: Annotated[dict[str, JsonValue] | None, BeforeValidator(_none_if_empty)] = None
-    subscriptions: Annotated[
-        list[dict[str, JsonValue]] | None, BeforeValidator(lambda value: _as_list(_none_if_empty(value)))
-    ] = None
+    subscriptions: Annotated[list[dict[str, JsonValue]] | None, BeforeValidator(_objects)] = None
 
     @property
     def known_channel(self) -> str | None:
@@ -136,9 +141,9 @@ class Database(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """One page of a list call: raw rows, the cursor of the next page (``None`` where none came), and a total."""
+class Page(Generic[T]):
+    """One page of a list call: its rows, the cursor of the next page (``None`` where none came), and a total."""
 
-    rows: list[Any]
+    rows: list[T]
     next_from_id: int | str | None = None
     total_count: int | None = None

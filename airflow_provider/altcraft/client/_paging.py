@@ -3,79 +3,78 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections import Counter
+from itertools import takewhile
+from typing import Generic, TypeVar
 
 from airflow_provider.altcraft.client._models import Page
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 
-class PageWalk:
+
+class PageWalk(Generic[T]):
     """The state of one walk.
 
-    The end is an empty page. A cursor that is missing or does not move ends the walk as well, with a warning. Whether
-    a cursor is inclusive is not documented, so rows that stand at the end of one page and again at the start of the
-    next count once: unless some border shows that this platform's cursor is exclusive, and they were two events alike.
+    The end is an empty page. A cursor that is missing, or was asked for before, ends the walk as well, with a warning
+    where rows may be missing.
+
+    Whether a cursor is inclusive is not documented, so rows that end one page and begin the next are held back: they
+    came twice, or are real events alike. A border without such rows, or an empty page after one with rows, proves that
+    the cursor is exclusive, for an inclusive one always gives its last row again; then what was held back is events of
+    its own.
 
     Args:
         method: name of the call, for the log.
         first: cursor of the first page.
-        same_place: what two rows share when a cursor cannot tell them apart.
+        limit: rows that were asked for a page.
     """
 
-    def __init__(self, method: str, first: int | str, same_place: Callable[[Any], Any]) -> None:
+    def __init__(self, method: str, first: int | str, limit: int) -> None:
         self.cursor: int | str = first
         self.done = False
         self._method = method
-        self._same_place = same_place
-        self._border: list[Any] = []
+        self._limit = limit
+        self._asked = {first}
+        self._last: list[T] = []
+        self._held: list[T] = []
         self._exclusive = False
-        self._held: list[Any] = []
 
-    def take(self, page: Page) -> list[Any]:
-        """The rows of this page that are new; sets ``cursor`` and ``done``."""
-        if not page.rows:
-            self.done = True
-            return []
-        repeated = self._repeated(page.rows)
-        new = page.rows[repeated:]
-        if self._border and not repeated and not self._exclusive:
-            # No row came again, so the cursor is exclusive, and what was held back as repeated is events of its own.
+    def take(self, page: Page[T]) -> list[T]:
+        """The rows that are new, of this page and of those held back; sets ``cursor`` and ``done``."""
+        again = 0 if self._exclusive else _overlap(self._last, page.rows)
+        new = page.rows[again:]
+        self._held += page.rows[:again]
+        if self._last and not again:
             self._exclusive = True
             new, self._held = self._held + new, []
-        elif repeated:
-            self._held += page.rows[:repeated]
-        self._border = self._tail(page.rows, repeated)
-        if page.next_from_id is None or page.next_from_id == self.cursor:
-            what = "gave no cursor" if page.next_from_id is None else "gave the same cursor again"
-            # An inclusive cursor ends by repeating its last row under the same cursor: nothing to warn of.
-            if new:
-                log.warning("%s %s after a page with rows: the walk ends there", self._method, what)
-            self.done = True
-        else:
-            self.cursor = page.next_from_id
+        self._last = page.rows
+        self._move_on(page, fresh=len(page.rows) - again)
         return new
 
-    def _repeated(self, rows: list[Any]) -> int:
-        """How many rows at the start of this page are the border of the last one."""
-        if self._exclusive or not self._border:
-            return 0
-        size = len(self._border)
-        return size if _multiset(rows[:size]) == _multiset(self._border) else self._single(rows)
-
-    def _single(self, rows: list[Any]) -> int:
-        # A cursor may also name the last row itself rather than all rows at its place.
-        return 1 if rows[0] == self._border[-1] else 0
-
-    def _tail(self, rows: list[Any], repeated: int) -> list[Any]:
-        """The rows at the end of the page that share the last one's place, those carried over from the border too."""
-        place = self._same_place(rows[-1])
-        first = len(rows)
-        while first > 0 and self._same_place(rows[first - 1]) == place:
-            first -= 1
-        return rows[first:]
+    def _move_on(self, page: Page[T], *, fresh: int) -> None:
+        if page.rows and page.next_from_id is not None and page.next_from_id not in self._asked:
+            self.cursor = page.next_from_id
+            self._asked.add(self.cursor)
+            return
+        self.done = True
+        # An inclusive cursor ends by giving nothing but its last rows again. Where they fill a page, rows of the same
+        # place may be left that no page of this size can show.
+        if fresh or len(page.rows) >= self._limit:
+            what = "no cursor" if page.next_from_id is None else "a cursor that was asked for before"
+            log.warning("%s gave %s with a page of rows: the walk ends there, rows may be missing", self._method, what)
 
 
-def _multiset(rows: list[Any]) -> list[str]:
-    return sorted(map(repr, rows))
+def _overlap(last: list[T], rows: list[T]) -> int:
+    """How many rows at the start are the end of the last page again, in whatever order."""
+    longest, balance = 0, Counter[str]()
+    again = takewhile(lambda row: row in last, rows)
+    for size, (before, row) in enumerate(zip(reversed(last), again, strict=False), 1):
+        for key, step in ((repr(before), 1), (repr(row), -1)):
+            balance[key] += step
+            if not balance[key]:
+                del balance[key]
+        if not balance:
+            longest = size
+    return longest

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -27,21 +26,31 @@ class Retry:
 
     Attributes:
         attempts: tries in all, the first included.
-        initial: seconds of the first pause at most; it doubles each time. Pauses are drawn at random below that.
-        maximum: seconds of the longest pause.
+        initial: seconds that the first pause may take; they double each time. A pause is drawn at random below them.
+        maximum: seconds that no pause exceeds, unless the server asks for a longer one (``Retry-After``).
+
+    Raises:
+        ValueError: a number that cannot work.
     """
 
     attempts: int = ATTEMPTS
     initial: float = BACKOFF_INITIAL
     maximum: float = BACKOFF_MAX
 
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise ValueError(f"attempts: 1 or more is wanted, not {self.attempts}")
+        if self.initial < 0 or self.maximum < 0:
+            raise ValueError("initial, maximum: seconds from 0 on are wanted")
+
     def options(self) -> dict[str, Any]:
         """What tenacity's ``Retrying`` and ``AsyncRetrying`` take."""
         backoff = wait_random_exponential(multiplier=self.initial, max=self.maximum)
 
         def wait(state: RetryCallState) -> float:
-            asked = getattr(_error_of(state), "retry_after", None)
-            return backoff(state) if asked is None else asked
+            # Never sooner than asked; "at once" still does not hurry a server that just failed.
+            asked: float | None = getattr(_error_of(state), "retry_after", None)
+            return max(asked or 0.0, backoff(state))
 
         return {
             "stop": stop_after_attempt(self.attempts),
@@ -70,19 +79,22 @@ def _error_of(state: RetryCallState) -> BaseException | None:
 
 
 class Pace:
-    """Spaces calls evenly, so that no more than ``per_second`` of them leave in a second; ``None`` means any number."""
+    """Spaces calls evenly, so that no more than ``per_second`` of them leave in a second; ``None`` means any number.
+
+    Not for several at once: a caller holds a lock from ``wait`` until ``leave``. One that gives up between the two
+    leaves its turn to the next.
+    """
 
     def __init__(self, per_second: float | None) -> None:
         self._gap = 1.0 / per_second if per_second else 0.0
-        self._next = 0.0
-        self._lock = threading.Lock()
+        self._turn = 0.0
 
-    def reserve(self) -> float:
-        """Take the next free moment and return the seconds until then."""
-        if not self._gap:
-            return 0.0
-        with self._lock:
-            now = time.monotonic()
-            at = max(now, self._next)
-            self._next = at + self._gap
-        return at - now
+    def wait(self) -> float:
+        """Seconds until the next call may leave."""
+        now = time.monotonic()
+        self._turn = max(now, self._turn)
+        return self._turn - now
+
+    def leave(self) -> None:
+        """The call leaves: the next one's turn comes a gap later, counted from when this one's was."""
+        self._turn += self._gap

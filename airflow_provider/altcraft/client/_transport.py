@@ -9,16 +9,15 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import httpx  # noqa: TID253 - the package imports this module lazily
 
 from airflow_provider.altcraft.client._constants import CONNECT_TIMEOUT
+from airflow_provider.altcraft.client._deadline import Deadline
 from airflow_provider.altcraft.client._errors import (
     AltcraftError,
     CertificateError,
@@ -28,8 +27,6 @@ from airflow_provider.altcraft.client._errors import (
     RequestTimeoutError,
     UnreadableAnswerError,
 )
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +51,7 @@ class Transport(Protocol):
 
 
 class AsyncTransport(Protocol):
-    """The same in an event loop. A cancelled ``send`` neither leaks nor breaks a connection."""
+    """The same in an event loop. ``send`` is not cancelled, but for ``aclose`` to follow."""
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """POST the body and return the whole answer."""
@@ -69,8 +66,9 @@ class HttpxTransport:
     """httpx's client, for calls one at a time or from a few threads.
 
     Args:
-        timeout: seconds for one whole call. The body is held to it; each read of the headers is, by itself.
-        max_connections: connections kept.
+        timeout: seconds for one whole call, but for the look-up of the host's name, which nothing can break off. Where
+            the name has several addresses, each of them has the time to connect for itself.
+        max_connections: connections at most.
         verify: ``True``, ``False``, or an SSL context.
     """
 
@@ -79,19 +77,13 @@ class HttpxTransport:
         self._client = httpx.Client(
             timeout=_timeouts(timeout), limits=_limits(max_connections), verify=verify, follow_redirects=False
         )
+        self._deadline = Deadline()
+        self._deadline.hold(self._client)
 
     def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """POST the body and return the whole answer."""
-        deadline = time.monotonic() + self._timeout
-        with _our_errors(self._timeout):
-            with self._client.stream("POST", url, headers=headers, content=body) as response:
-                chunks = []
-                for chunk in response.iter_bytes():
-                    chunks.append(chunk)
-                    # A server that drips a byte a second never meets a time-out of a single read.
-                    if time.monotonic() > deadline:
-                        raise TimeoutError
-                return _answer(response, b"".join(chunks))
+        with _our_errors(self._timeout), self._deadline.within(self._timeout):
+            return _answer(self._client.post(url, headers=headers, content=body))
 
     def close(self) -> None:
         """Close every connection."""
@@ -99,10 +91,12 @@ class HttpxTransport:
 
 
 class AsyncHttpxTransport:
-    """httpx's async client.
+    """httpx's async client. Its pool loses a connection when a request in it is cancelled before it is connected.
 
-    httpx's pool loses a connection when a request in it is cancelled, so each request runs in a task of its own, which
-    a cancelled caller leaves to end by itself, within the time-out.
+    Args:
+        timeout: seconds for one whole call.
+        max_connections: connections at most.
+        verify: ``True``, ``False``, or an SSL context.
     """
 
     def __init__(self, *, timeout: float, max_connections: int, verify: bool | ssl.SSLContext) -> None:
@@ -110,39 +104,17 @@ class AsyncHttpxTransport:
         self._client = httpx.AsyncClient(
             timeout=_timeouts(timeout), limits=_limits(max_connections), verify=verify, follow_redirects=False
         )
-        self._under_way: set[asyncio.Task[Answer]] = set()
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """POST the body and return the whole answer."""
-        return await _in_own_task(self._under_way, partial(self._send, url, headers, body))
-
-    async def _send(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         with _our_errors(self._timeout):
+            # A server that drips a byte a second never meets a time-out of a single read.
             async with asyncio.timeout(self._timeout):
-                response = await self._client.post(url, headers=headers, content=body)
-                return _answer(response, response.content)
+                return _answer(await self._client.post(url, headers=headers, content=body))
 
     async def aclose(self) -> None:
-        """End what is under way and close every connection."""
-        for task in self._under_way:
-            task.cancel()
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+        """Close every connection."""
         await self._client.aclose()
-
-
-async def _in_own_task(tasks: set[asyncio.Task[T]], work: Callable[[], Awaitable[T]]) -> T:
-    async def run() -> T:
-        return await work()
-
-    task = asyncio.create_task(run())
-    tasks.add(task)
-    task.add_done_callback(tasks.discard)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        # Nobody is left to hear how it ends: take its outcome, or asyncio warns of an exception never retrieved.
-        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-        raise
 
 
 def _timeouts(timeout: float) -> httpx.Timeout:
@@ -153,8 +125,9 @@ def _limits(max_connections: int) -> httpx.Limits:
     return httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections)
 
 
-def _answer(response: httpx.Response, body: bytes) -> Answer:
-    return Answer(response.status_code, {key.lower(): value for key, value in response.headers.items()}, body)
+def _answer(response: httpx.Response) -> Answer:
+    headers = {key.lower(): value for key, value in response.headers.items()}
+    return Answer(response.status_code, headers, response.content)
 
 
 @contextmanager
@@ -191,21 +164,33 @@ def _translated(error: Exception, timeout: float) -> AltcraftError:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
+    """The error and what caused it; of several connections that failed, each."""
+    while error is not None:
         yield error
+        if isinstance(error, BaseExceptionGroup):
+            for each in error.exceptions:
+                yield from _causes(each)
         error = error.__cause__ or error.__context__
 
 
 def _why(causes: list[BaseException]) -> str:
+    """The cause in words of our own: the library's may quote what the server sent, and that may be the token."""
     for cause in causes:
-        if isinstance(cause, socket.gaierror):
-            return "no such host"
-        if isinstance(cause, ConnectionRefusedError):
-            return "the connection was refused"
-        if isinstance(cause, ssl.SSLError):
-            return f"TLS failed ({cause.reason or type(cause).__name__})"
-        if isinstance(cause, ConnectionResetError | BrokenPipeError):
-            return "the server reset the connection"
-    return f"{causes[0]}" or type(causes[0]).__name__
+        match cause:
+            case socket.gaierror():
+                return "no such host"
+            case ssl.SSLError():
+                return f"TLS failed ({cause.reason or type(cause).__name__})"
+            case ConnectionRefusedError():
+                return "the connection was refused"
+            case ConnectionResetError() | BrokenPipeError():
+                return "the server reset the connection"
+            case OSError(strerror=str(words)):
+                return words
+            case httpx.RemoteProtocolError() if str(cause).startswith(("Server disconnected", "peer closed")):
+                return "the server closed it"
+            case httpx.RemoteProtocolError():
+                return "what came is not HTTP"
+            case httpx.ProxyError():
+                return "the proxy refused"
+    return type(causes[0]).__name__
