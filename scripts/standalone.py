@@ -156,8 +156,8 @@ def _let_ann_act(api: Emulator, running: Callable[[], bool], end: threading.Even
             api.reset()
 
 
-# How everything ends. Airflow's processes open sessions of their own and outlive their parents, so what belongs to us is
-# told by descent: on Linux an orphan becomes the child of its nearest ancestor that asked for orphans.
+# How everything ends. Airflow's processes open sessions of their own and outlive their parents, so what belongs to us
+# is told by descent: on Linux an orphan becomes the child of its nearest ancestor that asked for orphans.
 
 
 def _adopt_orphans() -> None:

@@ -7,16 +7,18 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from airflow_provider.altcraft.testing import Emulator
 
 # Airflow reads these when it is first imported, so they come before any test module.
+_ROOT = Path(__file__).parent.parent
 _HOME = tempfile.TemporaryDirectory(prefix="altcraft-airflow-")
 os.environ |= {
     "AIRFLOW_HOME": _HOME.name,
@@ -28,7 +30,15 @@ os.environ |= {
 for name in [name for name in os.environ if name.startswith("AIRFLOW_CONN_")]:
     del os.environ[name]
 
-FAST = {"attempts": 3, "initial": 0.01, "maximum": 0.05}
+# The same examples in each run, however slow the machine is.
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.load_profile("steady")
+
+BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
+BUNDLES = {"examples": _ROOT / "example_dags", "tests": _ROOT / "tests" / "system" / "dags"}
+os.environ["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"] = json.dumps(
+    [{"name": name, "classpath": BUNDLE, "kwargs": {"path": str(path)}} for name, path in BUNDLES.items()]
+)
 
 
 @pytest.fixture(scope="session")
@@ -52,9 +62,8 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 
 
 @pytest.fixture(autouse=True)
-def quick_retries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses between tries that a test can wait for. The number of tries stays."""
     from airflow_provider.altcraft.client import _constants, _retry
 
     monkeypatch.setattr(_retry.Retry.__init__, "__defaults__", (_constants.ATTEMPTS, 0.01, 0.05))
-    yield

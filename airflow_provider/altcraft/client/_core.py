@@ -123,7 +123,7 @@ class Settings:
 
 
 def _base_url(value: str) -> str:
-    url = value.strip().rstrip("/")
+    url = value.strip()
     url = url if "://" in url else f"https://{url}"
     try:
         parts = urlsplit(url)
@@ -134,7 +134,7 @@ def _base_url(value: str) -> str:
         raise ValueError("base_url: only scheme, host, port and path belong there; the token has a field of its own")
     if not port_fits or parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(f"base_url: {value!r} is not an address such as https://example.com")
-    return url.removesuffix(API_PATH.rstrip("/"))
+    return url.rstrip("/").removesuffix(API_PATH.rstrip("/"))
 
 
 @dataclass(frozen=True, slots=True)

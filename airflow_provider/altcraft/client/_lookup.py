@@ -94,7 +94,7 @@ def check_lookup(value: object) -> dict[str, Any]:
         return _checked(fields)
     matching = fields.pop("matching", "email")
     if not isinstance(matching, str) or matching not in MATCHING:
-        raise ValueError(f"matching: wanted is one of {', '.join(MATCHING)}")
+        raise ValueError(f"matching: one of {', '.join(MATCHING)} is wanted")
     wanted = MATCHING[matching]
     for key in fields:
         if key not in wanted:

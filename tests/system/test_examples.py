@@ -1,0 +1,141 @@
+"""The example DAGs, each run by ``dag.test()`` on a real Airflow against the emulator."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.util
+import inspect
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from airflow_provider.altcraft.testing import Emulator, faults
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted((ROOT / "example_dags").glob("*.py"))
+NOON = dt.datetime(2026, 1, 5, 12, tzinfo=dt.UTC)
+
+pytestmark = pytest.mark.usefixtures("airflow_db")
+
+
+@pytest.fixture
+def api(altcraft_api: Emulator, connect: Callable[..., str]) -> Emulator:
+    connect(altcraft_api)
+    altcraft_api.add_profile(email="ann@example.com")
+    return altcraft_api
+
+
+def load(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "example_dags" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.dag
+
+
+def run(dag: Any, at: dt.datetime | None = None, **conf: Any) -> tuple[str, dict[str, str], dict[str, Any]]:
+    """Run the DAG; its state, those of its tasks, and what they returned (a list where mapped)."""
+    when = {"logical_date" if "logical_date" in inspect.signature(dag.test).parameters else "execution_date": at}
+    dag_run = dag.test(run_conf=conf, **({} if at is None else when))
+    tasks = dag_run.get_task_instances()
+    returned = {task.task_id: task.xcom_pull(task_ids=task.task_id) for task in tasks}
+    # A mapped task's values may come as a lazy sequence.
+    values = {name: value if isinstance(value, str | dict | None) else list(value) for name, value in returned.items()}
+    return str(dag_run.state), {task.task_id: str(task.state) for task in tasks}, values
+
+
+def written(path: Path) -> Counter[tuple[Any, ...]]:
+    return Counter((row["email"], row["action"], row["datetime"]) for row in pq.read_table(path).to_pylist())
+
+
+def held(api: Emulator, *emails: str) -> Counter[tuple[Any, ...]]:
+    rows = ((row["email"], row["action"], dt.datetime.fromisoformat(row["datetime"])) for row in api.events())
+    return Counter(row for row in rows if row[0] in emails)
+
+
+def seed(api: Emulator) -> None:
+    api.seed(profiles=20, events_per_profile=30, start=NOON - dt.timedelta(days=2), days=5)
+
+
+def test_daily_export(api: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seed(api)
+    monkeypatch.setenv("AIRFLOW_VAR_ALTCRAFT_LAKE", f"file://{tmp_path}")
+    state, _, values = run(load("altcraft_daily_export"), dt.datetime(2026, 1, 5, tzinfo=dt.UTC))
+    assert state == "success"
+    emails = [f"user{number}@example.com" for number in range(10)]
+    expected = Counter({row: count for row, count in held(api, *emails).items() if row[2].date() == NOON.date()})
+    assert expected.total() > 20
+    assert written(tmp_path / "history" / "2026-01-05.parquet") == expected
+    assert values["export_history"]["rows"] == expected.total()
+
+
+def test_who_confirms_gets_the_campaign(api: Emulator) -> None:
+    dag = load("altcraft_wait_for_confirm")
+    dag.get_task("wait_for_confirm").poke_interval = 0.5
+    api.play(faults.ok())
+    api.add_event("ann@example.com", "confirm", at=dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1), visible_after=8)
+    state, tasks, values = run(dag)
+    assert (state, tasks["campaign"], tasks["reminder"]) == ("success", "success", "skipped")
+    assert [event["action"] for event in values["wait_for_confirm"]] == ["confirm"]
+    assert values["campaign"] == "Campaign for ann@example.com"
+
+
+def test_who_does_not_confirm_in_time_gets_the_reminder(api: Emulator) -> None:
+    dag = load("altcraft_wait_for_confirm")
+    wait = dag.get_task("wait_for_confirm")
+    wait.poke_interval, wait.timeout = 0.2, 1
+    state, tasks, values = run(dag)
+    assert (state, tasks["wait_for_confirm"], tasks["campaign"]) == ("success", "skipped", "skipped")
+    assert values["reminder"] == "Reminder for ann@example.com"
+
+
+def test_a_wrong_token_is_neither(api: Emulator, connect: Callable[..., str]) -> None:
+    connect(api, token="wrong")
+    state, tasks, _ = run(load("altcraft_wait_for_confirm"))
+    assert state == "failed"
+    assert tasks["wait_for_confirm"] == "failed"
+    assert "success" not in {tasks["campaign"], tasks["reminder"]}
+
+
+def test_mapped_export(api: Emulator, tmp_path: Path) -> None:
+    seed(api)
+    groups = {
+        "trial": ["user0@example.com", "user1@example.com"],
+        "paying": [{"matching": "custom", "field_name": "CRM_ID", "field_value": "2"}],
+    }
+    state, _, values = run(load("altcraft_mapped_export"), groups=groups, folder=f"file://{tmp_path}")
+    assert state == "success"
+    assert written(tmp_path / "trial.parquet") == held(api, "user0@example.com", "user1@example.com")
+    assert written(tmp_path / "paying.parquet") == held(api, "user2@example.com")
+    assert (values["total"]["profiles"], values["total"]["rows"]) == (3, 90)
+
+
+def test_demo(api: Emulator, tmp_path: Path) -> None:
+    seed(api)
+    api.add_event("ann@example.com", "form_post", at=dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1))
+    emails = [f"user{number}@example.com" for number in range(20)]
+    state, _, values = run(load("altcraft_demo"), profiles=emails, file=str(tmp_path / "demo.parquet"))
+    assert state == "success"
+    assert written(tmp_path / "demo.parquet") == held(api, *emails)
+    sent = Counter(row["action"] for row in api.events())["send"]
+    assert f"{sent:>10,}" in values["funnel"]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_imports_without_any_connection(path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_CONN_")}
+    code = f"import runpy; assert 'dag' in runpy.run_path({str(path)!r})"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, env=environment)
+
+
+def test_nothing_in_them_is_on_its_way_out() -> None:
+    command = [sys.executable, "-m", "ruff", "check", "--preview", "--select", "AIR", "example_dags"]
+    subprocess.run(command, check=True, cwd=ROOT)
