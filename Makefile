@@ -32,7 +32,6 @@ demo: $(READY) ## Run the marketing workflow of example_dags/ on a real Airflow,
 test: $(READY) ## Run the tests with coverage (AIRFLOW=2.11 for that line, ARGS='-k name' for some)
 	@$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(ARGS)
-	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report $(if $(ARGS),,--fail-under=95)
 
 lint: $(READY) ## Check style and types

@@ -32,8 +32,8 @@ def api(altcraft_api: Emulator, connect: Callable[..., str]) -> Emulator:
     return altcraft_api
 
 
-def load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "example_dags" / f"{name}.py")
+def load(name: str, folder: Path = ROOT / "example_dags") -> Any:
+    spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
