@@ -10,7 +10,7 @@ TIMEOUT: Final = 60.0
 """Seconds that one try of a call may take from its connection to the last byte of the answer."""
 
 CONNECT_TIMEOUT: Final = 10.0
-"""Seconds to wait for a connection, or the whole time-out where that is shorter."""
+"""Seconds to wait for a connection, or nine tenths of the whole time-out where that is shorter."""
 
 MAX_CONNECTIONS: Final = 16
 

@@ -118,7 +118,12 @@ class AsyncHttpxTransport:
 
 
 def _timeouts(timeout: float) -> httpx.Timeout:
-    return httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT))
+    return httpx.Timeout(timeout, connect=_connect_timeout(timeout))
+
+
+def _connect_timeout(timeout: float) -> float:
+    # Less than the whole, so that it fires first: then it is known that nothing was sent.
+    return min(0.9 * timeout, CONNECT_TIMEOUT)
 
 
 def _limits(max_connections: int) -> httpx.Limits:
@@ -148,7 +153,7 @@ def _translated(error: Exception, timeout: float) -> AltcraftError:
         )
     match error:
         case httpx.ConnectTimeout():
-            return RequestTimeoutError(f"no connection within {min(timeout, CONNECT_TIMEOUT):g} s; nothing was sent")
+            return RequestTimeoutError(f"no connection within {_connect_timeout(timeout):g} s; nothing was sent")
         case httpx.TimeoutException() | TimeoutError():
             return RequestTimeoutError(f"no whole answer within {timeout:g} s")
         case httpx.ConnectError() | httpx.ProxyError():
