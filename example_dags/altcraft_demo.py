@@ -18,13 +18,18 @@ FUNNEL = {"sent": "send", "delivered": "deliv", "opened": "open", "clicked": "cl
 
 @task
 def funnel(exported: dict[str, Any]) -> str:
-    """Read the file back and print, for each step, how many profiles took it and how many events there are."""
+    """Read the file back and print its first rows, and for each step how many profiles took it, and how often."""
     import pyarrow.compute as pc
     from pyarrow import parquet
 
     with ObjectStoragePath(exported["uris"][0]).open("rb") as file:
-        events = parquet.read_table(file, columns=["xxh", "action"])
-    lines = [f"{'':<12}{'profiles':>10}{'events':>10}"]
+        events = parquet.read_table(file, columns=["datetime", "xxh", "action", "message_id"])
+    lines = [f"{'datetime':<22}{'xxh':<18}{'action':<10}message_id"]
+    lines += [
+        f"{row['datetime']:%Y-%m-%d %H:%M:%S}   {row['xxh']:<18}{row['action']:<10}{row['message_id']:>10}"
+        for row in events.slice(0, 6).to_pylist()
+    ]
+    lines += ["…", "", f"{'':<12}{'profiles':>10}{'events':>10}"]
     for step, action in FUNNEL.items():
         taken = events.filter(pc.field("action") == action)
         lines.append(f"{step:<12}{len(taken['xxh'].unique()):>10,}{len(taken):>10,}")
