@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -56,7 +57,7 @@ def main() -> int:
         f"({exported['bytes'] / 1024:.0f} KB)"
     )
     say("funnel: reads the file back:\n")
-    print(*(f"        {line}" for line in table.splitlines()), sep="\n", file=screen)
+    print(*(f"        {line}".rstrip() for line in table.splitlines()), sep="\n", file=screen)
     print(f"\nAirflow's own log: {_short(LOG)}. Look around in its UI: make airflow", file=screen, flush=True)
     return 0
 
@@ -87,7 +88,7 @@ def _end_on_signals(screen: IO[str]) -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _migrate(say: Any) -> None:
+def _migrate(say: Callable[[str], None]) -> None:
     """Give Airflow its database. It is kept between runs, for it takes a third of the time."""
     from importlib.metadata import version
 
@@ -124,7 +125,7 @@ def _run_dag() -> dict[str, Any]:
     return {name: task.xcom_pull(task_ids=name) for name, task in tasks.items()}
 
 
-def _ann(api: Emulator, say: Any, done: threading.Event) -> None:
+def _ann(api: Emulator, say: Callable[[str], None], done: threading.Event) -> None:
     """Tell what the emulator is asked, and let Ann post the form once the sensor has asked for her twice."""
     told = 0
     while told < 3 and not done.wait(0.1):

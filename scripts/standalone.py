@@ -89,10 +89,11 @@ def main() -> int:
                     _let_ann_act(api, running, end)
         finally:
             asked_for = end.is_set()
+            # Read now, before all that ends says so.
+            tail = LOG.read_text(errors="replace").splitlines()[-25:]
             print("Ending Airflow …", flush=True)
             _end_all(processes)
     if not asked_for:
-        tail = LOG.read_text(errors="replace").splitlines()[-25:]
         print("Airflow did not start, or ended by itself. The end of its log:", *tail, sep="\n  ", file=sys.stderr)
     return 0 if asked_for else 1
 

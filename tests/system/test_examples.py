@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pendulum
 import pyarrow.parquet as pq
 import pytest
 
@@ -75,6 +76,12 @@ def test_daily_export(api: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert expected.total() > 20
     assert written(tmp_path / "history" / "2026-01-05.parquet") == expected
     assert values["export_history"]["rows"] == expected.total()
+
+
+def test_the_daily_export_is_of_the_day_that_is_over() -> None:
+    midnight = dt.datetime(2026, 1, 6, tzinfo=dt.UTC)
+    interval = load("altcraft_daily_export").timetable.infer_manual_data_interval(run_after=pendulum.instance(midnight))
+    assert (interval.start, interval.end) == (midnight - dt.timedelta(days=1), midnight)
 
 
 def test_who_confirms_gets_the_campaign(api: Emulator) -> None:
