@@ -47,7 +47,7 @@ format: $(READY) ## Put the code into the project's style
 build: $(READY) ## Build wheel and sdist into dist/
 	@$(BIN)/python -m build --installer uv
 
-airflow: $(READY) ## Start `airflow standalone` with emulator, connection and example DAGs, to look around
+airflow: $(READY) ## Start a whole Airflow 3 with emulator, connection and example DAGs, to look around (PORT=…)
 	@$(BIN)/python scripts/standalone.py
 
 constraints: $(READY) ## Renew the pins of both Airflow lines
