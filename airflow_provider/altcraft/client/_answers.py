@@ -80,7 +80,8 @@ def read_envelope(answer: Answer, secrets: Iterable[str]) -> dict[str, Any]:
     if code == 0:
         return envelope
     text = envelope.get("error_text")
-    raise _error(answer, code, None if text is None else shorten(redact(str(text), secrets)))
+    # Of anything but a text it is not known how to mask what must not be said.
+    raise _error(answer, code, shorten(redact(text, secrets)) if isinstance(text, str) else None)
 
 
 def number_of(value: object) -> int | None:
@@ -224,10 +225,11 @@ def _looks(answer: Answer, secrets: Iterable[str]) -> str:
     """What the answer looks like, without what may be somebody's data: its type, length and, of a page, its title."""
     if not answer.body.strip():
         return "an empty body"
-    kind = answer.headers.get("content-type", "").partition(";")[0].strip() or "no content type"
-    looks = f"{shorten(redact(kind, secrets))}, {len(answer.body)} bytes"
-    title = re.search(rb"<title[^>]*>([^<]+)", answer.body, re.IGNORECASE)
-    if title:  # masked before it is cut: half a token is a secret too
-        text = redact(unescape(title[1].decode("utf-8", "replace")), secrets).strip()
-        looks += f", titled {text[:80]!r}"
+    # Masked before it is cut: half a token is a secret too.
+    kind = redact(answer.headers.get("content-type", ""), secrets).partition(";")[0].strip() or "no content type"
+    looks = f"{shorten(kind)}, {len(answer.body)} bytes"
+    page = redact(answer.body.decode("utf-8", "replace"), secrets)
+    title = re.search(r"<title[^>]*>([^<]+)", page, re.IGNORECASE)
+    if title:
+        looks += f", titled {redact(unescape(title[1]), secrets).strip()[:80]!r}"
     return looks

@@ -122,15 +122,12 @@ def redact(text: str, secrets: Iterable[str]) -> str:
 
 
 def _forms(secret: str) -> set[str]:
-    as_json = json.dumps(secret, ensure_ascii=False)[1:-1]
     return {
         secret,
         secret.lstrip("+"),  # a phone
-        as_json,
-        as_json.replace("/", "\\/"),
-        as_json.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"),
         json.dumps(secret)[1:-1],
-        repr(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        secret.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"),
         escape(secret),
         quote(secret, safe=""),
         quote(secret),
@@ -138,5 +135,10 @@ def _forms(secret: str) -> set[str]:
 
 
 def _pattern(form: str) -> str:
-    """What finds it: one of a few characters only where it stands as a word, or it would be found in any number."""
-    return re.escape(form) if len(form) > 3 else rf"(?<!\w){re.escape(form)}(?!\w)"
+    """What finds it, with any number of backslashes put before its signs: texts are quoted within texts."""
+    parts = re.findall(r"\\+|\w+|[^\w\\]", form)
+    loose = "".join(
+        r"\\+" if part[0] == "\\" else part if part[0].isalnum() else rf"\\*{re.escape(part)}" for part in parts
+    )
+    # A few characters would be found in any number: they count only where they stand as a word.
+    return loose if len(form) > 3 else rf"(?<!\w){loose}(?!\w)"
