@@ -101,12 +101,13 @@ def profiles_of(profiles: object) -> list[ProfileLookup]:
         profiles = [profiles]
     if not isinstance(profiles, Iterable):
         raise ValueError(f"profiles: one profile or a list of them is wanted, not {type(profiles).__name__}")
-    lookups: dict[ProfileLookup, None] = {}
+    lookups: dict[tuple[str, str], ProfileLookup] = {}
     for index, profile in enumerate(profiles):
         with _at(f"profiles[{index}]"):
-            known = isinstance(profile, ProfileLookup)
-            lookups[profile if known else ProfileLookup.of(check_lookup(profile))] = None
-    return list(lookups)
+            lookup = profile if isinstance(profile, ProfileLookup) else ProfileLookup.of(check_lookup(profile))
+            # By what stands in the rows: the numbers 7 and "7" are one custom value there.
+            lookups.setdefault(lookup.text, lookup)
+    return list(lookups.values())
 
 
 def instant_of(value: DateLike, name: str) -> dt.datetime | None:

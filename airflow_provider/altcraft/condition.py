@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -46,8 +47,9 @@ class ActionCondition:
         """Refuse what does not fit."""
         for name in ("actions", "fail_on"):
             value = getattr(self, name)
-            names = (value,) if isinstance(value, str) else tuple(value)
-            if not all(isinstance(action, str) and action.strip() for action in names):
+            names = (value,) if isinstance(value, str) else tuple(value or ())
+            # An open set, but no name has what a list has that was rendered to text.
+            if not all(isinstance(action, str) and re.fullmatch(r"[^\s\[\]{}'\",]+", action) for action in names):
                 raise ValueError(f"{name}: names of actions are wanted, such as 'form_post'")
             # A member of Action is a string that JSON and repr would show in their own ways.
             object.__setattr__(self, name, tuple(str(action) for action in names))
@@ -57,7 +59,7 @@ class ActionCondition:
             raise ValueError(f"fail_on: {min(both)!r} is also waited for in actions")
         if self.match not in {"any", "all"}:
             raise ValueError(f"match: 'any' or 'all' is wanted, not {self.match!r}")
-        if self.min_count < 1:
+        if not isinstance(self.min_count, int) or self.min_count < 1:
             raise ValueError(f"min_count: 1 or more is wanted, not {self.min_count}")
 
     def verdict(self, events: Iterable[HistoryEvent]) -> Verdict:

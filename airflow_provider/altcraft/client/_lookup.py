@@ -112,6 +112,8 @@ def check_lookup(value: object) -> dict[str, Any]:
 def lookup_text(fields: Mapping[str, Any]) -> tuple[str, str]:
     """``matching`` and ``lookup`` of a row: different for different lookups, the bare value where there is one.
 
+    A custom value is one as a number and as a text.
+
     ``custom`` gives ``field_name=field_value``, ``push_sub`` ``provider=subscription_id``, and e-mail with phone stand
     side by side, parted by a space.
     """

@@ -40,7 +40,8 @@ class ProfilesPull:
         list_id: their database.
         window: which events are wanted.
         on_profile_error: ``fail`` ends the pull at the first profile whose history cannot be had; ``skip`` goes on.
-            Errors that would befall every profile (token, rights, tariff, certificate) always end it.
+            Errors that would befall every profile (token, rights, tariff, certificate, a wrong address) always end it,
+            and so does the last error where no profile at all could be had.
         max_failed_profiles: how many ``skip`` passes over before it gives up as well.
         concurrency: profiles asked at once.
         failed: the profiles passed over so far: ``{"lookup": {…}, "error": "…"}`` each.
@@ -58,6 +59,7 @@ class ProfilesPull:
     def __post_init__(self) -> None:
         """Start to count."""
         self.progress = Progress(len(self.lookups))
+        self._last_error: AltcraftError | None = None
 
     async def batches(self) -> AsyncIterator[pa.RecordBatch]:
         """Batches of ``schema.SCHEMA``: profiles in their order, the events of each by time.
@@ -76,6 +78,10 @@ class ProfilesPull:
             self.progress.done(len(outcome))
             if len(buffer) >= BATCH_ROWS:
                 yield buffer.flush()
+        if self.failed and len(self.failed) == len(self.lookups):
+            assert self._last_error is not None  # noqa: S101 - it came with the last of them
+            self._last_error.add_note("No profile's history could be had, so nothing was written.")
+            raise self._last_error
         if len(buffer):
             yield buffer.flush()
 
@@ -106,7 +112,11 @@ class ProfilesPull:
             return await self.client.get_history(
                 lookup, list_id=self.list_id, date_from=self.window.start, date_to=self.window.end
             )
-        except (RequestError, RetriableError) as error:  # this profile's own trouble; anything else is everybody's
+        except RequestError as error:
+            if error.code is None:  # not the platform's word on this profile, but a wrong address
+                raise
+            return error
+        except RetriableError as error:
             return error
 
     def _pass_over(self, lookup: ProfileLookup, error: AltcraftError) -> None:
@@ -116,6 +126,7 @@ class ProfilesPull:
             error.add_note(f"This is {place}. on_profile_error='skip' would go on without it.")
             raise error
         log.warning("Skipped %s: %s", place, error)
+        self._last_error = error
         self.failed.append({"lookup": lookup.fields, "error": str(error)})
         if len(self.failed) > self.max_failed_profiles:
             error.add_note(

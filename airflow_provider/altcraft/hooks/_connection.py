@@ -51,7 +51,9 @@ def _base_url(connection: ConnectionLike) -> str:
         raise ValueError("host: missing; the address of the installation is wanted, such as https://example.com")
     if "://" not in host:
         # The URI form of a connection takes the address apart; its schema then says http or https.
-        host = f"{connection.schema if connection.schema in {'http', 'https'} else 'https'}://{host}"
+        if connection.schema not in {None, "", "http", "https"}:
+            raise ValueError(f"schema: http or https is wanted, not {connection.schema!r}; a path belongs to the host")
+        host = f"{connection.schema or 'https'}://{host}"
     scheme, _, rest = host.partition("://")
     place, slash, path = rest.partition("/")
     if connection.port and not place.rpartition("]")[2].count(":"):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
@@ -120,13 +122,18 @@ class AltcraftHistoryOperator(BaseOperator):
         """Pull and write; the result is the XCom."""
         from airflow_provider.altcraft.client import FatalError
 
+        # A retry would meet the same, so none is wasted on it.
         try:
-            return self._run()
-        except (ValueError, FatalError) as error:
-            # A retry would meet the same, so none is wasted on it.
+            pull, writer = self._open()
+        except ValueError as error:
+            raise AirflowFailException(_told(error)) from error
+        try:
+            return self._run(pull, writer)
+        except FatalError as error:
             raise AirflowFailException(_told(error)) from error
 
-    def _run(self) -> dict[str, Any]:
+    def _open(self) -> tuple[ProfilesPull, TargetWriter]:
+        """Check everything that can be checked before the first request."""
         from airflow_provider.altcraft.client import AsyncAltcraftClient
         from airflow_provider.altcraft.extract.profiles import ProfilesPull
 
@@ -149,9 +156,12 @@ class AltcraftHistoryOperator(BaseOperator):
             concurrency=min(self.concurrency or most, most),
         )
         # Stores run event loops of their own, so the target opens and commits outside of ours.
-        writer = target.open(Scope(pull.list_id, [lookup.text for lookup in lookups], window))
+        return pull, target.open(Scope(pull.list_id, [lookup.text for lookup in lookups], window))
+
+    @staticmethod
+    def _run(pull: ProfilesPull, writer: TargetWriter) -> dict[str, Any]:
         try:
-            asyncio.run(_hand_on(pull, writer))
+            _run_apart(_hand_on(pull, writer))
             failed_uri = writer.keep_failures(pull.failed) if isinstance(writer, KeepsFailures) else None
             written = writer.commit()
         except BaseException:
@@ -162,11 +172,35 @@ class AltcraftHistoryOperator(BaseOperator):
             "uris": list(written.uris),
             "rows": written.rows,
             "bytes": written.bytes,
-            "profiles": len(lookups),
+            "profiles": len(pull.lookups),
             "failed_profiles": pull.failed,
             "failed_profiles_uri": failed_uri,
-            "window": window.to_json(),
+            "window": pull.window.to_json(),
         }
+
+
+def _run_apart(work: Coroutine[Any, Any, None]) -> None:
+    """Run the work in an event loop of another thread, and end it where this one is interrupted.
+
+    Airflow raises time-outs and terminations in the main thread, amid whatever runs there: an event loop may take them
+    for a callback's failure and go on.
+    """
+    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = Future()
+
+    async def run() -> None:
+        task = asyncio.ensure_future(work)
+        begun.set_result((asyncio.get_running_loop(), task))
+        await task
+
+    with ThreadPoolExecutor(1, "altcraft-pull") as pool:
+        done = pool.submit(asyncio.run, run())
+        try:
+            done.result()
+        except BaseException:
+            loop, task = begun.result()
+            with suppress(RuntimeError):  # it has ended by itself
+                loop.call_soon_threadsafe(task.cancel)
+            raise
 
 
 async def _hand_on(pull: ProfilesPull, writer: TargetWriter) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -126,7 +127,13 @@ class AltcraftActionSensor(BaseSensorOperator):
             if self.deferrable:
                 self._defer(context)
             return super().execute(context)
+        except AirflowSensorTimeout as error:
+            if self.never_fail:  # Airflow heeds it for what poke raises, but not here
+                raise AirflowSkipException(str(error)) from error
+            raise
         except (ValueError, FatalError) as error:
+            if self.never_fail:
+                raise AirflowSkipException(str(error)) from error
             # Raised here, past what soft_fail turns into a skip: nobody shall wait in vain for a wrong token.
             raise AirflowFailException(str(error)) from error
 
@@ -177,6 +184,9 @@ class AltcraftActionSensor(BaseSensorOperator):
 
     def _defer(self, context: Context) -> None:
         since = self._since(context)
+        # A connection that is not there, or does not fit, is found out here as it is when poking: an error within the
+        # triggerer would be skipped with soft_fail.
+        AltcraftHook(self.altcraft_conn_id).client_arguments()
         self.defer(
             trigger=AltcraftActionTrigger(
                 altcraft_conn_id=self.altcraft_conn_id,
@@ -215,6 +225,8 @@ class AltcraftActionSensor(BaseSensorOperator):
 
     def _condition(self) -> ActionCondition:
         arguments = self._condition_arguments()
+        for name in ("actions", "fail_on"):
+            arguments[name] = _names(arguments[name], name)
         for name in ("min_count", "message_id", "campaign_id"):
             arguments[name] = _whole_number(arguments[name], name)
         return ActionCondition(**arguments)
@@ -231,6 +243,14 @@ def _run_due(context: Context) -> dt.datetime:
 def _contrary(events: list[dict[str, Any]]) -> AirflowFailException:
     first = events[0]
     return AirflowFailException(f"The profile did {first['action']!r} at {first['datetime']}, which fail_on names.")
+
+
+def _names(value: Any, name: str) -> Any:
+    """Names of actions, also as JSON text, which is what a template with ``| tojson`` renders to."""
+    try:
+        return json.loads(value) if isinstance(value, str) and value.lstrip().startswith("[") else value
+    except ValueError:
+        raise ValueError(f"{name}: {value!r} is no JSON; let the template end in '| tojson'") from None
 
 
 def _whole_number(value: object, name: str) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
+import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -158,12 +159,28 @@ class TestFailingProfiles:
         assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
 
     def test_skip_has_a_cap(self, api: Emulator, tmp_path: Path) -> None:
-        api.play_forever(faults.error(400, "no"))
+        for email in self.PROFILES[1:]:
+            api.play_forever(faults.error(400, "no"), lookup=email)
         arguments: dict[str, Any] = {"target": str(tmp_path / "a.parquet"), "on_profile_error": "skip"}
-        with pytest.raises(AirflowFailException, match="More than max_failed_profiles=2"):
-            run(profiles=self.PROFILES, max_failed_profiles=2, **arguments)
+        with pytest.raises(AirflowFailException, match="More than max_failed_profiles=1"):
+            run(profiles=self.PROFILES, max_failed_profiles=1, **arguments)
         assert list(tmp_path.iterdir()) == []
-        assert len(run(profiles=self.PROFILES, max_failed_profiles=3, **arguments)["failed_profiles"]) == 3
+        assert len(run(profiles=self.PROFILES, max_failed_profiles=2, **arguments)["failed_profiles"]) == 2
+
+    @pytest.mark.parametrize("fault", [faults.error(400, "no"), faults.status(503), faults.html(404)])
+    def test_nothing_good_is_replaced_where_no_profile_could_be_had(
+        self, api: Emulator, tmp_path: Path, fault: Any
+    ) -> None:
+        (tmp_path / "a.parquet").write_bytes(b"as it was")
+        api.play_forever(fault)
+        with pytest.raises((AirflowFailException, ServerError)):
+            run(profiles=self.PROFILES, target=str(tmp_path / "a.parquet"), on_profile_error="skip")
+        assert (tmp_path / "a.parquet").read_bytes() == b"as it was"
+
+    def test_a_wrong_address_is_nobodys_own_trouble(self, api: Emulator, tmp_path: Path) -> None:
+        api.play(faults.html(404))
+        with pytest.raises(AirflowFailException, match="is the connection's host right"):
+            run(profiles=self.PROFILES, target=str(tmp_path / "a.parquet"), on_profile_error="skip")
 
     def test_what_may_pass_is_left_to_the_retries_of_airflow(self, api: Emulator, tmp_path: Path) -> None:
         api.play_forever(faults.status(503), lookup="bob@example.com")
@@ -345,3 +362,29 @@ def test_runs_that_share_a_target_do_not_share_what_was_rendered(api: Emulator, 
         assert attempt.execute({})["uris"] == [f"file://{tmp_path}/{day}.jsonl"]
     assert shared.path == f"{tmp_path}/{{{{ ds }}}}.jsonl"
     assert AltcraftHistoryOperator(task_id="other", profiles="ann@example.com", target=shared).target is not shared
+
+
+def test_the_number_and_the_text_are_one_custom_value(api: Emulator, tmp_path: Path) -> None:
+    crm = [{"matching": "custom", "field_name": "CRM_ID", "field_value": value} for value in (7, "7")]
+    assert run(profiles=crm, target=str(tmp_path / "a.parquet"))["profiles"] == 1
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.2, 0.4])
+def test_an_execution_timeout_always_ends_the_task(api: Emulator, tmp_path: Path, seconds: float) -> None:
+    class Over(BaseException):
+        """As Airflow raises it: out of a signal's handler."""
+
+    def end(*_: object) -> None:
+        raise Over
+
+    before = signal.signal(signal.SIGALRM, end)
+    api.latency = 0.01
+    profiles = [f"nobody{number}@example.com" for number in range(3000)]
+    try:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        with pytest.raises(Over):
+            run(profiles=profiles, target=str(tmp_path / "a.parquet"))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert list(tmp_path.iterdir()) == []

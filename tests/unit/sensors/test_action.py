@@ -96,6 +96,14 @@ class TestOutcomes:
     def test_timed_out(self, api: Emulator, deferrable: bool) -> None:
         assert outcome(sensor(deferrable=deferrable))[0] == "timed out"
         assert outcome(sensor(deferrable=deferrable, soft_fail=True))[0] == "skipped"
+        assert outcome(sensor(deferrable=deferrable, never_fail=True))[0] == "skipped"
+
+    def test_actions_as_json_text(self, api: Emulator, deferrable: bool) -> None:
+        api.add_event("ann@example.com", "click", at=DUE)
+        with DAG("d", schedule=None):
+            found = sensor(deferrable=deferrable, actions="{{ ['open', 'click'] | tojson }}", fail_on=None)
+        found.render_template_fields(context())
+        assert outcome(found)[0] == "success"
 
     def test_one_look_at_least(self, api: Emulator, deferrable: bool) -> None:
         api.add_event("ann@example.com", "form_post", at=DUE)
@@ -147,7 +155,7 @@ class TestOutcomes:
         assert api.requests == []
 
     def test_no_such_connection(self, deferrable: bool) -> None:
-        state, _ = outcome(sensor(deferrable=deferrable, altcraft_conn_id="nowhere", soft_fail=False))
+        state, _ = outcome(sensor(deferrable=deferrable, altcraft_conn_id="nowhere", soft_fail=True))
         assert state == "failed"
 
     @pytest.mark.parametrize(
@@ -217,6 +225,8 @@ class TestOutcomes:
             ({"min_count": "{{ 0 }}"}, "min_count"),
             ({"since": "{{ 'soon' }}"}, "since"),
             ({"actions": "{{ '' }}"}, "actions"),
+            ({"actions": "{{ ['open', 'click'] }}"}, "tojson"),
+            ({"fail_on": "{{ 'a, b' }}"}, "fail_on"),
         ],
     )
     def test_templates_that_do_not_fit(
@@ -258,6 +268,7 @@ def test_constants_are_refused_at_the_parse(arguments: dict[str, Any], said: str
     ],
     ids=["3.x", "2.11 scheduled", "2.11 manual"],
 )
+@pytest.mark.usefixtures("api")
 def test_when_a_run_was_due(run: dict[str, Any], expected: dt.datetime) -> None:
     found = sensor(deferrable=True)
     with pytest.raises(TaskDeferred) as deferred:
@@ -265,6 +276,7 @@ def test_when_a_run_was_due(run: dict[str, Any], expected: dt.datetime) -> None:
     assert deferred.value.trigger.since == expected.replace(microsecond=0).isoformat()
 
 
+@pytest.mark.usefixtures("api")
 def test_defers_with_a_time_limit_of_airflows_too() -> None:
     with pytest.raises(TaskDeferred) as deferred:
         sensor(deferrable=True, timeout=10).execute(context())
