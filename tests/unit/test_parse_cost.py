@@ -58,12 +58,12 @@ print(*[name for name in sys.modules if name not in before and name.startswith("
 
 
 def test_and_costs_little_time() -> None:
-    """The target is 150 ms on a quiet machine; the best of five runs keeps what else runs here out of it."""
+    """At most 150 ms of the processor; wall time would measure what else runs on the machine."""
     code = f"""{BASE}
 import time
-started = time.perf_counter()
+started = time.process_time()
 {OURS}
-print(time.perf_counter() - started)
+print(time.process_time() - started)
 """
     seconds = min(float(_run(code).splitlines()[-1]) for _ in range(5))
     assert seconds < 0.15

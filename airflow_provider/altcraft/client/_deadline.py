@@ -10,8 +10,7 @@ import math
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
 import httpcore
@@ -19,18 +18,13 @@ import httpx  # noqa: TID253
 
 
 class Deadline(threading.local):
-    """The moment by which the call of this thread must have ended; a connection serves one call at a time."""
+    """The moment by which the call of this thread must have ended: a thread makes one call at a time."""
 
     at = math.inf
 
-    @contextmanager
-    def within(self, seconds: float) -> Iterator[None]:
-        """Holds what is done inside to so many seconds from now."""
+    def start(self, seconds: float) -> None:
+        """A call begins, which may take so many seconds."""
         self.at = time.monotonic() + seconds
-        try:
-            yield
-        finally:
-            self.at = math.inf
 
     def left(self, timeout: float | None, late: type[Exception]) -> float | None:
         """Seconds that one step may take; raises ``late`` where there are none."""

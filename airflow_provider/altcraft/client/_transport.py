@@ -82,7 +82,8 @@ class HttpxTransport:
 
     def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """POST the body and return the whole answer."""
-        with _our_errors(self._timeout), self._deadline.within(self._timeout):
+        self._deadline.start(self._timeout)
+        with _our_errors(self._timeout):
             return _answer(self._client.post(url, headers=headers, content=body))
 
     def close(self) -> None:

@@ -171,6 +171,15 @@ class TestRows:
     def test_no_events_in_xml(self, empty: str) -> None:
         assert read(f"<xml>\n<error>0</error>\n{empty}\n</xml>", "application/xml") == []
 
+    def test_xml_nested_without_end_is_unreadable(self) -> None:
+        with pytest.raises(UnreadableAnswerError):
+            read("<xml><error>0</error>" + "<a>" * 20_000 + "</a>" * 20_000 + "</xml>", "application/xml")
+
+    @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+    def test_what_is_no_number_in_json_is_unreadable(self, number: str) -> None:
+        with pytest.raises(UnreadableAnswerError):
+            read(f'{{"error": 0, "data": [{{"action": "x", "datetime": "2026-01-01T00:00:00Z", "y": {number}}}]}}')
+
     def test_a_surrogate_without_its_half_is_unreadable(self) -> None:
         with pytest.raises(UnreadableAnswerError):
             read('{"error": 0, "data": [{"action": "\\ud800", "datetime": "2026-01-01T00:00:00Z"}]}')

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider.altcraft.client import AltcraftClient, HistoryEvent, Retry
+from airflow_provider.altcraft.client import AltcraftClient, Answer, HistoryEvent, Retry
 from airflow_provider.altcraft.client._models import Page
 from airflow_provider.altcraft.client._paging import PageWalk
 from airflow_provider.altcraft.testing import Emulator, faults
@@ -85,6 +85,13 @@ def test_repeats_are_dropped_once_the_cursor_is_known_to_be_inclusive() -> None:
     assert walk.done
 
 
+def test_twins_are_given_at_once_when_the_cursor_is_known_to_be_exclusive() -> None:
+    walk = PageWalk[str]("m", "", 2)
+    walk.take(Page(["a", "b"], "1"))
+    assert walk.take(Page(["c", "x"], "2")) == ["c", "x"]
+    assert walk.take(Page(["x", "y"], "3")) == ["x", "y"]
+
+
 class TestEnds:
     """What ends a walk, and of what it warns."""
 
@@ -100,6 +107,14 @@ class TestEnds:
             True,
             ["m gave no cursor with a page of rows: the walk ends there, rows may be missing"],
         )
+
+    @pytest.mark.parametrize("cursor", ["null", '""', "false", "true", "[]", "{}", "1.5"])
+    def test_what_is_no_cursor(self, caplog: pytest.LogCaptureFixture, cursor: str) -> None:
+        row = '{"action": "x", "datetime": "2026-01-02T00:00:00Z"}'
+        canned = Canned(f'{{"error": 0, "data": [{row}], "next_from_id": {cursor}}}'.encode())
+        with AltcraftClient("https://example.com", "t0ken", list_id=1, transport=canned) as asking:
+            assert len(list(asking.iter_database_history(**DAYS))) == 1
+        assert "gave no cursor" in caplog.text
 
     @pytest.mark.parametrize("cursor", ["", "1", "2"])
     def test_a_cursor_that_was_asked_for_before(self, caplog: pytest.LogCaptureFixture, cursor: str) -> None:
@@ -121,6 +136,19 @@ class TestEnds:
         walk.take(Page(["a", "b"], "1"))
         assert walk.take(Page(["a", "b"], "1")) == []
         assert (walk.done, len(caplog.messages)) == (True, warnings)
+
+
+class Canned:
+    """A transport that gives one answer for ever."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+
+    def send(self, *_: Any) -> Answer:
+        return Answer(200, {}, self.body)
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 DAYS = {"date_from": "2026-01-01", "date_to": "2026-01-31"}

@@ -110,8 +110,9 @@ class TestPauses:
         assert ask(Retry(attempts=3, initial=0.5, maximum=1.0), failure("7"), failure("1.5"), GOOD) == 3
         assert pauses == [7.0, 1.5]
 
-    def test_at_once_does_not_mean_without_any_pause(self, ask: Any, pauses: list[float]) -> None:
-        assert ask(Retry(attempts=4, initial=1.0, maximum=8.0), failure("0")) == 4
+    @pytest.mark.parametrize("asked", ["0", "0.001", "Thu, 01 Jan 1970 00:00:00 GMT"])
+    def test_at_once_does_not_mean_without_any_pause(self, ask: Any, pauses: list[float], asked: str) -> None:
+        assert ask(Retry(attempts=4, initial=1.0, maximum=8.0), failure(asked)) == 4
         assert all(0 < pause <= 4 for pause in pauses)
         assert max(pauses) > 0.05
 

@@ -198,6 +198,10 @@ def test_on_real_connections(altcraft_api: Emulator, auth: Any, fault: Any, capl
             assert not leaks(record.getMessage(), LOOKUP["email"])
 
 
+def test_a_phone_is_also_masked_without_its_plus() -> None:
+    assert redact("79001234567 and +79001234567", ["+79001234567"]) == "*** and ***"
+
+
 def test_short_values_are_masked_as_words_only() -> None:
     assert redact("no 7 in database 17", ["7"]) == "no *** in database 17"
     assert redact("CRM_ID=7, 7", ["7"]) == "CRM_ID=***, ***"

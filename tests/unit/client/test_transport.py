@@ -154,6 +154,25 @@ def test_a_redirect_takes_the_token_nowhere(serve: Any, status: int) -> None:
     assert elsewhere.asked == []
 
 
+def test_a_redirect_that_talks_json(serve: Any) -> None:
+    answer = b"HTTP/1.1 302 x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
+    kind, words = both(f"http://127.0.0.1:{serve(answer).port}", timeout=3)
+    assert (kind, "redirects" in words) == ("RequestError", True)
+
+
+def test_no_way_there() -> None:
+    kind, words = both("http://255.255.255.255:9")
+    assert kind == "ConnectError"
+    assert "nothing was sent: " in words
+    assert "Error" not in words.rpartition(": ")[2]  # in the system's own words
+
+
+def test_an_address_that_httpx_refuses() -> None:
+    kind, words = both("http://" + "a" * 64 + "é.example.com")
+    assert kind == "RequestError"
+    assert "the request cannot be sent: InvalidURL" in words
+
+
 class TestTime:
     """One time-out for the whole call."""
 
