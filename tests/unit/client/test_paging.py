@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from collections import Counter
 from typing import Any, Literal, TypeAlias
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider.altcraft.client import AltcraftClient, Answer, HistoryEvent, Retry
+from airflow_provider.altcraft.client import AltcraftClient, Answer, AsyncAltcraftClient, HistoryEvent, Retry
 from airflow_provider.altcraft.client._models import Page
 from airflow_provider.altcraft.client._paging import PageWalk
 from airflow_provider.altcraft.testing import Emulator, faults
@@ -203,3 +204,19 @@ class TestOnTheEmulator:
         broken = faults.rows({"action": "x", "datetime": "soon"})
         altcraft_api.play(faults.ok(), broken, faults.ok(), faults.reset())
         assert len(whole(altcraft_api, limit=4)) == 15
+
+    def test_both_clients_cut_at_the_window(self, altcraft_api: Emulator) -> None:
+        """The days around it are asked for too."""
+        altcraft_api.add_profile(email="ann@example.com")
+        for days in range(5):
+            altcraft_api.add_event("ann@example.com", "click", at=NOON + dt.timedelta(days=days))
+        window = {"date_from": NOON + dt.timedelta(days=1), "date_to": NOON + dt.timedelta(days=3)}
+
+        async def ask() -> list[HistoryEvent]:
+            async with AsyncAltcraftClient(altcraft_api.url, altcraft_api.token, list_id=1) as asking:
+                return [event async for event in asking.iter_database_history(**window)]
+
+        with AltcraftClient(altcraft_api.url, altcraft_api.token, list_id=1) as asking:
+            found = list(asking.iter_database_history(**window))
+        assert found == asyncio.run(ask())
+        assert [event.datetime.day for event in found] == [3, 4]
