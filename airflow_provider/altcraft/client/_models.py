@@ -104,7 +104,6 @@ class HistoryEvent(BaseModel):
         extra="allow",
         coerce_numbers_to_str=True,
         hide_input_in_errors=True,
-        protected_namespaces=(),
     )
 
     action: str

@@ -290,9 +290,17 @@ def authority() -> trustme.CA:
 
 
 @pytest.fixture
-def tls(tmp_path: Path, authority: trustme.CA) -> Iterator[Callable[..., str]]:
+def running() -> Iterator[list[Emulator]]:
+    """Emulators to stop in the end."""
+    started: list[Emulator] = []
+    yield started
+    for api in started:
+        api.stop()
+
+
+@pytest.fixture
+def tls(tmp_path: Path, running: list[Emulator]) -> Callable[..., str]:
     """Starts an emulator with a certificate; gives its URL."""
-    running: list[Emulator] = []
 
     def start(issued: trustme.LeafCert) -> str:
         certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
@@ -303,9 +311,7 @@ def tls(tmp_path: Path, authority: trustme.CA) -> Iterator[Callable[..., str]]:
         running.append(api)
         return api.url
 
-    yield start
-    for api in running:
-        api.stop()
+    return start
 
 
 @pytest.fixture
@@ -323,6 +329,11 @@ class TestCertificates:
 
     def test_of_an_own_authority(self, tls: Any, authority: trustme.CA, ca_file: str) -> None:
         assert both(tls(authority.issue_cert("127.0.0.1")), verify=ca_file, timeout=3) == 0
+
+    def test_the_deadline_holds_through_it(self, tls: Any, authority: trustme.CA, running: list[Emulator]) -> None:
+        url = tls(authority.issue_cert("127.0.0.1"))
+        running[0].play_forever(faults.drip_headers(20))
+        assert both(url, verify=False)[0] == "RequestTimeoutError"
 
     def test_unchecked(self, tls: Any, authority: trustme.CA) -> None:
         assert both(tls(authority.issue_cert("elsewhere.example.com")), verify=False, timeout=3) == 0
