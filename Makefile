@@ -52,7 +52,7 @@ airflow: $(READY) ## Start a whole Airflow 3 with emulator, connection and examp
 
 constraints: $(READY) ## Renew the pins of both Airflow lines
 	@for line in 3.3:airflow-3 2.11:airflow-2; do
-	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --all-extras --group test --group lint --group $${line#*:} \
+	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --all-extras --group test --group lint --group bench --group $${line#*:} \
 	  --no-emit-index-url --no-header --no-annotate --universal --python-version 3.11 -o constraints/airflow-$${line%:*}.txt
 	done
 

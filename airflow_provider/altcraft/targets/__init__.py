@@ -5,11 +5,20 @@ DAG files construct targets while they are parsed, so nothing here imports pyarr
 
 from __future__ import annotations
 
-from airflow_provider.altcraft.targets._base import KeepsFailures, Scope, Target, TargetWriter, Written
+from airflow_provider.altcraft.targets._base import KeepsFailures, Resumable, Scope, Target, TargetWriter, Written
 from airflow_provider.altcraft.targets._paths import ACCEPTED
 from airflow_provider.altcraft.targets.object_storage import ObjectStorageTarget
 
-__all__ = ["KeepsFailures", "ObjectStorageTarget", "Scope", "Target", "TargetWriter", "Written", "resolve_target"]
+__all__ = [
+    "KeepsFailures",
+    "ObjectStorageTarget",
+    "Resumable",
+    "Scope",
+    "Target",
+    "TargetWriter",
+    "Written",
+    "resolve_target",
+]
 
 
 def resolve_target(value: object) -> Target:

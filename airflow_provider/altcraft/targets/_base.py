@@ -68,6 +68,31 @@ class KeepsFailures(Protocol):
 
 
 @runtime_checkable
+class Resumable(Protocol):
+    """What a writer has beside, where a retry can go on from what a killed attempt completed."""
+
+    def resume(self, pull: str) -> Any:
+        """Take over what an attempt at the same pull completed without committing it.
+
+        Called at most once, after ``open`` and before anything else.
+
+        Args:
+            pull: a digest of all that decides the rows and their order.
+
+        Returns:
+            What ``checkpoint`` was last told of the rows taken over, or ``None`` where there are none.
+        """
+        ...
+
+    def checkpoint(self, state: Any) -> None:
+        """All rows written so far are those of what ``state``, plain JSON, says is done.
+
+        The writer keeps them durably now, or with a later checkpoint.
+        """
+        ...
+
+
+@runtime_checkable
 class Target(Protocol):
     """Where history is written. A user's own target follows this protocol.
 
