@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider.altcraft.targets._base import KeepsFailures, Resumable, Scope, Target, TargetWriter, Written
 from airflow_provider.altcraft.targets._paths import ACCEPTED
+from airflow_provider.altcraft.targets._schemes import target_of
 from airflow_provider.altcraft.targets.object_storage import ObjectStorageTarget
+from airflow_provider.altcraft.targets.sql import SqlTarget
 
 __all__ = [
     "KeepsFailures",
     "ObjectStorageTarget",
     "Resumable",
     "Scope",
+    "SqlTarget",
     "Target",
     "TargetWriter",
     "Written",
@@ -36,13 +39,16 @@ def __getattr__(name: str) -> Any:
 
 
 def resolve_target(value: object) -> Target:
-    """Return the target that a user means: a ``Target`` as it is, a string as object storage.
+    """Return the target that a user means: a ``Target`` as it is, a string by its scheme.
+
+    A path or the URI of a store is object storage, ``sql://conn_id/schema.table`` a table; what other packages have
+    registered is theirs.
 
     Raises:
-        ValueError: neither of these, or a path that cannot be written; the message says what is accepted.
+        ValueError: none of these, or a place that cannot be written; the message says what is accepted.
     """
     if isinstance(value, str):
-        return ObjectStorageTarget(value)
+        return target_of(value)
     # A class has the attributes of its instances, so the protocol alone would take a class too.
     if isinstance(value, Target) and not isinstance(value, type):
         return value

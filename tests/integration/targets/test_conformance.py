@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import time
+import uuid
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
@@ -12,11 +14,87 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_provider.altcraft.schema import SCHEMA
-from airflow_provider.altcraft.targets import ObjectStorageTarget
+from airflow_provider.altcraft.targets import resolve_target
 from airflow_provider.altcraft.testing.conformance import TargetConformance
 
 
-def decode(name: str, data: bytes) -> pa.Table:
+class Objects(TargetConformance):
+    """Files or objects of one prefix, in one of the three shapes."""
+
+    shape = "/history.parquet"
+    kill_rows = 90
+
+    @pytest.fixture
+    def target(self, place):
+        self.place = place
+        return resolve_target(place.uri(self.shape.removeprefix("/")))
+
+    def read(self, target):
+        objects = self.place.objects()
+        if self.shape.endswith("/"):
+            if "_manifest.json" not in objects:
+                return []
+            # A reader opens the parts after the manifest; those are removed that a newer one does not name.
+            while True:
+                named = [part["name"] for part in json.loads(objects["_manifest.json"])["parts"]]
+                if set(named) <= set(objects):
+                    break
+                objects = self.place.objects()
+            objects = {name: objects[name] for name in named}
+        tables = [decode(name, data) for name, data in objects.items() if not name.startswith((".", "_"))]
+        return pa.concat_tables(tables) if tables else []
+
+    def leftovers(self, target):
+        return self.place.unseen()
+
+
+class Folder:
+    """A place on the local disk."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def uri(self, key):
+        return f"{self.path}/{key}"
+
+    def objects(self):
+        found = {}
+        for path in sorted(self.path.rglob("*")):
+            if path.is_file() and not path.name.startswith("."):
+                try:
+                    found[path.name] = path.read_bytes()
+                except FileNotFoundError:
+                    continue
+        return found
+
+    def unseen(self):
+        names = [path.name for path in self.path.rglob("*") if path.is_file()]
+        return [name for name in names if name.startswith(".")]
+
+
+class Bucket:
+    """A prefix of keys in a store."""
+
+    def __init__(self, store):
+        self.store, self.prefix = store, f"conformance/{uuid.uuid4().hex[:12]}/"
+
+    def uri(self, key):
+        return self.store.uri(self.prefix + key)
+
+    def objects(self):
+        found = {}
+        for key in self.store.keys(self.prefix):
+            try:
+                found[key.rpartition("/")[2]] = self.store.read(key)
+            except KeyError:
+                continue
+        return found
+
+    def unseen(self):
+        return [key for key in self.store.keys(self.prefix) if key.rpartition("/")[2].startswith(".")]
+
+
+def decode(name, data):
     """Rows of an object, by its suffix, read with no code that is under test."""
     if name.endswith(".gz"):
         name, data = name.removesuffix(".gz"), gzip.decompress(data)
@@ -41,32 +119,172 @@ def decode(name: str, data: bytes) -> pa.Table:
     return pa.table(columns, SCHEMA)
 
 
-class Local(TargetConformance):
+class Days:
+    shape = "/date={date}/history.parquet"
+    keeps = "days"
+    at_once = "day"
+
     @pytest.fixture
-    def target(self, tmp_path, suffix):
-        self.place = tmp_path / "lake" / f"history{suffix}"
-        return ObjectStorageTarget(str(self.place))
-
-    def read(self, target):
-        return decode(self.place.name, self.place.read_bytes()) if self.place.exists() else []
-
-    def leftovers(self, target):
-        return [path.name for path in self.place.parent.iterdir() if path != self.place]
+    def target(self, place):
+        self.place = place
+        return resolve_target(place.uri("history-{date}.parquet"))
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv.gz"])
-class TestLocal(Local):
+class Local:
+    @pytest.fixture
+    def place(self, tmp_path):
+        return Folder(tmp_path / "lake")
+
+
+class TestLocal(Local, Objects):
     pass
 
 
-class TestS3(TargetConformance):
+class TestLocalLines(Local, Objects):
+    shape = "/history.jsonl"
+
+
+class TestLocalCsv(Local, Objects):
+    shape = "/history.csv.gz"
+
+
+class TestLocalDays(Local, Days, Objects):
+    pass
+
+
+class TestLocalFolder(Local, Objects):
+    shape = "/"
+
+
+class TestS3(Objects):
     @pytest.fixture
-    def target(self, s3, request):
-        self.s3, self.key = s3, f"conformance/{request.node.name}/history.parquet"
-        return ObjectStorageTarget(s3.uri(self.key))
+    def place(self, s3):
+        return Bucket(s3)
+
+
+class TestS3Days(Days, TestS3):
+    pass
+
+
+class TestS3Folder(TestS3):
+    shape = "/"
+
+
+class TestAzure(Objects):
+    @pytest.fixture
+    def place(self, azure):
+        return Bucket(azure)
+
+
+class TestGcs(Objects):
+    @pytest.fixture
+    def place(self, gcs):
+        return Bucket(gcs)
+
+
+class Tables(TargetConformance):
+    """Tables of a database, each new."""
+
+    keeps = "union"
+    nul = False
+    kill_rows = 90
+    disposition = "merge"
+
+    @pytest.fixture
+    def target(self, database):
+        self.database, self.table = database, database.new_table()
+        return database.target(self.table, self.disposition)
 
     def read(self, target):
-        try:
-            return decode(self.key, self.s3.read(self.key))
-        except KeyError:
-            return []
+        return self.database.rows(self.table) if self.database.exists(self.table) else []
+
+
+class Replaced:
+    keeps = "scope"
+    disposition = "replace"
+
+
+class Appended:
+    keeps = "all"
+    disposition = "append"
+
+
+class TestPostgres(Tables):
+    @pytest.fixture
+    def database(self, postgres):
+        return postgres
+
+
+class TestPostgresReplace(Replaced, TestPostgres):
+    pass
+
+
+class TestPostgresAppend(Appended, TestPostgres):
+    pass
+
+
+class TestMariaDB(Tables):
+    @pytest.fixture
+    def database(self, mariadb):
+        return mariadb
+
+
+class TestMariaDBReplace(Replaced, TestMariaDB):
+    pass
+
+
+class TestSqlite(Tables):
+    @pytest.fixture
+    def database(self, sqlite):
+        return sqlite
+
+
+class TestSqliteReplace(Replaced, TestSqlite):
+    pass
+
+
+class TestDuckDB(Tables):
+    @pytest.fixture
+    def database(self, duckdb):
+        return duckdb
+
+
+class TestDuckDBReplace(Replaced, TestDuckDB):
+    pass
+
+
+class Dlt(Tables):
+    """The same databases by way of dlt."""
+
+    @pytest.fixture
+    def target(self, database):
+        self.database, self.table = database, f"dlt_{uuid.uuid4().hex[:12]}.history"
+        yield resolve_target(f"dlt://{database.conn_id}/{self.table}")
+        schema = self.table.partition(".")[0]
+        database.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+
+
+class TestDltOnPostgres(Dlt):
+    @pytest.fixture
+    def database(self, postgres):
+        return postgres
+
+
+class TestDltOnDuckDB(Dlt):
+    memory = 512 << 20  # the database's own, which is bounded by its settings
+
+    @pytest.fixture
+    def database(self, duckdb):
+        return duckdb
+
+    def read(self, target):
+        import duckdb
+
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                return super().read(target)
+            except duckdb.Error as error:  # closed to readers of its file while dlt has it open
+                if "already attached" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)

@@ -1,0 +1,132 @@
+"""What an operator tells the world of its output: OpenLineage, Airflow's hook lineage, and its outlets' asset events.
+
+Nothing in here may fail a task: its rows are committed by then.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseHook, Context
+
+log = logging.getLogger(__name__)
+
+_TOLD = ("rows", "profiles", "window")
+_SAME_STORE = {"s3a": "s3", "gcs": "gs"}
+
+
+class LineageMixin:
+    """For operators whose result has ``uris``, ``rows`` and ``bytes``."""
+
+    _reported: Mapping[str, Any] | None = None
+
+    def report(self, context: Context, result: Mapping[str, Any], hook: BaseHook) -> None:
+        """Tell of what was just committed.
+
+        Args:
+            context: the task's.
+            result: what ``execute`` is about to return.
+            hook: in whose name hook lineage is kept.
+        """
+        self._reported = result
+        for tell in (lambda: _to_outlets(self, context, result), lambda: _to_hook_lineage(result, hook)):
+            try:
+                tell()
+            except Exception as error:  # whatever Airflow's own code or a listener may raise
+                log.warning("The output could not be told of: %s: %s", type(error).__name__, error)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return the datasets that the task has written, with their schema and, where it is one, its rows and bytes."""
+        if self._reported is None:
+            return None
+        from airflow.providers.common.compat.openlineage.facet import (
+            OutputDataset,
+            OutputStatisticsOutputDatasetFacet,
+            SchemaDatasetFacet,
+            SchemaDatasetFacetFields,
+        )
+        from airflow.providers.openlineage.extractors import OperatorLineage
+
+        from airflow_provider.altcraft.schema import SCHEMA
+
+        fields = [SchemaDatasetFacetFields(name=field.name, type=str(field.type)) for field in SCHEMA]
+        schema: Any = SchemaDatasetFacet(fields=list(fields))
+        result = self._reported
+        statistics: dict[str, Any] = {}
+        if len(result["uris"]) == 1:  # of several, each one's share is not known
+            statistics["outputStatistics"] = OutputStatisticsOutputDatasetFacet(
+                rowCount=result["rows"], size=result["bytes"]
+            )
+        outputs: list[Any] = [
+            OutputDataset(
+                namespace=namespace,
+                name=name,
+                facets={"schema": schema},
+                outputFacets=dict(statistics),
+            )
+            for namespace, name in map(dataset_of, result["uris"])
+        ]
+        return OperatorLineage(outputs=outputs)
+
+
+def _to_outlets(operator: Any, context: Context, result: Mapping[str, Any]) -> None:
+    from airflow.providers.common.compat.sdk import Asset
+
+    events: Any = context.get("outlet_events")
+    told = {name: result[name] for name in _TOLD if name in result}
+    for outlet in operator.outlets if events is not None else ():
+        if isinstance(outlet, Asset):
+            events[outlet].extra.update(told)
+
+
+def _to_hook_lineage(result: Mapping[str, Any], hook: BaseHook) -> None:
+    from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
+
+    collector: Any = get_hook_lineage_collector()  # type: ignore[no-untyped-call]
+    if type(collector).__name__ == "NoOpCollector":  # nobody reads it
+        return
+    for namespace, name in map(dataset_of, result["uris"]):
+        if namespace == "file":
+            collector.add_output_asset(context=hook, uri=f"file://{name}")
+        elif namespace.startswith(("postgres://", "mysql://")):
+            collector.add_output_asset(context=hook, uri=f"{namespace}/{name.replace('.', '/')}")
+        else:
+            collector.add_output_asset(context=hook, uri=f"{namespace}/{name}")
+
+
+def dataset_of(uri: str) -> tuple[str, str]:
+    """Return OpenLineage's namespace and name of what a URI of ``Written`` names, without any connection id."""
+    parts = urlsplit(uri)
+    if parts.scheme == "file":
+        return "file", uri.removeprefix("file://")
+    if parts.scheme in {"sql", "dlt"} and parts.netloc:
+        return _table(parts.netloc, unquote(parts.path[1:]))
+    scheme = _SAME_STORE.get(parts.scheme, parts.scheme)
+    place = uri.partition("://")[2].partition("?")[0]
+    authority, _, name = place.partition("/")
+    return f"{scheme}://{authority.rpartition('@')[2]}", name
+
+
+def _table(conn_id: str, table: str) -> tuple[str, str]:
+    from airflow.providers.common.compat.sdk import BaseHook
+
+    from airflow_provider.altcraft.targets._sql_names import parse
+
+    named = parse(table)
+    hook: Any = BaseHook.get_hook(conn_id)
+    connection = hook.get_connection(conn_id)
+    try:
+        info = hook.get_openlineage_database_info(connection)
+    except ImportError:  # OpenLineage itself is not there
+        info = None
+    if info is None:  # a file's database, or one that OpenLineage has no name for
+        parts = [named.schema, named.table]
+        return f"{connection.conn_type}://{connection.host or ''}", ".".join(filter(None, parts))
+    namespace = f"{info.scheme}://{info.authority}" if info.authority else info.scheme
+    schema = named.schema or (hook.get_openlineage_default_schema() if info.scheme != "mysql" else None)
+    database = (None if info.scheme == "mysql" and named.schema else info.database or connection.schema) or None
+    return namespace, ".".join(filter(None, [database, schema, named.table]))

@@ -1,0 +1,432 @@
+"""History through dlt (extra ``dlt``), for warehouses that this package has no path of its own to.
+
+It stands on what any target may: the protocol and the spool. Its scheme ``dlt`` is registered as another package's is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import tempfile
+import threading
+import time
+import uuid
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+from airflow_provider.altcraft.targets._base import Scope, Written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import pyarrow as pa
+
+    from airflow_provider.altcraft.targets._spool import Spool
+
+log = logging.getLogger(__name__)
+
+ACCEPTED = "'dlt://conn_id/dataset.table' or 'dlt:///dataset.table?destination=snowflake'"
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_TABLE = re.compile(rf"(?P<dataset>{_NAME.pattern})\.(?P<table>{_NAME.pattern})")
+_ABANDONED = 86_400
+"""Seconds after which what an attempt has staged is a dead one's: no load takes a day."""
+
+_PER_CONNECTION = {"postgres": "postgres", "duckdb": "duckdb"}
+"""Types of Airflow connections whose credentials dlt is given, and the destinations for them."""
+
+_SETTINGS = {"RUNTIME__DLTHUB_TELEMETRY": "false", "RESTORE_FROM_DESTINATION": "false"}
+# dlt would ask Airflow for a variable of the name of each of its settings.
+_ALL_IS_GIVEN = {"PROVIDERS__ENABLE_AIRFLOW_SECRETS": "false"}
+
+# dlt keeps what is the process's own: settings, signals, the active pipeline.
+_ONE = threading.RLock()
+
+
+class DltTarget:
+    """A table of a dlt destination, into which each pull is merged by ``event_key``.
+
+    The table has the columns of a row as dlt names their types, ``extra`` as text. dlt's own tables stand beside it.
+
+    Args:
+        table: ``dataset.table``, in lower case: dlt would spell it so; may be a template.
+        conn_id: an Airflow connection of the type ``postgres`` or ``duckdb``; or else
+        destination: the name of a dlt destination, whose credentials dlt finds in its own configuration, or what makes
+            one, such as ``functools.partial(dlt.destinations.snowflake, credentials=…)``.
+        write_disposition: ``merge``. dlt's ``replace`` empties the whole table, whatever the scope, and a retry
+            doubles what its ``append`` has added, so neither is taken.
+
+    Raises:
+        ValueError: an argument that does not fit; a template is checked by ``open``, once rendered.
+    """
+
+    template_fields: Sequence[str] = ("table", "conn_id")
+
+    def __init__(
+        self,
+        table: str,
+        *,
+        conn_id: str | None = None,
+        destination: str | Callable[..., Any] | None = None,
+        write_disposition: str = "merge",
+    ) -> None:
+        if (conn_id is None) == (destination is None):
+            raise ValueError("DltTarget: one of conn_id and destination is wanted")
+        if write_disposition != "merge":
+            raise ValueError(
+                f"write_disposition: dlt keeps the promise only with 'merge', so {write_disposition!r} is not taken"
+            )
+        if not _is_template(table):
+            _check_table(table)
+        self.table = table
+        self.conn_id = conn_id
+        self.destination = destination
+
+    def __repr__(self) -> str:
+        """Return what made the target, without any credentials that a destination holds."""
+        of = f"conn_id={self.conn_id!r}" if self.conn_id is not None else f"destination={self._destination_name!r}"
+        return f"{type(self).__name__}({self.table!r}, {of})"
+
+    def __eq__(self, other: object) -> bool:
+        """Compare kind and arguments."""
+        return type(other) is type(self) and other.__dict__ == self.__dict__
+
+    __hash__ = None  # type: ignore[assignment]  # rendering changes the table
+
+    @property
+    def uri(self) -> str:
+        """The table's URI."""
+        if self.conn_id is not None:
+            return f"dlt://{self.conn_id}/{self.table}"
+        return f"dlt:///{self.table}?destination={self._destination_name}"
+
+    @property
+    def _destination_name(self) -> str:
+        made = getattr(self.destination, "func", self.destination)  # of a partial
+        return made if isinstance(made, str) else getattr(made, "__name__", type(made).__name__)
+
+    def open(self, scope: Scope) -> DltWriter:
+        """Begin a write: the destination is reached.
+
+        Raises:
+            ValueError: the destination cannot merge in one step, is not configured, or dlt is not installed.
+            OSError: the destination cannot be reached.
+        """
+        found = _check_table(self.table)
+        if find_spec("dlt") is None:
+            raise ValueError(f"{self.uri}: dlt is needed: pip install 'airflow-provider-altcraft[dlt]'")
+        settings = _SETTINGS if self.conn_id is None else _SETTINGS | _ALL_IS_GIVEN
+        load = _Load(self.uri, found["dataset"], found["table"], self._make_destination, settings)
+        load.check()
+        return DltWriter(self.uri, load)
+
+    def _make_destination(self, **options: Any) -> Any:
+        """Make the destination, with these of dlt's options.
+
+        Raises:
+            ValueError: it cannot merge in one transaction.
+        """
+        made = self._destination_of(options)
+        can = made.capabilities()
+        if can.supports_transactions is False or "delete-insert" not in (can.supported_merge_strategies or ()):
+            raise ValueError(
+                f"the destination {made.destination_name} cannot merge in one transaction, so a reader could see a part"
+            )
+        # dlt makes a transaction of a merge only where this is set, and most destinations of its own leave it open.
+        made.caps_params["supports_transactions"] = True
+        return made
+
+    def _destination_of(self, options: dict[str, Any]) -> Any:
+        from dlt.common.destination import Destination
+
+        if self.conn_id is not None:
+            name, credentials = _credentials(self.conn_id)
+            return Destination.from_reference(name, credentials=credentials, **options)
+        if isinstance(self.destination, str):
+            return Destination.from_reference(self.destination, **options)
+        assert self.destination is not None  # noqa: S101 - the constructor saw to it
+        return self.destination(**options)
+
+
+def from_uri(uri: str) -> DltTarget:
+    """Make the target that ``dlt://…`` means; this is the entry point of the scheme.
+
+    Raises:
+        ValueError: not such a URI.
+    """
+    parts, options = urlsplit(uri), {}
+    with contextlib.suppress(ValueError):
+        options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+    if set(options) - {"destination", "write_disposition"} or "@" in parts.netloc or parts.fragment:
+        shown = re.sub(r"//[^/@]*@", "//***@", uri)
+        raise ValueError(f"target: {shown!r} is not such a URI as {ACCEPTED}")
+    return DltTarget(parts.path[1:], conn_id=parts.netloc or None, **options)
+
+
+class DltWriter:
+    """Puts batches aside; the commit has dlt load and merge them. An error ends the writer."""
+
+    def __init__(self, uri: str, load: _Load) -> None:
+        from airflow_provider.altcraft.targets._spool import Spool
+
+        self._uri = uri
+        self._load = load
+        self._spool = Spool()
+        self._ended: str | None = None
+        # A cancelled operator aborts while a thread of its own may still write or commit.
+        self._lock = threading.RLock()
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Put one batch aside."""
+        with self._one_step():
+            _check_batch(batch)
+            self._load.look_at(batch)
+            self._spool.add(batch)
+
+    def commit(self) -> Written:
+        """Load all into a staging dataset of this attempt, and merge it into the table in one transaction."""
+        with self._one_step():
+            rows = self._spool.rows
+            self._load.run(self._spool)
+            self._ended = "committed"
+            self._spool.close()
+        return Written(uris=(self._uri,), rows=rows)
+
+    def abort(self) -> None:
+        """Drop what was put aside; does nothing where the writer has ended."""
+        with self._lock:
+            if not self._ended:
+                self._ended = "aborted"
+                self._spool.close()
+
+    @contextlib.contextmanager
+    def _one_step(self) -> Iterator[None]:
+        with self._lock:
+            if self._ended:
+                raise RuntimeError(f"{self._uri}: this write was {self._ended} already; open the target again")
+            try:
+                yield
+            except BaseException:
+                self.abort()
+                raise
+
+
+class _Load:
+    """One load by dlt, with a staging dataset and a working folder of its own."""
+
+    def __init__(self, uri: str, dataset: str, table: str, make: Callable[..., Any], settings: dict[str, str]) -> None:
+        self._settings = settings
+        self._uri = uri
+        self._dataset = dataset
+        self._table = table
+        self._make = make
+        self._mark = f"_altcraft_{int(time.time()):x}_"
+        self._staging = f"{dataset[:24]}{self._mark}{uuid.uuid4().hex[:8]}"
+        self._has_empty_text = False
+
+    def look_at(self, batch: pa.RecordBatch) -> None:
+        """Note what decides the format of the files."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        texts: list[Any] = [column for column in batch.columns if pa.types.is_string(column.type)]
+        self._has_empty_text = self._has_empty_text or any(pc.any(pc.equal(text, "")).as_py() for text in texts)
+
+    def check(self) -> None:
+        """Reach the destination, and remove what the dead have left there.
+
+        Raises:
+            ValueError: it cannot do what is wanted.
+            OSError: it cannot be reached.
+        """
+        with self._pipeline() as pipeline, pipeline.sql_client() as client:
+            client.has_dataset()
+            self._remove_abandoned(client)
+
+    def run(self, spool: Spool) -> None:
+        """Load what was put aside."""
+        import dlt
+
+        if not spool.rows:
+            return  # a merge of nothing
+
+        @dlt.resource(
+            name=self._table,
+            write_disposition={"disposition": "merge", "strategy": "delete-insert"},
+            primary_key="event_key",
+            # Of rows that are one event, asked by several lookups, always the same one stays.
+            columns={"lookup": {"dedup_sort": "asc"}},
+        )
+        def rows() -> Iterator[pa.RecordBatch]:
+            yield from spool.read()
+
+        with self._pipeline() as pipeline, self._alone(pipeline):
+            try:
+                pipeline.run(rows(), loader_file_format=self._format(pipeline)).raise_on_failed_jobs()
+            finally:
+                self._unstage(pipeline)
+
+    def _format(self, pipeline: Any) -> Any:
+        """The quickest format of files that the destination reads without loss."""
+        can = pipeline.destination.capabilities()
+        formats = list(can.supported_loader_file_formats)
+        if can.loader_file_format_selector:
+            _, formats = can.loader_file_format_selector("", formats, table_schema={"name": self._table})
+        # dlt's CSV does not tell an empty text from none.
+        wanted = ("parquet", *(() if self._has_empty_text else ("csv",)), "insert_values", "jsonl")
+        return next((name for name in wanted if name in formats), None)
+
+    @contextlib.contextmanager
+    def _pipeline(self) -> Iterator[Any]:
+        """A pipeline that remembers nothing and tells nobody."""
+        with (
+            _ONE,
+            _environment(self._settings),
+            tempfile.TemporaryDirectory(prefix="altcraft-dlt-", ignore_cleanup_errors=True) as folder,
+            self._saying(),
+        ):
+            import dlt
+
+            pipeline = dlt.pipeline(
+                "altcraft",
+                pipelines_dir=folder,
+                destination=self._make(staging_dataset_name_layout=self._staging),
+                dataset_name=self._dataset,
+            )
+            try:
+                yield pipeline
+            finally:
+                pipeline.deactivate()
+
+    @contextlib.contextmanager
+    def _alone(self, pipeline: Any) -> Iterator[None]:
+        """Merge while no other attempt does: two at once would insert a new event twice.
+
+        Elsewhere than in PostgreSQL the destination's own locks see to that.
+        """
+        if not pipeline.destination.destination_type.endswith(".postgres"):
+            yield
+            return
+        with pipeline.sql_client() as client:
+            client.execute_sql(
+                "SELECT pg_advisory_lock(hashtext('altcraft'), hashtext(%s))", f"{self._dataset}.{self._table}"
+            )
+            yield  # the end of the session unlocks
+
+    def _unstage(self, pipeline: Any) -> None:
+        try:
+            with pipeline.sql_client() as client, client.with_staging_dataset():
+                if client.has_dataset():
+                    client.drop_dataset()
+        except Exception as error:  # whatever a store that is gone may raise
+            log.warning("%s: the staging dataset %s could not be removed: %s", self._uri, self._staging, error)
+
+    def _remove_abandoned(self, client: Any) -> None:
+        found = re.compile(re.escape(self._dataset[:24]) + r"_altcraft_([0-9a-f]{8,})_[0-9a-f]{8}")
+        try:
+            names = [row[0] for row in client.execute_sql("SELECT schema_name FROM information_schema.schemata")]
+        except Exception as error:  # not every destination has such a list
+            log.debug("%s: what is staged cannot be listed: %s", self._uri, error)
+            return
+        for name in names:
+            match = found.fullmatch(name)
+            if match and int(match[1], 16) < time.time() - _ABANDONED:
+                with client.with_alternative_dataset_name(name):
+                    client.drop_dataset()
+
+    @contextlib.contextmanager
+    def _saying(self) -> Iterator[None]:
+        """Say of which table, and what is wrong rather than where in dlt."""
+        from dlt.common.configuration.exceptions import ConfigurationException
+        from dlt.common.destination.exceptions import UnknownDestinationModule
+
+        try:
+            yield
+        except (ValueError, ImportError, ConfigurationException, UnknownDestinationModule) as error:
+            raise ValueError(f"{self._uri}: {error}") from error
+        except OSError:
+            raise
+        except Exception as error:
+            cause: BaseException = error
+            while cause.__cause__ or getattr(cause, "exception", None):
+                cause = getattr(cause, "exception", None) or cause.__cause__  # type: ignore[assignment]
+            raise OSError(f"{self._uri}: dlt could not load it: {type(cause).__name__}: {cause}") from error
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Settings for dlt, which reads the environment before its files."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _credentials(conn_id: str) -> tuple[str, Any]:
+    """The destination for a connection, and its credentials as dlt takes them."""
+    from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+
+    try:
+        connection = BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException as error:
+        raise ValueError(f"there is no Airflow connection {conn_id!r}") from error
+    name = _PER_CONNECTION.get(connection.conn_type or "")
+    if name is None:
+        raise ValueError(
+            f"a connection of the type {connection.conn_type!r} cannot be handed to dlt; give destination= and let dlt "
+            f"find the credentials in its own configuration"
+        )
+    if name == "duckdb":
+        if not connection.host:
+            raise ValueError(f"the connection {conn_id!r} names no file of DuckDB's as its host")
+        return name, connection.host
+    from dlt.destinations.impl.postgres.configuration import PostgresCredentials
+
+    credentials = PostgresCredentials()
+    credentials.host = connection.host or "localhost"
+    credentials.port = connection.port or 5432
+    credentials.database = connection.schema or connection.login or "postgres"
+    credentials.username = connection.login or "postgres"
+    # dlt wants some password, also where the server asks for none.
+    credentials.password = connection.password or "none"
+    credentials.query = {
+        key: str(value) for key, value in connection.extra_dejson.items() if key.startswith(("ssl", "target_session"))
+    }
+    credentials.resolve()
+    return name, credentials
+
+
+def _check_batch(batch: pa.RecordBatch) -> None:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from airflow_provider.altcraft.schema import SCHEMA
+
+    if not batch.schema.equals(SCHEMA):
+        raise ValueError(f"a batch has not the schema of a target's rows, but:\n{batch.schema}")
+    for field, column in zip(SCHEMA, batch.columns, strict=True):
+        if pa.types.is_string(field.type) and pc.any(pc.match_substring(column, "\0")).as_py():
+            raise ValueError(f"a text in {field.name!r} holds the character U+0000 (NUL), which warehouses do not take")
+
+
+def _check_table(table: object) -> re.Match[str]:
+    match = _TABLE.fullmatch(table) if isinstance(table, str) else None
+    if match is None:
+        raise ValueError(
+            f"table: {table!r} is not such a name as 'dataset.table': lower-case letters, digits and underscores, as "
+            f"dlt spells names"
+        )
+    return match
+
+
+def _is_template(value: object) -> bool:
+    return isinstance(value, str) and ("{{" in value or "{%" in value)
