@@ -88,7 +88,7 @@ def test_a_bad_path_is_refused_where_it_is_written(path, says):
         ("/data/{date}.csv.zst", "csv.zst", ".csv.zst"),
     ],
 )
-def test_a_format(path, format, suffix):
+def test_a_format(path, format, suffix):  # noqa: A002 - the argument's own name
     assert check(path, format).suffix == suffix
 
 
