@@ -233,7 +233,7 @@ class _Load:
         import pyarrow.compute as pc
 
         texts: list[Any] = [column for column in batch.columns if pa.types.is_string(column.type)]
-        self._has_empty_text = self._has_empty_text or any(pc.any(pc.equal(text, "")).as_py() for text in texts)
+        self._has_empty_text = self._has_empty_text or any(pc.min(pc.utf8_length(text)).as_py() == 0 for text in texts)
 
     def check(self) -> None:
         """Reach the destination, and remove what the dead have left there.
