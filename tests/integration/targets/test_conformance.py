@@ -244,6 +244,8 @@ class TestSqliteReplace(Replaced, TestSqlite):
 
 
 class TestDuckDB(Tables):
+    memory = 512 << 20  # the database's own, which is bounded by its settings
+
     @pytest.fixture
     def database(self, duckdb):
         return duckdb
