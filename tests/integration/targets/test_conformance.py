@@ -186,7 +186,6 @@ class Tables(TargetConformance):
     """Tables of a database, each new."""
 
     keeps = "union"
-    nul = False
     kill_rows = 90
     disposition = "merge"
 
@@ -210,6 +209,8 @@ class Appended:
 
 
 class TestPostgres(Tables):
+    nul = False
+
     @pytest.fixture
     def database(self, postgres):
         return postgres
@@ -257,6 +258,8 @@ class TestDuckDBReplace(Replaced, TestDuckDB):
 
 class Dlt(Tables):
     """The same databases by way of dlt."""
+
+    nul = False
 
     @pytest.fixture
     def target(self, database):
