@@ -114,11 +114,15 @@ class DuckDbSession(Session):
         """Insert rows by ``event_key``, the last of each replacing all before it."""
         columns, key, number = self.columns(COLUMNS), self.quote("event_key"), "altcraft_number"
         settings = ", ".join(f"{self.quote(name)} = excluded.{self.quote(name)}" for name in NEWS)
+        # A row that is the same already is not written anew: DuckDB deletes and inserts what has an index.
+        differs = " OR ".join(
+            f"{self.target}.{name} IS DISTINCT FROM excluded.{name}" for name in map(self.quote, NEWS)
+        )
         with _registered(self._raw, (*COLUMNS, number), numbered(batches, number)):
             self.execute(
                 f"INSERT INTO {self.target} ({columns}) SELECT {columns} FROM altcraft_batches"
                 f" QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {number} DESC) = 1"
-                f" ON CONFLICT ({key}) DO UPDATE SET {settings}"
+                f" ON CONFLICT ({key}) DO UPDATE SET {settings} WHERE {differs}"
             )
 
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
+import pyarrow.compute as pc  # noqa: TID253 - the same
 import sqlalchemy as sa  # noqa: TID253 - the same
 
 from airflow_provider.altcraft.schema import COLUMNS, SCHEMA
 from airflow_provider.altcraft.targets import _sql_table
-from airflow_provider.altcraft.targets._sql_session import NEWS, AlchemySession, rows, slices
+from airflow_provider.altcraft.targets._sql_session import NEWS, AlchemySession, slices
 from airflow_provider.altcraft.targets._sql_table import Shape
 
 if TYPE_CHECKING:
     import datetime as dt
 
 log = logging.getLogger(__name__)
+
+_BYTES = 1 << 20
+"""Of one statement, as long as no row is larger."""
 
 
 class MySqlSession(AlchemySession):
@@ -102,16 +105,46 @@ class MySqlSession(AlchemySession):
         self._insert(self.target, COLUMNS, batches, f" ON DUPLICATE KEY UPDATE {settings}")
 
     def _insert(self, into: str, columns: Sequence[str], batches: Iterable[pa.RecordBatch], end: str) -> None:
-        row = f"({', '.join(['%s'] * len(columns))})"
-        begin = f"INSERT INTO {into} ({self.columns(columns)}) VALUES "
+        begin = f"INSERT INTO {into} ({self.columns(columns)}) VALUES ".encode()
+        most = int(self._packet) - len(begin) - len(end) - 100
         with self.raw.cursor() as cursor:
             for batch in slices(batches):
-                # Escaped, a byte may take two; and a row more than others.
-                most = max(1, min(1_000, batch.num_rows * int(self._packet) // (8 * max(1, batch.nbytes))))
-                values = rows(batch, columns)
-                while chunk := list(islice(values, most)):
-                    sql = begin + ",".join([row] * len(chunk)) + end
-                    cursor.execute(sql, [value for each in chunk for value in each])
+                for values in _chunks(_literals(batch.select(list(columns))), min(_BYTES, most)):
+                    cursor.execute(begin + values + end.encode())
 
     def _indexed(self, table: str, columns: Sequence[str]) -> str:
         return f"{table} ({self.quote(columns[-1])}(180))"
+
+
+def _literals(batch: pa.RecordBatch) -> pa.Array[Any]:
+    """Each row as it stands in SQL. Drivers would escape value by value, at five times the cost.
+
+    Sound because the session has set the SQL mode, in which a backslash escapes, and a character set whose characters
+    hold no byte of ASCII within.
+    """
+    compute: Any = pc
+    columns: list[Any] = []
+    for column in batch.columns:
+        text: Any = column.cast(pa.timestamp("us")) if pa.types.is_timestamp(column.type) else column
+        text = text.cast(pa.string())
+        if not pa.types.is_integer(column.type):
+            text = compute.replace_substring(compute.replace_substring(text, "\\", "\\\\"), "'", "\\'")
+            text = compute.binary_join_element_wise("'", text, "'", "")
+        columns.append(compute.fill_null(text, "NULL"))
+    lines = compute.binary_join_element_wise(*columns, ",")
+    return cast("pa.Array[Any]", compute.binary_join_element_wise("(", lines, ")", ""))
+
+
+def _chunks(lines: pa.Array[Any], most: int) -> Iterator[bytes]:
+    """Rows joined by commas, as many as a packet takes."""
+    held: list[bytes] = []
+    size = 0
+    found: list[Any] = lines.cast(pa.binary()).to_pylist()
+    for line in found:
+        if held and size + len(line) >= most:
+            yield b",".join(held)
+            held, size = [], 0
+        held.append(line)
+        size += len(line) + 1
+    if held:
+        yield b",".join(held)

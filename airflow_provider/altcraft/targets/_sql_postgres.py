@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import io
-import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
-import pyarrow.compute as pc  # noqa: TID253 - the same
 import pyarrow.csv  # noqa: TID253 - the same
 
 from airflow_provider.altcraft.schema import COLUMNS
 from airflow_provider.altcraft.targets._sql_session import NEWS, AlchemySession, numbered, slices
-
-log = logging.getLogger(__name__)
 
 
 class PostgresSession(AlchemySession):
@@ -22,10 +18,7 @@ class PostgresSession(AlchemySession):
 
     kind = "postgresql"
     temporary = "pg_temp."
-
-    def _connect(self) -> None:
-        super()._connect()
-        self._nul = 0
+    holds_nul = False
 
     def _url(self) -> str:
         # A connection may ask for rows of another kind, which SQLAlchemy would not understand.
@@ -84,11 +77,6 @@ class PostgresSession(AlchemySession):
         with self.raw.cursor() as cursor:
             for batch in slices(batches):
                 self._copy(cursor, sql, self._csv(batch.select(list(columns))))
-        if self._nul:
-            log.warning(
-                "%s: %s texts have the character NUL, which PostgreSQL refuses: written as ␀", self.name, self._nul
-            )
-            self._nul = 0
 
     def upsert(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Insert rows by ``event_key``, the last of each replacing all before it."""
@@ -126,16 +114,10 @@ class PostgresSession(AlchemySession):
             with cursor.copy(sql) as copy:
                 copy.write(data)
 
-    def _csv(self, batch: pa.RecordBatch) -> bytes:
-        columns = []
-        for column in batch.columns:
-            if pa.types.is_string(column.type):
-                found = pc.match_substring(column, "\0").true_count
-                if found:
-                    self._nul += found
-                    column = pc.replace_substring(column, "\0", "␀")  # noqa: PLW2901 - the same, cleaned
-            columns.append(column)
+    @staticmethod
+    def _csv(batch: pa.RecordBatch) -> bytes:
         buffer = io.BytesIO()
+        # A quoted nothing is an empty text, a bare one a null.
         options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="all_valid")
-        pyarrow.csv.write_csv(pa.RecordBatch.from_arrays(columns, names=batch.schema.names), buffer, options)
+        pyarrow.csv.write_csv(batch, buffer, options)
         return buffer.getvalue()

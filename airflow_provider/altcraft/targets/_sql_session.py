@@ -53,6 +53,8 @@ class Session:
     """``equal``, but that two nulls are the same."""
     temporary: ClassVar[str] = ""
     """Where temporary tables are."""
+    holds_nul: ClassVar[bool] = True
+    """Whether its texts can have the character U+0000."""
     longest: ClassVar[int] = 63
     """Bytes that a name may have."""
 
@@ -124,7 +126,7 @@ class Session:
         raise NotImplementedError
 
     def upsert(self, batches: Iterable[pa.RecordBatch]) -> None:
-        """Insert rows by ``event_key``, the last of each replacing all before it."""
+        """Insert rows by ``event_key``, the last of each replacing all before it; ``batches`` can be read again."""
         raise NotImplementedError
 
     def instant(self, value: dt.datetime) -> Any:

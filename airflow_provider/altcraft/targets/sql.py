@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,8 @@ class SqlTarget:
             ``append``: the pull is inserted, and nothing else is done. A retry, or a cleared task, writes its rows once
             more if the first try committed, which a task that died after its commit or lost the database's answer to it
             cannot know. Only what failed before its commit is retried without doubling.
+        nul: what is written for the character U+0000, such as ``␀``, where the database has none, as PostgreSQL.
+            Without it a pull with that character in it is refused.
 
     Raises:
         ValueError: an argument that does not fit; a template is checked by ``open``, once rendered.
@@ -43,16 +46,21 @@ class SqlTarget:
 
     template_fields: Sequence[str] = ("conn_id", "table", "write_disposition")
 
-    def __init__(self, conn_id: str, table: str, write_disposition: Disposition = "merge") -> None:
+    def __init__(
+        self, conn_id: str, table: str, write_disposition: Disposition = "merge", *, nul: str | None = None
+    ) -> None:
         if not is_template(conn_id):
             names.check_connection(conn_id)
         if not is_template(table):
             names.parse(table)
         if not is_template(write_disposition):
             names.check_disposition(write_disposition)
+        if nul is not None and (not isinstance(nul, str) or "\0" in nul):
+            raise ValueError(f"nul: a text to write in place of the character U+0000 is wanted, not {nul!r}")
         self.conn_id = conn_id
         self.table = table
         self.write_disposition = write_disposition
+        self.nul = nul
 
     @classmethod
     def from_uri(cls, uri: str) -> SqlTarget:
@@ -66,7 +74,9 @@ class SqlTarget:
 
     def __repr__(self) -> str:
         """Return what made the target, alike at each parse of the DAG file."""
-        return f"{type(self).__name__}({self.conn_id!r}, {self.table!r}, write_disposition={self.write_disposition!r})"
+        nul = "" if self.nul is None else f", nul={self.nul!r}"
+        what = f"{self.conn_id!r}, {self.table!r}, write_disposition={self.write_disposition!r}"
+        return f"{type(self).__name__}({what}{nul})"
 
     def __eq__(self, other: object) -> bool:
         """Compare kind and arguments."""
@@ -84,30 +94,55 @@ class SqlTarget:
         """
         names.check_connection(self.conn_id)
         names.check_disposition(self.write_disposition)
-        place = _Place(self.conn_id, names.parse(self.table), self.write_disposition)
+        place = _Place(self.conn_id, names.parse(self.table), self.write_disposition, self.nul)
+        lookups = scope.lookups
+        if lookups is not None and not place.holds_nul:
+            lookups = [(matching, place.without_nul(lookup)) for matching, lookup in lookups]
         with place.session() as session:
             session.check()
         from airflow_provider.altcraft.targets._spool import Spool
 
-        return SqlWriter(place, scope, Spool())
+        return SqlWriter(place, dataclasses.replace(scope, lookups=lookups), Spool())
 
 
 class _Place:
     """A table, and how it is written."""
 
-    def __init__(self, conn_id: str, name: Name, disposition: Disposition) -> None:
+    def __init__(self, conn_id: str, name: Name, disposition: Disposition, nul: str | None) -> None:
         self.uri = names.to_uri(conn_id, name)
         self.name = name
         self.disposition = disposition
+        self._nul = nul
         self._hook = _hook(conn_id, self.uri)
+        with self._saying():
+            self._kind = _kind(self._hook)
+            self.holds_nul = self._kind.holds_nul
+
+    def without_nul(self, text: str) -> str:
+        """The text as the database can hold it.
+
+        Raises:
+            ValueError: it cannot, and there is nothing to write instead.
+        """
+        if "\0" not in text:
+            return text
+        if self._nul is None:
+            raise ValueError(
+                f"{self.uri}: a text has the character NUL (U+0000), which the database cannot hold; "
+                f"SqlTarget(…, nul='␀') writes another in its place"
+            )
+        return text.replace("\0", self._nul)
 
     @contextlib.contextmanager
     def session(self) -> Iterator[Session]:
         """Connect; errors say in words what is wrong, and show no row."""
+        with self._saying(), self._kind(self._hook, self.name, self.disposition) as session:
+            yield session
+
+    @contextlib.contextmanager
+    def _saying(self) -> Iterator[None]:
         try:
-            kind = _kind(self._hook)
-            with kind(self._hook, self.name, self.disposition) as session:
-                yield session
+            yield
         except ValueError as error:
             raise ValueError(f"{self.uri}: {error}") from error
         except ImportError as error:
@@ -180,7 +215,13 @@ class SqlWriter:
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Put one batch aside."""
+        from airflow_provider.altcraft.schema import SCHEMA
+
         with self._one_step():
+            if batch.schema != SCHEMA:
+                raise ValueError(f"{self._place.uri}: the batch is not of schema.SCHEMA")
+            if not self._place.holds_nul:
+                batch = _without_nul(batch, self._place)
             self._spool.add(batch, "rows")
             self._rows += batch.num_rows
             if self._place.disposition == "replace":
@@ -198,11 +239,11 @@ class SqlWriter:
         return Written(uris=(self._place.uri,), rows=self._rows)
 
     def _write(self, session: Session) -> None:
-        batches = self._spool.read("rows")
+        batches = _PutAside(self._spool, "rows")
         if self._place.disposition == "merge":
             session.merge(batches)
         elif self._place.disposition == "replace":
-            session.replace(self._scope, batches, self._spool.read("foreign"))
+            session.replace(self._scope, batches, _PutAside(self._spool, "foreign"))
         else:
             session.append(batches)
 
@@ -225,8 +266,31 @@ class SqlWriter:
                 raise
 
 
+class _PutAside:
+    """Batches that can be read more than once."""
+
+    def __init__(self, spool: Spool, key: str) -> None:
+        self._spool = spool
+        self._key = key
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return self._spool.read(self._key)
+
+
 def _foreign(batch: pa.RecordBatch, list_id: int) -> pa.RecordBatch:
     """The rows of another list."""
     import pyarrow as pa
 
     return batch.filter(pa.array([each != list_id for each in batch.column("list_id").to_pylist()], pa.bool_()))
+
+
+def _without_nul(batch: pa.RecordBatch, place: _Place) -> pa.RecordBatch:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    columns: list[Any] = list(batch.columns)
+    for number, column in enumerate(columns):
+        if pa.types.is_string(column.type) and pc.match_substring(column, "\0").true_count:
+            texts = [text and place.without_nul(text) for text in column.to_pylist()]
+            columns[number] = pa.array(texts, column.type)
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
