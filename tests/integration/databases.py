@@ -132,8 +132,9 @@ def _duckdb(arguments: dict[str, Any]) -> Any:
     while True:  # DuckDB lets in one process at a time
         try:
             return duckdb.connect(arguments["path"])
-        except duckdb.IOException as error:
-            if "lock" not in str(error) or time.monotonic() > until:
+        except duckdb.Error as error:
+            busy = any(each in str(error) for each in ("Could not set lock", "already attached"))
+            if not busy or time.monotonic() > until:
                 raise
             time.sleep(0.02)
 

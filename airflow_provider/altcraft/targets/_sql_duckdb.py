@@ -15,6 +15,9 @@ from airflow_provider.altcraft.schema import COLUMNS, SCHEMA
 from airflow_provider.altcraft.targets._sql_session import NEWS, PATIENCE, Session, numbered
 from airflow_provider.altcraft.targets._sql_table import Found, Shape
 
+# The file is another process's, or this process is about to close it or has it open to read only.
+_BUSY = ("Could not set lock", "already attached", "different configuration")
+
 
 class DuckDbSession(Session):
     """A transaction of DuckDB."""
@@ -43,8 +46,8 @@ class DuckDbSession(Session):
         while True:
             try:
                 return self.hook.get_conn()
-            except duckdb.IOException as error:
-                if "lock" not in str(error):
+            except duckdb.Error as error:
+                if not any(each in str(error) for each in _BUSY):
                     raise
                 if time.monotonic() > until:
                     raise OSError(
