@@ -1,6 +1,7 @@
 """Servers that several integration tests use, each started once for the whole run."""
 
 from __future__ import annotations
+
 from tests.integration.databases import database, duckdb, mariadb, postgres, sqlite
 from tests.integration.stores import S3, Azure, Gcs, Store, azure, gcs, s3, start_s3
 
