@@ -152,7 +152,9 @@ def dialect_of(kind):
 
 def fitting(table, **columns):
     """A table just as it would be made, but for some columns; those that are ``None`` are not there."""
-    found = {each.name: Found(each.type, each.nullable) for each in table.columns} | columns
+    # SQLAlchemy 1.4 wraps a type that differs from dialect to dialect; one that is read from a database it does not.
+    found = {each.name: Found(getattr(each.type, "impl", each.type), each.nullable) for each in table.columns}
+    found |= columns
     key = [tuple(each.name for each in table.primary_key.columns)]
     return Shape({name: each for name, each in found.items() if each}, [each for each in key if each], [])
 
