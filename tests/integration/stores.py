@@ -30,10 +30,7 @@ KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr
 
 
 class Store(Protocol):
-    """A bucket on a real server; use keys of your own."""
-
-    conn_id: str
-    bucket: str
+    """A bucket on a real server, or a folder; use keys of your own."""
 
     def uri(self, key: str) -> str:
         """Return the path that a target or an ObjectStoragePath takes."""
@@ -154,6 +151,30 @@ class Gcs:
         request.add_header("Content-Type", "application/octet-stream")
         with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.read()
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A folder, with the same to ask as of a bucket."""
+
+    folder: Path
+
+    def uri(self, key: str) -> str:
+        return f"file://{self.folder}/{key}"
+
+    def read(self, key: str) -> bytes:
+        try:
+            return (self.folder / key).read_bytes()
+        except FileNotFoundError:
+            raise KeyError(key) from None
+
+    def put(self, key: str, body: bytes) -> None:
+        (self.folder / key).parent.mkdir(parents=True, exist_ok=True)
+        (self.folder / key).write_bytes(body)
+
+    def keys(self, prefix: str = "") -> list[str]:
+        found = (path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file())
+        return sorted(key for key in found if key.startswith(prefix))
 
 
 @contextlib.contextmanager

@@ -141,7 +141,9 @@ def _locate_local(path: str, is_uri: bool, shown: str) -> tuple[str, str]:
             else f"path: {shown} is neither absolute nor a URI; write it as {ACCEPTED}"
         )
     local = posixpath.normpath("/" + path.lstrip("/"))
-    if path.endswith("/") and local != "/":
+    if local == "/":
+        raise ValueError(f"path: {shown} is the root of all; name a folder or a file in it")
+    if path.endswith("/"):
         local += "/"
     return f"file://{local}", local
 
@@ -162,8 +164,6 @@ def _suffix(path: str, shown: str, given: object) -> str:
     if given is not None and given not in FORMATS:
         raise ValueError(f"format: one of {', '.join(FORMATS)} is wanted, not {given!r}")
     if path.endswith("/"):
-        if not posixpath.normpath("/" + path).strip("/"):
-            raise ValueError(f"path: {shown} is the root of all; name a folder in it")
         return f".{given or 'parquet'}"
     name = posixpath.basename(path)
     for suffix in sorted(SUFFIXES, key=len, reverse=True):

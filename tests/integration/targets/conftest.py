@@ -13,6 +13,10 @@ import pytest
 
 from airflow_provider.altcraft.schema import SCHEMA
 
+# The stepper imports this file by itself.
+sys.path.append(str(Path(__file__).parent.parent))
+from stores import Disk
+
 
 def make_batch(rows: int, start: int = 0, **columns: Any) -> pa.RecordBatch:
     """A batch whose rows differ, each column of which can be set."""
@@ -39,6 +43,11 @@ def make_batch(rows: int, start: int = 0, **columns: Any) -> pa.RecordBatch:
 @pytest.fixture
 def batch():
     return make_batch
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Disk:
+    return Disk(tmp_path)
 
 
 class Stepper:

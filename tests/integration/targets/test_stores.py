@@ -1,0 +1,184 @@
+"""An object in Azure or Google Cloud Storage is seen old or new, never half, whatever becomes of its writers."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import pytest
+
+from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope, _store
+from tests.integration.stores import serve_azure, serve_gcs
+
+SCOPE = Scope(1, None)
+
+
+@pytest.fixture(params=["azure", "gcs"])
+def store(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def key(request, monkeypatch):
+    monkeypatch.setattr(_store, "_PART", 1 << 20)
+    return f"{request.node.name}/a.jsonl".replace(" ", "-").replace("[", "-").replace("]", "-")
+
+
+@pytest.fixture
+def target(store, key):
+    return ObjectStorageTarget(store.uri(key))
+
+
+def fill(target, batch, rows, **columns):
+    writer = target.open(SCOPE)
+    writer.write(batch(rows, **columns))
+    return writer.commit()
+
+
+def lines(store, key):
+    return store.read(key).splitlines()
+
+
+def test_only_a_commit_is_seen(store, target, key, batch):
+    writer, sent = target.open(SCOPE), batch(20_000)
+    writer.write(sent)
+    assert store.keys(key) == []
+    written = writer.commit()
+    assert (written.uris, written.rows, written.bytes) == ((store.uri(key),), 20_000, len(store.read(key)))
+    assert written.bytes > 4 * _store._PART
+    assert len(set(lines(store, key))) == 20_000
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv.gz"])
+def test_no_rows_make_an_object_too(store, key, suffix):
+    assert ObjectStorageTarget(store.uri(key + suffix)).open(SCOPE).commit().bytes == len(store.read(key + suffix))
+
+
+def test_a_key_is_taken_as_it_is_written(store, batch):
+    for key in ("odd/a b c+ж=.jsonl", "odd/a@b:c.jsonl", "odd/#a?b%20.jsonl"):
+        fill(ObjectStorageTarget(store.uri(key)), batch, 2)
+        assert len(lines(store, key)) == 2
+
+
+def test_a_reader_sees_old_or_new_and_nothing_else(store, target, key, batch):
+    fill(target, batch, 5, email="old")
+    seen, stop = set(), threading.Event()
+
+    def read():
+        while not stop.is_set():
+            data = store.read(key)
+            seen.add((len(data.splitlines()), b"old" in data, data.endswith(b"}\n")))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for _ in range(3):
+            fill(target, batch, 10_000, email="new")
+            fill(target, batch, 5, email="old")
+    finally:
+        stop.set()
+        reader.join()
+    assert seen <= {(5, True, True), (10_000, False, True)}
+    assert (5, True, True) in seen
+
+
+def test_an_abort_leaves_the_old_object(store, target, key, batch):
+    fill(target, batch, 5)
+    old = store.read(key)
+    for rows in (0, 1, 20_000):
+        writer = target.open(SCOPE)
+        writer.write(batch(rows))
+        writer.abort()
+        writer.abort()
+        del writer
+        assert store.read(key) == old
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_of_two_writers_the_later_commit_wins_whole(store, target, key, batch, first):
+    writers = [target.open(SCOPE), target.open(SCOPE)]
+    for at in range(4):
+        for number, writer in enumerate(writers):
+            writer.write(batch(5_000, start=at * 5_000, email=f"writer {number}"))
+    writers[first].commit()
+    writers[1 - first].commit()
+    data = lines(store, key)
+    assert len(set(data)) == 20_000
+    assert all(f"writer {1 - first}".encode() in line for line in data)
+
+
+@pytest.mark.parametrize(
+    ("point", "rows"), [("opened", 5), ("wrote 2", 5), ("before replace", 5), ("after replace", 24_000)]
+)
+def test_killed_it_leaves_old_or_new(store, target, key, batch, stepper, point, rows):
+    fill(target, batch, 5)
+    writer = stepper(store.uri(key), 3, 8_000)
+    writer.until(point)
+    writer.kill()
+    assert len(lines(store, key)) == rows
+    assert store.keys(key) == [key]
+    fill(target, batch, 10_000)
+    assert len(lines(store, key)) == len(set(lines(store, key))) == 10_000
+    assert store.keys(key) == [key]
+
+
+def test_what_cannot_be_reached_is_told(store, key):
+    bucket = f"{store.conn_id}@{store.bucket}/"
+    for wrong, kind, says in (
+        (f"{store.conn_id}@nowhere/", FileNotFoundError, r"nowhere/a\.csv: the bucket does not exist"),
+        (f"nobody@{store.bucket}/", ValueError, "there is no Airflow connection 'nobody'"),
+    ):
+        for path in ("a.csv", "parts/"):
+            if kind is FileNotFoundError and path == "parts/":
+                says = "nowhere/parts/: the bucket does not exist"  # noqa: PLW2901
+            with pytest.raises(kind, match=says):
+                ObjectStorageTarget(store.uri("").replace(bucket, wrong) + path).open(SCOPE)
+
+
+def test_airflow_reads_back_what_the_uri_names(target, batch):
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    (uri,) = fill(target, batch, 4).uris
+    assert len(ObjectStoragePath(uri).read_bytes().splitlines()) == 4
+
+
+def test_blocks_that_another_commit_dropped_are_sent_again(azure, key, batch):
+    """Three writers of one blob, each of which commits between two of another's tries."""
+    target = ObjectStorageTarget(azure.uri(key))
+    writers = [target.open(SCOPE) for _ in range(3)]
+    for number, writer in enumerate(writers):
+        writer.write(batch(10_000, email=f"writer {number}"))
+    sent = writers[1]._staged._send_anew
+
+    def and_another_commits():
+        sent()
+        writers[2].commit()
+        writers[1]._staged._send_anew = sent
+
+    writers[1]._staged._send_anew = and_another_commits
+    writers[0].commit()
+    writers[1].commit()
+    data = lines(azure, key)
+    assert len(set(data)) == 10_000
+    assert all(b"writer 1" in line for line in data)
+    assert azure.unfinished(key) == []
+
+
+@pytest.mark.parametrize("serve", [serve_azure, serve_gcs])
+def test_a_store_that_dies_fails_the_commit_and_not_the_abort(serve, batch, caplog, monkeypatch):
+    with serve(f"altcraft_test_dying_{serve.__name__}") as dying:
+        uri = dying.uri("a.jsonl")
+        writers = [ObjectStorageTarget(uri).open(SCOPE) for _ in range(2)]
+        for writer in writers:
+            writer.write(batch(10))
+    if serve is serve_azure:
+        fs = writers[0]._staged._fs
+        monkeypatch.setattr(fs.service_client._config.retry_policy, "total_retries", 0)
+    else:
+        monkeypatch.setattr(type(writers[0]._staged._file.gcsfs), "retries", 1)
+    with pytest.raises(Exception, match=r"(?i)connect"):
+        writers[0].commit()
+    with caplog.at_level(logging.WARNING):
+        writers[1].abort()
+    with pytest.raises(RuntimeError, match="aborted"):
+        writers[1].commit()
