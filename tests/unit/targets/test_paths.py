@@ -80,7 +80,7 @@ def test_a_bad_path_is_refused_where_it_is_written(path, says):
 
 
 @pytest.mark.parametrize(
-    ("path", "format", "suffix"),
+    ("path", "kind", "suffix"),
     [
         ("/data/", "jsonl.gz", ".jsonl.gz"),
         ("s3://c@b/data/", "csv", ".csv"),
@@ -88,8 +88,8 @@ def test_a_bad_path_is_refused_where_it_is_written(path, says):
         ("/data/{date}.csv.zst", "csv.zst", ".csv.zst"),
     ],
 )
-def test_a_format(path, format, suffix):
-    assert check(path, format).suffix == suffix
+def test_a_format(path, kind, suffix):
+    assert check(path, kind).suffix == suffix
 
 
 @pytest.mark.parametrize(
