@@ -28,6 +28,10 @@ AZURITE = "azurite@3.35.0"  # the last for Node 20
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
+# Else gcsfs asks by gRPC what kind of bucket it is, which the emulator does not speak, for half a minute. It looks at
+# this when it is imported.
+os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
+
 
 class Store(Protocol):
     """A bucket on a real server, or a folder; use keys of your own."""
@@ -232,8 +236,6 @@ def serve_gcs(conn_id: str) -> Iterator[Gcs]:
     with tempfile.TemporaryDirectory(prefix="altcraft-gcs-") as folder:
         command = [sys.executable, str(Path(__file__).with_name("gcs_server.py")), str(port), folder]
         with _running(command, f"{endpoint}/storage/v1/b/lake", folder):
-            # Else gcsfs asks by gRPC what kind of bucket it is, which the emulator does not speak, for half a minute.
-            os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
             extra = {"is_anonymous": True, "project": "altcraft-test", "gcs.endpoint": endpoint}
             _connect(conn_id, {"conn_type": "google_cloud_platform", "extra": extra})
             yield Gcs(conn_id, "lake", endpoint)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import subprocess
+import multiprocessing
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from airflow_provider.altcraft.schema import SCHEMA
 
 # The stepper imports this file by itself.
-sys.path.append(str(Path(__file__).parent.parent))
+sys.path += [str(Path(__file__).parent.parent), str(Path(__file__).parent)]
 from stores import Disk
 
 
@@ -51,33 +52,42 @@ def disk(tmp_path: Path) -> Disk:
 
 
 class Stepper:
-    """``stepper.py`` at work: it halts after each step until it is told to go on."""
+    """``stepper.run`` at work: it halts after each step until it is told to go on."""
 
-    def __init__(self, path: str, batches: int, rows: int, wait: bool = True) -> None:
-        script = Path(__file__).with_name("stepper.py")
-        self.process = subprocess.Popen(
-            [sys.executable, str(script), path, str(batches), str(rows)],
-            stdin=subprocess.PIPE if wait else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            text=True,
+    def __init__(self, target: Any, batches: int, rows: int, wait: bool = True) -> None:
+        import stepper
+
+        # Airflow and all stores are imported once, and each writer is a fork of that; a real process to kill.
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["stepper", "s3fs", "gcsfs", "adlfs"])
+        self._pipe, other = context.Pipe()
+        self.process = context.Process(
+            target=stepper.run, args=(other, dict(os.environ), target, batches, rows, wait), daemon=True
         )
+        self.process.start()
+        other.close()
+        self._halted = False
 
     def until(self, step: str) -> None:
         """Go on to a step, and halt there."""
-        while self._next() != step:
-            self.process.stdin.write("\n")
-            self.process.stdin.flush()
+        while self.next() != step:
+            pass
 
-    def _next(self) -> str:
-        for line in self.process.stdout:  # Airflow may log to the same place
-            if line.startswith("step: "):
-                return line.removeprefix("step: ").strip()
-        raise AssertionError(f"the writer ended with {self.process.wait()} before the step")
+    def next(self) -> str:
+        """Go on to the next step, and halt there."""
+        try:
+            if self._halted:
+                self._pipe.send(None)
+            name = self._pipe.recv()
+        except (EOFError, BrokenPipeError):
+            raise AssertionError(f"the writer ended with {self.process.exitcode} before the step") from None
+        self._halted = True
+        return name
 
     def kill(self) -> None:
         """End it as the kernel's out-of-memory killer would."""
-        with self.process:  # closes the pipes
-            self.process.kill()
+        self.process.kill()
+        self.process.join()
 
 
 @pytest.fixture

@@ -1,50 +1,78 @@
-"""Writes a target step by step, and waits for a line after each: `stepper.py PATH BATCHES ROWS`.
+"""Writes a target step by step in a process of its own, and waits for an answer after each.
 
 The steps are `opened`, `wrote 1` …, `before replace` and `after replace` around the call that makes the new object
-visible, and `committed`. With no one to answer it runs through.
+visible, and `committed`. The process is forked from one that has imported Airflow already.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+
 from airflow_provider.altcraft.targets import Scope, resolve_target
 
 sys.path.insert(0, str(Path(__file__).parent))
 from conftest import make_batch
 
-
-def step(name: str) -> None:
-    print("step:", name, flush=True)
-    sys.stdin.readline()
+ObjectStoragePath("file:///").fs  # Airflow looks for the file systems of its providers once, for seconds  # noqa: B018
 
 
-def stop_around(owner: object, name: str, only: Callable[..., bool] = lambda *args, **kwargs: True) -> None:
-    real = getattr(owner, name)
+def run(pipe: Any, environment: dict[str, str], target: Any, batches: int, rows: int, wait: bool) -> None:
+    """Write so many batches of so many rows, the end of each a checkpoint; report each step into the pipe."""
+    logging.disable(logging.INFO)
+    os.environ.update(environment)
 
-    def halting(*args: Any, **kwargs: Any) -> Any:
-        if not only(*args, **kwargs):
-            return real(*args, **kwargs)
-        step("before replace")
-        result = real(*args, **kwargs)
-        step("after replace")
-        return result
+    def step(name: str) -> None:
+        pipe.send(name)
+        if wait:
+            pipe.recv()
 
-    setattr(owner, name, halting)
+    path = target if isinstance(target, str) else target.path
+    _stop_around_what_makes_visible(path, step)
+    writer = resolve_target(target).open(Scope(1, None))
+    step("opened")
+    done = 0
+    if hasattr(writer, "resume"):
+        done = writer.resume("pull") or 0
+        step(f"resumed {done}")
+    for number in range(done, batches):
+        writer.write(make_batch(rows, start=number * rows))
+        if hasattr(writer, "checkpoint"):
+            writer.checkpoint(number + 1)
+        step(f"wrote {number + 1}")
+    writer.commit()
+    step("committed")
 
 
-path, batches, rows = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-if path.startswith(("/", "file:")):
-    stop_around(os, "replace")
-else:
-    from airflow_provider.altcraft.targets import _azure, _store
+def _stop_around_what_makes_visible(path: str, step: Callable[[str], None]) -> None:
+    def stop_around(owner: object, name: str, only: Callable[..., bool] = lambda *args, **kwargs: True) -> None:
+        real = getattr(owner, name)
+
+        def halting(*args: Any, **kwargs: Any) -> Any:
+            if not only(*args, **kwargs):
+                return real(*args, **kwargs)
+            step("before replace")
+            result = real(*args, **kwargs)
+            step("after replace")
+            return result
+
+        setattr(owner, name, halting)
+
+    from airflow_provider.altcraft.targets import _azure, _folder_local, _folder_store, _store
 
     _store._PART = (5 if path.startswith("s3:") else 1) << 20
-    if path.startswith("s3:"):
+    if path.endswith("/"):
+        for folder in (_folder_local.LocalFolder, _folder_store.StoreFolder):
+            stop_around(folder, "replace")
+    elif path.startswith(("/", "file:")):
+        stop_around(os, "replace")
+    elif path.startswith("s3:"):
         from s3fs.core import S3File
 
         stop_around(S3File, "commit")
@@ -54,11 +82,3 @@ else:
         stop_around(GCSFile, "commit")
     else:
         stop_around(_azure, "run", lambda *args, **kwargs: "commit_block_list" in args)
-
-writer = resolve_target(path).open(Scope(1, None))
-step("opened")
-for number in range(batches):
-    writer.write(make_batch(rows, start=number * rows))
-    step(f"wrote {number + 1}")
-writer.commit()
-step("committed")

@@ -196,7 +196,7 @@ def test_killed_at_any_moment_it_leaves_old_or_new(place, target, batch, stepper
     chance = random.Random(7)
     for _ in range(8):
         writer = stepper(str(place), 4, 15_000, wait=False)
-        assert writer._next() == "opened"
+        assert writer.next() == "opened"
         time.sleep(chance.uniform(0, 1.5))
         writer.kill()
         assert len(lines(place)) in {5, 60_000}

@@ -80,7 +80,7 @@ def test_a_bad_path_is_refused_where_it_is_written(path, says):
 
 
 @pytest.mark.parametrize(
-    ("path", "format", "suffix"),
+    ("path", "kind", "suffix"),
     [
         ("/data/", "jsonl.gz", ".jsonl.gz"),
         ("s3://c@b/data/", "csv", ".csv"),
@@ -88,8 +88,8 @@ def test_a_bad_path_is_refused_where_it_is_written(path, says):
         ("/data/{date}.csv.zst", "csv.zst", ".csv.zst"),
     ],
 )
-def test_a_format(path, format, suffix):  # noqa: A002 - the argument's own name
-    assert check(path, format).suffix == suffix
+def test_a_format(path, kind, suffix):
+    assert check(path, kind).suffix == suffix
 
 
 @pytest.mark.parametrize(
@@ -190,6 +190,7 @@ def test_resolve_target():
         (None, "not NoneType"),
         (7, "not int"),
         (ObjectStorageTarget, "not the class ObjectStorageTarget"),
+        ("sql://conn/schema.table", "sql:// is not supported"),
     ],
 )
 def test_what_is_no_target_is_refused(value, says):
