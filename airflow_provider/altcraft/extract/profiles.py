@@ -8,11 +8,14 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from itertools import islice
 from typing import Any, Literal
 
 import pyarrow as pa  # noqa: TID253 - only a running pull imports this module
+from pydantic_core import to_json
 
+from airflow_provider.altcraft import __version__
 from airflow_provider.altcraft.client import (
     AltcraftError,
     AsyncAltcraftClient,
@@ -22,6 +25,7 @@ from airflow_provider.altcraft.client import (
     RetriableError,
 )
 from airflow_provider.altcraft.extract._progress import Progress
+from airflow_provider.altcraft.extract._pull import Piece
 from airflow_provider.altcraft.schema import RowBuffer
 from airflow_provider.altcraft.window import Window
 
@@ -61,7 +65,20 @@ class ProfilesPull:
         self.progress = Progress(len(self.lookups))
         self._last_error: AltcraftError | None = None
 
-    async def batches(self) -> AsyncIterator[pa.RecordBatch]:
+    @property
+    def fingerprint(self) -> str:
+        """A digest of the profiles, their order and database, the window, and this package's version."""
+        digest = blake2b(digest_size=16)
+        for part in (__version__, self.list_id, self.window.to_json(), *(lookup.fields for lookup in self.lookups)):
+            digest.update(to_json(part) + b"\n")
+        return digest.hexdigest()
+
+    def resume(self, state: Any) -> None:
+        """Leave out the profiles that an earlier attempt has done."""
+        self.progress.resume(state["profiles"], state["events"])
+        self.failed[:] = state["failed"]
+
+    async def batches(self) -> AsyncIterator[Piece]:
         """Batches of ``schema.SCHEMA``: profiles in their order, the events of each by time.
 
         Raises:
@@ -77,16 +94,19 @@ class ProfilesPull:
             buffer.add(outcome, list_id=self.list_id, matching=matching, lookup=value)
             self.progress.done(len(outcome))
             if len(buffer) >= BATCH_ROWS:
-                yield buffer.flush()
+                yield self._piece(buffer.flush())
         if self.failed and len(self.failed) == len(self.lookups):
             assert self._last_error is not None  # noqa: S101 - it came with the last of them
             self._last_error.add_note("No profile's history could be had, so nothing was written.")
             raise self._last_error
-        if len(buffer):
-            yield buffer.flush()
+        yield self._piece(buffer.flush() if len(buffer) else None)
+
+    def _piece(self, batch: pa.RecordBatch | None) -> Piece:
+        done = {"profiles": self.progress.profiles, "events": self.progress.events, "failed": list(self.failed)}
+        return Piece(batch, done)
 
     async def _histories(self) -> AsyncIterator[tuple[ProfileLookup, list[HistoryEvent] | AltcraftError]]:
-        waiting = iter(self.lookups)
+        waiting = islice(self.lookups, self.progress.profiles, None)
         under_way: deque[tuple[ProfileLookup, asyncio.Task[list[HistoryEvent] | AltcraftError]]] = deque()
 
         def start(count: int) -> None:
