@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any
@@ -58,58 +57,92 @@ _SENT = (
 
 
 class RowBuffer:
-    """Gathers rows column by column and hands them out as one Arrow batch."""
+    """Gathers the rows of answers and hands them out as one Arrow batch."""
 
     def __init__(self) -> None:
-        self._columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+        self._batches: list[pa.RecordBatch] = []
+        self._rows = 0
 
     def __len__(self) -> int:
         """Rows gathered."""
-        return len(self._columns["event_key"])
+        return self._rows
 
     def add(self, events: Sequence[HistoryEvent], *, list_id: int, matching: str, lookup: str) -> None:
-        """Add the events of one answer.
+        """Add the events of one answer; see ``batch_of_events``."""
+        self.extend(batch_of_events(events, list_id=list_id, matching=matching, lookup=lookup))
 
-        Args:
-            events: all that the answer holds for the window; their order does not matter, rows are sorted by time.
-            list_id: the database that was asked, for rows that do not name theirs.
-            matching: by which mode the profile was looked up.
-            lookup: the value it was looked up by.
-        """
-        columns = self._columns
-        for key, extra, event in _keyed(events, list_id):
-            for name in _SENT:
-                columns[name].append(getattr(event, name))
-            columns["list_id"].append(list_id if event.list_id is None else event.list_id)
-            columns["channel"].append(event.known_channel)
-            columns["event_key"].append(key)
-            columns["matching"].append(matching)
-            columns["lookup"].append(lookup)
-            columns["extra"].append(extra)
+    def extend(self, batch: pa.RecordBatch) -> None:
+        """Add rows that are a batch already."""
+        if batch.num_rows:
+            self._batches.append(batch)
+            self._rows += batch.num_rows
 
     def flush(self) -> pa.RecordBatch:
         """All rows as one batch of ``SCHEMA``; the buffer is empty afterwards."""
-        columns, self._columns = self._columns, {name: [] for name in COLUMNS}
-        return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
+        batches, self._batches, self._rows = self._batches, [], 0
+        if not batches:
+            return pa.RecordBatch.from_pylist([], SCHEMA)
+        (whole,) = pa.Table.from_batches(batches, SCHEMA).combine_chunks().to_batches()
+        return whole
 
 
-def _keyed(events: Iterable[HistoryEvent], list_id: int) -> list[tuple[str, str | None, HistoryEvent]]:
+class Keys:
+    """Gives the events of one answer their ``event_key``, in their order."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, int] = {}
+
+    def of(self, identity: str) -> str:
+        """The key of the next event with this identity.
+
+        Two real events may be alike in everything: their ordinal keeps them two.
+        """
+        ordinal = self._seen.get(identity, 0)
+        self._seen[identity] = ordinal + 1
+        return blake2b(f"{identity}{ordinal}".encode(), digest_size=16).hexdigest()
+
+
+def batch_of_events(
+    events: Sequence[HistoryEvent],
+    *,
+    list_id: int,
+    matching: str | None,
+    lookup: str | None,
+    keys: Keys | None = None,
+) -> pa.RecordBatch:
+    """The rows of one answer, sorted by time.
+
+    Args:
+        events: all that the answer holds for the window; their order does not matter.
+        list_id: the database that was asked, for rows that do not name theirs.
+        matching: by which mode the profile was looked up; ``None`` where none was.
+        lookup: the value it was looked up by.
+        keys: gives the events their keys, where rows alike may stand in other answers too.
+    """
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    for key, extra, event in _keyed(events, list_id, keys or Keys()):
+        for name in _SENT:
+            columns[name].append(getattr(event, name))
+        columns["list_id"].append(list_id if event.list_id is None else event.list_id)
+        columns["channel"].append(event.known_channel)
+        columns["event_key"].append(key)
+        columns["matching"].append(matching)
+        columns["lookup"].append(lookup)
+        columns["extra"].append(extra)
+    return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
+
+
+def _keyed(events: Iterable[HistoryEvent], list_id: int, keys: Keys) -> list[tuple[str, str | None, HistoryEvent]]:
     """Each event with its ``event_key`` and ``extra``, in an order that depends on nothing but the events."""
     rows = sorted(
-        ((event.datetime, _identity(event, list_id), _extra(event) or "", event.count, event) for event in events),
+        ((event.datetime, identity_of(event, list_id), _extra(event) or "", event.count, event) for event in events),
         key=lambda row: row[:4],
     )
-    seen: Counter[str] = Counter()
-    keyed = []
-    for _, identity, extra, _, event in rows:
-        # Two real events may be alike in everything: the ordinal keeps them two.
-        key = blake2b(f"{identity}{seen[identity]}".encode(), digest_size=16).hexdigest()
-        seen[identity] += 1
-        keyed.append((key, extra or None, event))
-    return keyed
+    return [(keys.of(identity), extra or None, event) for _, identity, extra, _, event in rows]
 
 
-def _identity(event: HistoryEvent, list_id: int) -> str:
+def identity_of(event: HistoryEvent, list_id: int) -> str:
+    """What events alike have in common."""
     return json.dumps(
         [
             event.event_id,

@@ -61,7 +61,7 @@ class _Shell:
 
     def __init__(self, base_url: str, token: str, options: ClientOptions) -> None:
         self.settings = Settings(base_url, token, **options)
-        self._core = Core(self.settings)
+        self.core = Core(self.settings)
         self._pace = Pace(self.settings.requests_per_second)
         self._closed = False
 
@@ -134,8 +134,8 @@ class AltcraftClient(_Shell):
             AltcraftError: see ``client._errors`` for the tree.
         """
         window = Window.of(date_from, date_to)
-        call = self._core.history(ProfileLookup.of(profile), list_id, window, format)
-        return in_window(self._send(call, self._core.events_of).rows, window)
+        call = self.core.history(ProfileLookup.of(profile), list_id, window, format)
+        return in_window(self._send(call, self.core.events_of).rows, window)
 
     def iter_database_history(
         self,
@@ -162,25 +162,25 @@ class AltcraftClient(_Shell):
         window = Window.of(date_from, date_to)
         walk = PageWalk[HistoryEvent](DATABASE_HISTORY, "", limit)
         while not walk.done:
-            call = self._core.database_page(list_id, window, str(walk.cursor), limit, fields)
-            page = self._send(call, self._core.events_of)
+            call = self.core.database_page(list_id, window, str(walk.cursor), limit, fields)
+            page = self._send(call, self.core.events_of)
             yield from (event for event in walk.take(page) if event.datetime in window)
 
     def list_databases(self, *, limit: int = 100) -> list[Database]:
         """The databases that the token may see."""
         walk, found = PageWalk[Database](DATABASES, 0, limit), list[Database]()
         while not walk.done:
-            found += walk.take(self._send(self._core.databases(walk.cursor, limit), self._core.databases_of))
+            found += walk.take(self._send(self.core.databases(walk.cursor, limit), self.core.databases_of))
         return found
 
     def count_databases(self) -> int:
         """How many databases the token may see: the cheapest call that wants a valid token."""
-        page = self._send(self._core.databases(0, 1), self._core.databases_of)
+        page = self._send(self.core.databases(0, 1), self.core.databases_of)
         return len(page.rows) if page.total_count is None else page.total_count
 
     def get_database(self, list_id: int | None = None) -> Database:
         """One database; the client's own where ``list_id`` is ``None``."""
-        return self._send(self._core.database(self.settings.database(list_id)), self._core.database_of)
+        return self._send(self.core.database(self.settings.database(list_id)), self.core.database_of)
 
     def close(self) -> None:
         """Close every connection. What is under way in other threads may last until its time-out."""
@@ -196,7 +196,7 @@ class AltcraftClient(_Shell):
         self.close()
 
     def _send(self, call: Call, read: Callable[[Call, Answer], T]) -> T:
-        url, headers, body = self._core.request(call)
+        url, headers, body = self.core.request(call)
 
         def once() -> T:
             # The slot comes before the turn, else turns that passed while waiting for slots would leave all at once.
@@ -248,8 +248,8 @@ class AsyncAltcraftClient(_Shell):
     ) -> list[HistoryEvent]:
         """As ``AltcraftClient.get_history``."""
         window = Window.of(date_from, date_to)
-        call = self._core.history(ProfileLookup.of(profile), list_id, window, format)
-        return in_window((await self._send(call, self._core.events_of)).rows, window)
+        call = self.core.history(ProfileLookup.of(profile), list_id, window, format)
+        return in_window((await self._send(call, self.core.events_of)).rows, window)
 
     async def iter_database_history(
         self,
@@ -264,27 +264,39 @@ class AsyncAltcraftClient(_Shell):
         window = Window.of(date_from, date_to)
         walk = PageWalk[HistoryEvent](DATABASE_HISTORY, "", limit)
         while not walk.done:
-            call = self._core.database_page(list_id, window, str(walk.cursor), limit, fields)
-            page = await self._send(call, self._core.events_of)
+            call = self.core.database_page(list_id, window, str(walk.cursor), limit, fields)
+            page = await self._send(call, self.core.events_of)
             for event in walk.take(page):
                 if event.datetime in window:
                     yield event
+
+    async def ask(self, call: Call, read: Callable[[Call, Answer], T]) -> T:
+        """Make a call, and give what ``read`` makes of its answer, in another thread.
+
+        Args:
+            call: the call.
+            read: what reads an answer; where it raises a ``RetriableError``, the call is made again.
+
+        Raises:
+            AltcraftError: see ``client._errors`` for the tree.
+        """
+        return await self._send(call, read, apart=True)
 
     async def list_databases(self, *, limit: int = 100) -> list[Database]:
         """As ``AltcraftClient.list_databases``."""
         walk, found = PageWalk[Database](DATABASES, 0, limit), list[Database]()
         while not walk.done:
-            found += walk.take(await self._send(self._core.databases(walk.cursor, limit), self._core.databases_of))
+            found += walk.take(await self._send(self.core.databases(walk.cursor, limit), self.core.databases_of))
         return found
 
     async def count_databases(self) -> int:
         """As ``AltcraftClient.count_databases``."""
-        page = await self._send(self._core.databases(0, 1), self._core.databases_of)
+        page = await self._send(self.core.databases(0, 1), self.core.databases_of)
         return len(page.rows) if page.total_count is None else page.total_count
 
     async def get_database(self, list_id: int | None = None) -> Database:
         """As ``AltcraftClient.get_database``."""
-        return await self._send(self._core.database(self.settings.database(list_id)), self._core.database_of)
+        return await self._send(self.core.database(self.settings.database(list_id)), self.core.database_of)
 
     async def aclose(self) -> None:
         """End what is under way, each call with a ``FatalError``, and close every connection."""
@@ -302,8 +314,8 @@ class AsyncAltcraftClient(_Shell):
     ) -> None:
         await self.aclose()
 
-    async def _send(self, call: Call, read: Callable[[Call, Answer], T]) -> T:
-        url, headers, body = self._core.request(call)
+    async def _send(self, call: Call, read: Callable[[Call, Answer], T], *, apart: bool = False) -> T:
+        url, headers, body = self.core.request(call)
 
         async def once() -> T:
             with _named(call):
@@ -314,7 +326,7 @@ class AsyncAltcraftClient(_Shell):
                     self._check_open()
                 answer = task.result()
                 self._log(call, answer, started)
-                return read(call, answer)
+                return await asyncio.to_thread(read, call, answer) if apart else read(call, answer)
 
         return await AsyncRetrying(**self.settings.retry.options())(once)
 

@@ -228,17 +228,22 @@ class Core:
 
     def database_of(self, call: Call, answer: Answer) -> Database:
         """The database of a ``databases/get/`` answer."""
-        return _parsed(Database, self.envelope(call, answer).get("data"), "data", answer.status)
+        return parsed(Database, self.envelope(call, answer).get("data"), "data", answer.status)
 
-    def _page(self, model: type[M], call: Call, answer: Answer) -> Page[M]:
+    def page_of(self, call: Call, answer: Answer) -> Page[Any]:
+        """The rows of a list answer as they were sent."""
         envelope = self.envelope(call, answer)
-        rows = rows_of(envelope, answer.status)
         cursor = envelope.get("next_from_id")
         return Page(
-            [_parsed(model, row, f"data[{index}]", answer.status) for index, row in enumerate(rows)],
+            rows_of(envelope, answer.status),
             cursor if isinstance(cursor, int | str) and not isinstance(cursor, bool) and cursor != "" else None,
             number_of(envelope.get("total_count")),
         )
+
+    def _page(self, model: type[M], call: Call, answer: Answer) -> Page[M]:
+        page = self.page_of(call, answer)
+        rows = [parsed(model, row, f"data[{index}]", answer.status) for index, row in enumerate(page.rows)]
+        return Page(rows, page.next_from_id, page.total_count)
 
 
 def in_window(events: Iterable[HistoryEvent], window: Window) -> list[HistoryEvent]:
@@ -257,7 +262,7 @@ def _check_limit(limit: int) -> None:
         raise ValueError(f"limit: rows a page from 1 on are wanted, not {limit!r}")
 
 
-def _parsed(model: type[M], row: object, place: str, http_status: int) -> M:
+def parsed(model: type[M], row: object, place: str, http_status: int) -> M:
     """A row as a model; the error names the row's place and field and shows no value."""
     try:
         return model.model_validate(row)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Piece:
     """A batch of ``schema.SCHEMA`` (``None`` where there are no new rows), and what is done once it is written.
 
-    ``state`` is plain JSON, which ``Pull.resume`` takes.
+    ``state`` is plain JSON, which ``Pull.resume`` takes; ``None`` where there is nothing to go on from.
     """
 
     batch: pa.RecordBatch | None

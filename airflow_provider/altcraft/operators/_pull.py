@@ -168,7 +168,7 @@ async def _hand_on(pull: Pull, writer: TargetWriter) -> None:
 def _keep(writer: TargetWriter, piece: Piece) -> None:
     if piece.batch is not None:
         writer.write(piece.batch)
-    if isinstance(writer, Resumable):
+    if isinstance(writer, Resumable) and piece.state is not None:
         writer.checkpoint(piece.state)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider.altcraft._arguments import check_profile_constants, is_template, profiles_of
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
+from airflow_provider.altcraft.operators._database import AltcraftDatabaseHistoryOperator
 from airflow_provider.altcraft.operators._pull import PullOperator
 from airflow_provider.altcraft.targets import Scope
 from airflow_provider.altcraft.window import DateLike, Window
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from airflow_provider.altcraft.client import AsyncAltcraftClient
     from airflow_provider.altcraft.extract.profiles import ProfilesPull
     from airflow_provider.altcraft.targets import Target, Written
+
+__all__ = ["AltcraftDatabaseHistoryOperator", "AltcraftHistoryOperator"]
 
 log = logging.getLogger(__name__)
 
