@@ -72,9 +72,10 @@ class WalkKeys(Keys):
                 self._seen[identity] = known
         return super().of(identity)
 
-    def turn(self) -> None:
-        """A page is over: forget what is long past."""
-        self._before = {}
+    def turn(self, *, settled: bool) -> None:
+        """A page is over: forget what is long past, and where no row is held back, what came before a resumption."""
+        if settled:
+            self._before = {}
         if len(self._seen) >= REMEMBERED:
             self._seen, self._older = {}, self._seen
 
@@ -149,7 +150,7 @@ class RangeWalk:
         # Beyond its range it goes on only until it is known what the rows are that are held back.
         if beyond and not self._walk.done and (not self._held or self.pages > _SURE):
             self._walk.done, self._walk.ended = True, "the end of its range"
-        self.keys.turn()
+        self.keys.turn(settled=not self._held)
         self.rows += batch.num_rows
         return batch
 
