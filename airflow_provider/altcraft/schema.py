@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
+import msgspec
 import pyarrow as pa  # noqa: TID253 - whoever imports the schema is about to move Arrow batches
 
 from airflow_provider.altcraft.client import HistoryEvent
@@ -38,6 +39,9 @@ SCHEMA = pa.schema(_FIELDS)
 """One row an event. ``datetime`` is UTC in microseconds; ``extra`` is a JSON object of every field without a column."""
 
 COLUMNS: tuple[str, ...] = tuple(SCHEMA.names)
+
+_DIGEST = blake2b(digest_size=16)  # a copy costs less than a new one
+_SORTED = msgspec.json.Encoder(order="sorted")
 
 # What comes straight from the event; the rest is computed.
 _SENT = (
@@ -86,29 +90,13 @@ class RowBuffer:
         return whole
 
 
-class Keys:
-    """Gives the events of one answer their ``event_key``, in their order."""
-
-    def __init__(self) -> None:
-        self._seen: dict[str, int] = {}
-
-    def of(self, identity: str) -> str:
-        """The key of the next event with this identity.
-
-        Two real events may be alike in everything: their ordinal keeps them two.
-        """
-        ordinal = self._seen.get(identity, 0)
-        self._seen[identity] = ordinal + 1
-        return blake2b(f"{identity}{ordinal}".encode(), digest_size=16).hexdigest()
-
-
 def batch_of_events(
     events: Sequence[HistoryEvent],
     *,
     list_id: int,
     matching: str | None,
     lookup: str | None,
-    keys: Keys | None = None,
+    seen: dict[str, int] | None = None,
 ) -> pa.RecordBatch:
     """The rows of one answer, sorted by time.
 
@@ -117,10 +105,10 @@ def batch_of_events(
         list_id: the database that was asked, for rows that do not name theirs.
         matching: by which mode the profile was looked up; ``None`` where none was.
         lookup: the value it was looked up by.
-        keys: gives the events their keys, where rows alike may stand in other answers too.
+        seen: see ``keys_of``.
     """
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
-    for key, extra, event in _keyed(events, list_id, keys or Keys()):
+    for key, extra, event in _keyed(events, list_id, seen):
         for name in _SENT:
             columns[name].append(getattr(event, name))
         columns["list_id"].append(list_id if event.list_id is None else event.list_id)
@@ -132,13 +120,41 @@ def batch_of_events(
     return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
 
 
-def _keyed(events: Iterable[HistoryEvent], list_id: int, keys: Keys) -> list[tuple[str, str | None, HistoryEvent]]:
+def batch_of(arrays: Mapping[str, pa.Array[Any]]) -> pa.RecordBatch:
+    """Columns, each of its type, as a batch of ``SCHEMA``."""
+    return pa.RecordBatch.from_arrays([arrays[name] for name in COLUMNS], schema=SCHEMA)
+
+
+def keys_of(identities: Iterable[str], seen: dict[str, int] | None = None) -> list[str]:
+    """The ``event_key`` of each event of one answer, in order.
+
+    Two real events may be alike in everything: their ordinal keeps them two.
+
+    Args:
+        identities: of the events.
+        seen: how many with an identity there were in answers before, which are parts of one; these are counted in.
+    """
+    seen = {} if seen is None else seen
+    keys = []
+    for identity in identities:
+        ordinal = seen.get(identity, 0)
+        seen[identity] = ordinal + 1
+        digest = _DIGEST.copy()
+        digest.update(f"{identity}{ordinal}".encode())
+        keys.append(digest.hexdigest())
+    return keys
+
+
+def _keyed(
+    events: Iterable[HistoryEvent], list_id: int, seen: dict[str, int] | None
+) -> list[tuple[str, str | None, HistoryEvent]]:
     """Each event with its ``event_key`` and ``extra``, in an order that depends on nothing but the events."""
     rows = sorted(
         ((event.datetime, identity_of(event, list_id), _extra(event) or "", event.count, event) for event in events),
         key=lambda row: row[:4],
     )
-    return [(keys.of(identity), extra or None, event) for _, identity, extra, _, event in rows]
+    keys = keys_of((identity for _, identity, _, _, _ in rows), seen)
+    return [(key, extra or None, event) for key, (_, _, extra, _, event) in zip(keys, rows, strict=True)]
 
 
 def identity_of(event: HistoryEvent, list_id: int) -> str:
@@ -161,4 +177,9 @@ def _extra(event: HistoryEvent) -> str | None:
     """Every field without a column, as a JSON object with sorted keys; ``None`` where there is none."""
     sent = {"subscription": event.subscription, "subscriptions": event.subscriptions}
     extra = {key: value for key, value in sent.items() if value is not None} | (event.model_extra or {})
-    return json.dumps(extra, ensure_ascii=False, separators=(",", ":"), sort_keys=True) if extra else None
+    return json_of(extra) if extra else None
+
+
+def json_of(extra: dict[str, Any]) -> str:
+    """A JSON object with its keys sorted."""
+    return _SORTED.encode(extra).decode()

@@ -46,7 +46,7 @@ Profile: TypeAlias = ProfileLookup | Mapping[str, object] | str
 
 
 @contextmanager
-def _named(call: Call) -> Iterator[None]:
+def named(call: Call) -> Iterator[None]:
     """Errors that leave here say which method they come from, and hold nothing of the request."""
     try:
         yield
@@ -200,7 +200,7 @@ class AltcraftClient(_Shell):
 
         def once() -> T:
             # The slot comes before the turn, else turns that passed while waiting for slots would leave all at once.
-            with _named(call), self._slots:
+            with named(call), self._slots:
                 with self._turn:
                     time.sleep(self._pace.wait())
                     self._pace.leave()
@@ -229,11 +229,14 @@ class AsyncAltcraftClient(_Shell):
         **options: Unpack[ClientOptions],
     ) -> None:
         super().__init__(base_url, token, options)
-        settings = self.settings
-        self._slots = asyncio.BoundedSemaphore(settings.max_connections)
+        self._slots = asyncio.BoundedSemaphore(self.settings.max_connections)
         self._turn = asyncio.Lock()
         self._under_way: set[asyncio.Task[Answer]] = set()
-        self._transport = transport or AsyncHttpxTransport(
+        self._transport = transport or self._own_transport()
+
+    def _own_transport(self) -> AsyncTransport:
+        settings = self.settings
+        return AsyncHttpxTransport(
             timeout=settings.timeout, max_connections=settings.max_connections, verify=settings.ssl_context()
         )
 
@@ -270,18 +273,6 @@ class AsyncAltcraftClient(_Shell):
                 if event.datetime in window:
                     yield event
 
-    async def ask(self, call: Call, read: Callable[[Call, Answer], T]) -> T:
-        """Make a call, and give what ``read`` makes of its answer, in another thread.
-
-        Args:
-            call: the call.
-            read: what reads an answer; where it raises a ``RetriableError``, the call is made again.
-
-        Raises:
-            AltcraftError: see ``client._errors`` for the tree.
-        """
-        return await self._send(call, read, apart=True)
-
     async def list_databases(self, *, limit: int = 100) -> list[Database]:
         """As ``AltcraftClient.list_databases``."""
         walk, found = PageWalk[Database](DATABASES, 0, limit), list[Database]()
@@ -314,11 +305,11 @@ class AsyncAltcraftClient(_Shell):
     ) -> None:
         await self.aclose()
 
-    async def _send(self, call: Call, read: Callable[[Call, Answer], T], *, apart: bool = False) -> T:
+    async def _send(self, call: Call, read: Callable[[Call, Answer], T]) -> T:
         url, headers, body = self.core.request(call)
 
         async def once() -> T:
-            with _named(call):
+            with named(call):
                 task = await self._start(partial(self._transport.send, url, headers, body))
                 started = time.monotonic()
                 await asyncio.wait({task})
@@ -326,7 +317,7 @@ class AsyncAltcraftClient(_Shell):
                     self._check_open()
                 answer = task.result()
                 self._log(call, answer, started)
-                return await asyncio.to_thread(read, call, answer) if apart else read(call, answer)
+                return read(call, answer)
 
         return await AsyncRetrying(**self.settings.retry.options())(once)
 

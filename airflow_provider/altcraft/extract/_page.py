@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa  # noqa: TID253 - only a running pull imports this module
 
 from airflow_provider.altcraft.client._core import Call, Core, in_window, parsed
 from airflow_provider.altcraft.client._models import HistoryEvent
 from airflow_provider.altcraft.client._transport import Answer
-from airflow_provider.altcraft.extract._walk import HistoryPage, RangeWalk, Row
-from airflow_provider.altcraft.schema import Keys, batch_of_events, identity_of
+from airflow_provider.altcraft.extract._decode import fast_batch
+from airflow_provider.altcraft.extract._walk import HistoryPage, RangeWalk, Row, WalkKeys
+from airflow_provider.altcraft.schema import batch_of_events, identity_of
 
 
 class PageReader:
@@ -46,11 +48,15 @@ class PageReader:
         """
         page = self.page(call, answer)
 
-        def decode(rows: list[Row], keys: Keys) -> pa.RecordBatch:
+        def decode(rows: list[Row], seen: WalkKeys) -> pa.RecordBatch:
+            how: dict[str, Any] = {"list_id": self._list_id, "matching": None, "lookup": None, "seen": seen}
+            window = walk.range.window
+            batch = fast_batch(rows, window, **how)
+            if batch is not None:
+                return batch
             place = {id(row): f"data[{index}]" for index, row in enumerate(page.rows)}
             events = [parsed(HistoryEvent, row, place.get(id(row), "data"), answer.status) for row in rows]
-            within = in_window(events, walk.range.window)
-            return batch_of_events(within, list_id=self._list_id, matching=None, lookup=None, keys=keys)
+            return batch_of_events(in_window(events, window), **how)
 
         return walk.take(page, decode)
 

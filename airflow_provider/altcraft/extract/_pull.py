@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from airflow_provider.altcraft.client import AsyncAltcraftClient
+    from airflow_provider.altcraft.client._bulk import BulkClient
     from airflow_provider.altcraft.extract._progress import Progress
     from airflow_provider.altcraft.window import Window
 
@@ -35,7 +35,7 @@ class Pull(Protocol):
         failed: the profiles passed over so far: ``{"lookup": {…}, "error": "…"}`` each.
     """
 
-    client: AsyncAltcraftClient
+    client: BulkClient
     window: Window
     progress: Progress
     failed: list[dict[str, Any]]

@@ -14,7 +14,6 @@ import pyarrow as pa  # noqa: TID253 - only a running pull imports this module
 from airflow_provider.altcraft.client._core import DATABASE_HISTORY
 from airflow_provider.altcraft.client._paging import Walk, overlap
 from airflow_provider.altcraft.extract._ranges import Range
-from airflow_provider.altcraft.schema import Keys
 
 REMEMBERED = 4_000
 """Rows, at least, for which a row alike on a later page gets a key of its own. The platform is thought to order rows by
@@ -56,28 +55,26 @@ class HistoryPage:
     cursor: int | str | None
 
 
-class WalkKeys(Keys):
-    """Keys of a walk: rows alike on neighbouring pages are told apart too."""
+class WalkKeys(dict[str, int]):
+    """How many events of an identity there were in a walk: rows alike on neighbouring pages are told apart too."""
 
     def __init__(self) -> None:
         super().__init__()
         self._older: dict[str, int] = {}
         self._before: Mapping[str, int] = {}
 
-    def of(self, identity: str) -> str:
-        """The key of the next event with this identity."""
-        if identity not in self._seen:
-            known = self._older.get(identity) or (self._before and self._before.get(digest(identity)))
-            if known:
-                self._seen[identity] = known
-        return super().of(identity)
+    def get(self, identity: str, default: Any = None) -> Any:
+        """The count, or the default."""
+        found = super().get(identity) or self._older.get(identity)
+        return found or (self._before and self._before.get(digest(identity))) or default
 
     def turn(self, *, settled: bool) -> None:
         """A page is over: forget what is long past, and where no row is held back, what came before a resumption."""
         if settled:
             self._before = {}
-        if len(self._seen) >= REMEMBERED:
-            self._seen, self._older = {}, self._seen
+        if len(self) >= REMEMBERED:
+            self._older = dict(self)
+            self.clear()
 
     def resume(self, digests: Sequence[str]) -> None:
         """Go on after the events of these identities."""
@@ -125,7 +122,7 @@ class RangeWalk:
         """Pages taken."""
         return self._walk.pages
 
-    def take(self, page: HistoryPage, decode: Callable[[list[Row], Keys], pa.RecordBatch]) -> pa.RecordBatch:
+    def take(self, page: HistoryPage, decode: Callable[[list[Row], WalkKeys], pa.RecordBatch]) -> pa.RecordBatch:
         """What ``decode`` makes of the rows that are new and belong to the range.
 
         Where ``decode`` raises, the page counts as not taken.

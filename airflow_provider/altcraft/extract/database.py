@@ -15,7 +15,8 @@ import pyarrow as pa  # noqa: TID253 - only a running pull imports this module
 from pydantic_core import to_json
 
 from airflow_provider.altcraft import __version__
-from airflow_provider.altcraft.client import AsyncAltcraftClient, RequestError
+from airflow_provider.altcraft.client import RequestError
+from airflow_provider.altcraft.client._bulk import BulkClient
 from airflow_provider.altcraft.client._constants import PAGE_LIMIT
 from airflow_provider.altcraft.client._core import Call
 from airflow_provider.altcraft.extract._lateness import Seen
@@ -59,7 +60,7 @@ class DatabasePull:
         failed: none ever, as there is nothing to pass over.
     """
 
-    client: AsyncAltcraftClient
+    client: BulkClient
     list_id: int
     window: Window
     ranges: Sequence[Range]

@@ -16,7 +16,7 @@ from airflow_provider.altcraft.window import DAY, UTC, DateLike, Window
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider.altcraft.client import AsyncAltcraftClient
+    from airflow_provider.altcraft.client._bulk import BulkClient
     from airflow_provider.altcraft.extract._pull import Pull
     from airflow_provider.altcraft.extract.database import DatabasePull
     from airflow_provider.altcraft.targets import Target, TargetWriter, Written
@@ -115,7 +115,7 @@ class AltcraftDatabaseHistoryOperator(PullOperator):
         _tell_the_next(context, result.pop(SEEN))
         return result
 
-    def _prepare(self, client: AsyncAltcraftClient, list_id: int, window: Window) -> tuple[DatabasePull, Scope]:
+    def _prepare(self, client: BulkClient, list_id: int, window: Window) -> tuple[DatabasePull, Scope]:
         from airflow_provider.altcraft.extract._lateness import Seen
         from airflow_provider.altcraft.extract._ranges import cut, default_ranges
         from airflow_provider.altcraft.extract.database import DatabasePull

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from airflow_provider.altcraft.client import HistoryEvent
 from airflow_provider.altcraft.extract._ranges import Range, cut
-from airflow_provider.altcraft.extract._walk import REMEMBERED, HistoryPage, OrderError, RangeWalk, Row
-from airflow_provider.altcraft.schema import Keys, batch_of_events, identity_of
+from airflow_provider.altcraft.extract._walk import REMEMBERED, HistoryPage, OrderError, RangeWalk, Row, WalkKeys
+from airflow_provider.altcraft.schema import batch_of_events, identity_of
 from airflow_provider.altcraft.window import Window
 
 Kind: TypeAlias = Literal["exclusive", "inclusive"]
@@ -43,9 +43,9 @@ def serve(rows: Sequence[Row], cursor: str, limit: int, kind: Kind) -> HistoryPa
     return HistoryPage(found, place(found[-1]) if found else cursor)
 
 
-def decode(rows: list[Row], keys: Keys) -> pa.RecordBatch:
+def decode(rows: list[Row], keys: WalkKeys) -> pa.RecordBatch:
     events = [HistoryEvent.model_validate(each) for each in rows]
-    return batch_of_events(events, list_id=1, matching=None, lookup=None, keys=keys)
+    return batch_of_events(events, list_id=1, matching=None, lookup=None, seen=keys)
 
 
 def identities(rows: Sequence[Row]) -> list[str]:
@@ -69,7 +69,7 @@ def sent(rows: Sequence[Row]) -> Counter[tuple[str, dt.datetime, str]]:
 
 
 def keys_of_one_answer(rows: Sequence[Row]) -> set[str]:
-    return set(decode(list(rows), Keys())["event_key"].to_pylist())
+    return set(decode(list(rows), WalkKeys())["event_key"].to_pylist())
 
 
 def pages(walk: RangeWalk, ask: Callable[[str], HistoryPage]) -> Iterator[pa.RecordBatch]:
@@ -150,7 +150,7 @@ def test_a_page_that_cannot_be_decoded_is_not_taken() -> None:
     walk = new_walk(3)
     walk.take(serve(rows, "", 3, "exclusive"), decode)
 
-    def broken(rows: list[Row], keys: Keys) -> pa.RecordBatch:
+    def broken(rows: list[Row], keys: WalkKeys) -> pa.RecordBatch:
         raise ValueError
 
     page = serve(rows, walk.cursor, 3, "exclusive")
@@ -249,4 +249,4 @@ def test_memory_of_keys_is_bounded() -> None:
     rows = [row(number, 0) for number in range(5 * REMEMBERED)]
     walk = new_walk(1000)
     for _ in pages(walk, lambda cursor: serve(rows, cursor, 1000, "exclusive")):
-        assert len(walk.keys._seen) + len(walk.keys._older) < 2 * REMEMBERED + 1000
+        assert len(walk.keys) + len(walk.keys._older) < 2 * REMEMBERED + 1000

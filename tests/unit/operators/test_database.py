@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider.altcraft.client import AsyncAltcraftClient, UnreadableAnswerError
+from airflow_provider.altcraft.client import UnreadableAnswerError
+from airflow_provider.altcraft.client._bulk import BulkClient
 from airflow_provider.altcraft.extract._ranges import cut
 from airflow_provider.altcraft.extract.database import DatabasePull
 from airflow_provider.altcraft.operators.history import AltcraftDatabaseHistoryOperator, AltcraftHistoryOperator
@@ -150,7 +151,7 @@ async def each_for_itself(api: Emulator, windows: list[Window]) -> list[dict[str
     """The rows of a pull for each of the windows."""
     found: list[dict[str, Any]] = []
     for window in windows:
-        async with AsyncAltcraftClient(api.url, api.token) as client:
+        async with BulkClient(api.url, api.token) as client:
             pull = DatabasePull(client, 1, window, cut(window, 1, [(0, 1)]))
             found += [row async for piece in pull.batches() if piece.batch for row in piece.batch.to_pylist()]
     return found
