@@ -150,8 +150,8 @@ class TestEveryEventOnce:
 async def each_for_itself(api: Emulator, windows: list[Window]) -> list[dict[str, Any]]:
     """The rows of a pull for each of the windows."""
     found: list[dict[str, Any]] = []
-    for window in windows:
-        async with BulkClient(api.url, api.token) as client:
+    async with BulkClient(api.url, api.token) as client:
+        for window in windows:
             pull = DatabasePull(client, 1, window, cut(window, 1, [(0, 1)]))
             found += [row async for piece in pull.batches() if piece.batch for row in piece.batch.to_pylist()]
     return found
