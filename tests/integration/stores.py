@@ -209,8 +209,7 @@ def serve_gcs(conn_id: str) -> Iterator[Gcs]:
     port = _free_port()
     endpoint = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory(prefix="altcraft-gcs-") as folder:
-        command = [sys.executable, "-m", "gcp_storage_emulator", "--data-dir", folder, "start", "-q", "-M"]
-        command += ["-H", "127.0.0.1", "--port", str(port), "--default-bucket", "lake"]
+        command = [sys.executable, str(Path(__file__).with_name("gcs_server.py")), str(port), folder]
         with _running(command, f"{endpoint}/storage/v1/b/lake", folder):
             # Else gcsfs asks by gRPC what kind of bucket it is, which the emulator does not speak, for half a minute.
             os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"

@@ -5,6 +5,8 @@ DAG files construct targets while they are parsed, so nothing here imports pyarr
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from airflow_provider.altcraft.targets._base import KeepsFailures, Resumable, Scope, Target, TargetWriter, Written
 from airflow_provider.altcraft.targets._paths import ACCEPTED
 from airflow_provider.altcraft.targets.object_storage import ObjectStorageTarget
@@ -17,8 +19,20 @@ __all__ = [
     "Target",
     "TargetWriter",
     "Written",
+    "read_manifest",
     "resolve_target",
 ]
+
+if TYPE_CHECKING:
+    from airflow_provider.altcraft.targets._manifest import read_manifest
+
+
+def __getattr__(name: str) -> Any:
+    if name == "read_manifest":
+        from airflow_provider.altcraft.targets._manifest import read_manifest
+
+        return read_manifest
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def resolve_target(value: object) -> Target:

@@ -1,39 +1,36 @@
-"""The file beside an object that lists the profiles a pull passed over."""
+"""The file that lists the profiles a pull passed over, beside its output."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from pydantic_core import to_json
 
 from airflow_provider.altcraft.targets._paths import Place
-
-if TYPE_CHECKING:
-    from airflow_provider.altcraft.targets.object_storage import Staged
-
-SUFFIX = ".failed.jsonl"
+from airflow_provider.altcraft.targets._staged import stage_at
 
 
-def keep(place: Place, failed: Sequence[Mapping[str, Any]], stage: Callable[[Place], Staged]) -> str | None:
-    """Write one line a profile beside the place; with none, remove what an earlier pull left there.
+def keep(place: Place, failed: Sequence[Mapping[str, Any]]) -> str | None:
+    """Write one line a profile into the place; with none, remove what an earlier pull left there.
 
     Returns:
         The URI of the file, where there is one.
     """
-    beside = Place(place.uri + SUFFIX, ".jsonl", place.local and place.local + SUFFIX)
     if not failed:
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
+        if place.local is not None:
+            Path(place.local).unlink(missing_ok=True)
+        else:
+            from airflow_provider.altcraft.targets import _store
 
-        path = ObjectStoragePath(beside.uri)
-        if path.exists():
-            path.unlink()
+            _store.remove(place.uri)
         return None
-    staged = stage(beside)
+    staged = stage_at(place)
     try:
         staged.write(b"".join(to_json(profile) + b"\n" for profile in failed))
         staged.commit()
     except BaseException:
         staged.discard()
         raise
-    return beside.uri
+    return place.uri

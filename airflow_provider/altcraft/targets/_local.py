@@ -40,19 +40,19 @@ class StagedFile:
         """Append; a full disk raises here or in ``commit``."""
         self._file.write(data)
 
-    def commit(self) -> None:
-        """Make the bytes durable, then the name."""
+    def finish(self) -> None:
+        """Make the bytes durable."""
         self._file.flush()
         os.fsync(self._file.fileno())
+
+    def commit(self) -> None:
+        """Make the bytes durable, then the name."""
+        self.finish()
         self._refuse_what_is_no_file()  # what came into the place since
         os.replace(self._staged, self._path)  # noqa: PTH105 - as its twins, by name
         # Closed, and so unlocked, only now: before the rename the next attempt would take the file for a dead one's.
         self._file.close()
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self._folder)
 
     def discard(self) -> None:
         """Remove the staged file, if it is still there."""
@@ -97,14 +97,40 @@ class StagedFile:
         with os.scandir(self._folder) as entries:
             left = [entry.path for entry in entries if name.fullmatch(entry.name)]
         for path in left:
-            # Locked by a living writer, another user's, gone since, or no file: nothing to remove, nor to fail for.
-            with contextlib.suppress(OSError):
-                descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with contextlib.suppress(OSError), unused_lock(Path(path)) as unused:
+                if unused:
                     Path(path).unlink()
-                finally:
-                    os.close(descriptor)
+
+
+@contextlib.contextmanager
+def unused_lock(path: Path) -> Iterator[bool]:
+    """Whether nobody has the file locked; within, nobody else can lock it.
+
+    One that is another user's, gone since, or no file counts as locked: there is nothing to remove, nor to fail for.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,12 @@
-"""An object in a store behind Airflow's ``ObjectStoragePath``, sent in parts that only a commit makes an object.
+"""Objects in a store behind Airflow's ``ObjectStoragePath``, sent in parts that only a commit makes an object.
+
+Which stores can do that is not told by their schemes. fsspec's files have a mode without ``autocommit``, in which a
+write is to stay invisible until ``commit`` and to vanish with ``discard``; but a file without those of its own takes
+the mode and publishes at ``close`` all the same. So a store is taken whose files bring both, and Azure's, which does
+not, is written by its blocks (``_azure``). Any other is refused.
 
 A killed writer leaves an upload that no reader sees and nobody finishes. The store's lifecycle rules remove it: on S3
-``AbortIncompleteMultipartUpload``.
+``AbortIncompleteMultipartUpload``; Google and Azure drop it after a week by themselves.
 """
 
 from __future__ import annotations
@@ -13,23 +18,59 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from airflow_provider.altcraft.targets._staged import Staged
+
 _PART = 16 << 20
 """Bytes held before they are sent as one part. S3 takes 10 000 parts, so an object may have 156 GiB."""
+
+
+def stage(uri: str) -> Staged:
+    """Begin an object.
+
+    Raises:
+        ValueError: the connection, a package or a safe way to write is not there.
+        OSError: the place cannot be reached or written.
+    """
+    with saying(uri):
+        fs, path = reach(uri)
+        if is_azure(fs):
+            from airflow_provider.altcraft.targets._azure import StagedBlob
+
+            return StagedBlob(uri, fs, path)
+        return StagedObject(uri, fs, path)
+
+
+def remove(uri: str) -> None:
+    """Remove an object, if it is there."""
+    with saying(uri):
+        fs, path = reach(uri)
+        if is_azure(fs):
+            from airflow_provider.altcraft.targets import _azure
+
+            container, _, key = path.partition("/")
+            with contextlib.suppress(FileNotFoundError):
+                _azure.run(fs, container, key, "delete_blob")
+            return
+        fs.invalidate_cache()
+        if fs.exists(path):  # whoever may not delete, need not where there is nothing
+            fs.rm_file(path)
 
 
 class StagedObject:
     """The object at ``uri`` being written."""
 
-    def __init__(self, uri: str) -> None:
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
-
+    def __init__(self, uri: str, fs: Any, path: str) -> None:
         self.uri = uri
-        _require_connection(uri)
-        with _saying(uri):
-            path = ObjectStoragePath(uri)
-            self._file: Any = path.fs.open(path.path, "wb", block_size=_PART, autocommit=False)
-            # fsspec begins an upload with the first full part. Begun now, a missing bucket or right comes up
-            # before anything is fetched to be written.
+        self._file: Any = fs.open(path, "wb", block_size=_PART, autocommit=False)
+        if not _is_safe(type(self._file)):
+            self._file.closed = True  # else its destructor would write an empty object
+            raise ValueError(
+                f"{uri}: the files of {type(fs).__name__} are not known to stay invisible until they are complete, so "
+                f"a reader could see half of one; write to another store"
+            )
+        # fsspec begins an upload with the first full part. Begun now, a missing bucket or right comes up
+        # before anything is fetched to be written.
+        if hasattr(self._file, "_initiate_upload"):
             try:
                 self._file._initiate_upload()
             except BaseException:
@@ -41,15 +82,57 @@ class StagedObject:
         """Append; a full part is sent."""
         self._file.write(data)
 
-    def commit(self) -> None:
-        """Send the last part and make one object of all."""
+    def finish(self) -> None:
+        """Send the last part."""
         self._file.close()
+
+    def commit(self) -> None:
+        """Make one object of all."""
+        self.finish()
         self._file.commit()
 
     def discard(self) -> None:
         """Have the store drop the parts."""
         self._file.closed = True  # else its destructor would send the last part
         self._file.discard()
+
+
+def reach(uri: str) -> tuple[Any, str]:
+    """Return the file system of a URI, and the path in it."""
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    _require_connection(uri)
+    scheme, _, rest = uri.partition("://")
+    authority, _, key = rest.partition("/")
+    try:
+        # Without the key, which need not look like a URL's.
+        fs = ObjectStoragePath(f"{scheme}://{authority}/").fs
+    except (ImportError, OSError):
+        raise
+    except Exception as error:
+        if "No filesystem registered" in str(error) or "protocol" in str(error).lower():
+            raise ValueError(
+                f"{uri}: Airflow knows no storage {scheme}://; a provider package brings it, as "
+                f"apache-airflow-providers-amazon does s3://"
+            ) from error
+        raise
+    return fs, f"{authority.rpartition('@')[2]}/{key}"
+
+
+def is_azure(fs: Any) -> bool:
+    """Whether it is adlfs's, whatever its scheme."""
+    return any(base.__name__ == "AzureBlobFileSystem" for base in type(fs).__mro__)
+
+
+def _is_safe(file: type) -> bool:
+    """Whether uncommitted writes of such files stay invisible, as far as a class can tell."""
+    from fsspec.spec import AbstractBufferedFile
+
+    # Google's zonal buckets show a file while it grows.
+    if any(base.__name__ == "ZonalFile" for base in file.__mro__):
+        return False
+    own = [getattr(file, name, None) for name in ("commit", "discard")]
+    return None not in own and own != [AbstractBufferedFile.commit, AbstractBufferedFile.discard]
 
 
 def _require_connection(uri: str) -> None:
@@ -69,10 +152,12 @@ def _require_connection(uri: str) -> None:
 
 
 @contextlib.contextmanager
-def _saying(uri: str) -> Iterator[None]:
+def saying(uri: str) -> Iterator[None]:
     """Say in words what is wrong; what may pass with time stays an ``OSError``."""
     try:
         yield
+    except ValueError:
+        raise
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{uri}: the bucket does not exist: {error}") from error
     except PermissionError as error:
@@ -80,4 +165,6 @@ def _saying(uri: str) -> Iterator[None]:
     except ImportError as error:
         raise ValueError(f"{uri}: a package that this store needs cannot be imported: {error}") from error
     except Exception as error:
+        if str(error).startswith("Forbidden"):  # gcsfs's word for it
+            raise PermissionError(f"{uri}: the connection has no right to write there: {error}") from error
         raise OSError(f"{uri}: cannot be opened for writing: {type(error).__name__}: {error}") from error

@@ -1,14 +1,15 @@
-"""History as one object in a store or one local file, replaced whole by a commit."""
+"""History as one object, an object for each day, or parts in a folder; in a store or on a disk."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import threading
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider.altcraft.targets._base import Scope, Written
+from airflow_provider.altcraft.targets._base import Scope, TargetWriter, Written
 from airflow_provider.altcraft.targets._paths import Place, check, is_template, without_password
+from airflow_provider.altcraft.targets._staged import Staged, stage_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -20,13 +21,25 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+PART_ROWS = 250_000
+
+
 class ObjectStorageTarget:
-    """One object, replaced atomically by each commit, whatever the scope.
+    """Objects or files, in one of three shapes, which the path tells.
+
+    - ``…/history.parquet``: one object, replaced at once by each commit, whatever the scope.
+    - ``…/date={date}/history.parquet``: an object for each UTC day of the window, days without events too, each
+      replaced at once. The window must consist of whole days.
+    - ``…/history/``: parts in a folder and, last, a ``_manifest.json`` that names them (``read_manifest``). A retry
+      goes on from the parts that are complete. A commit removes the parts of earlier pulls.
 
     Args:
-        path: ``s3://conn_id@bucket/key``, ``file:///…`` or an absolute path; may be a template. Its suffix names
-            the format: ``.parquet``, or ``.jsonl``, ``.ndjson`` or ``.csv``, these three also with ``.gz`` or
-            ``.zst`` behind.
+        path: ``s3://conn_id@bucket/key``, ``abfs://conn_id@container/key``, ``gs://conn_id@bucket/key``, any other
+            that Airflow knows and that is safe to write, ``file:///…`` or an absolute path; may be a template. Its
+            suffix names the format: ``.parquet``, or ``.jsonl``, ``.ndjson`` or ``.csv``, these three also with
+            ``.gz`` or ``.zst`` behind.
+        format: the same without the first dot, for a folder: ``parquet`` where it is not given.
+        part_rows: rows of a part, about; a folder's only.
 
     Raises:
         ValueError: the path cannot be a target; a template is checked by ``open``, once rendered.
@@ -34,65 +47,48 @@ class ObjectStorageTarget:
 
     template_fields: Sequence[str] = ("path",)
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, format: str | None = None, part_rows: int = PART_ROWS) -> None:  # noqa: A002
         if not (isinstance(path, str) and is_template(path)):
-            check(path)
+            check(path, format)
+        if isinstance(part_rows, bool) or not isinstance(part_rows, int) or part_rows < 1:
+            raise ValueError(f"part_rows: 1 or more is wanted, not {part_rows!r}")
         self.path = path
+        self.format = format
+        self.part_rows = part_rows
 
     def __repr__(self) -> str:
         """Return what made the target, alike at each parse of the DAG file."""
-        return f"{type(self).__name__}(path={without_password(str(self.path))!r})"
+        more = "" if self.format is None else f", format={self.format!r}"
+        more += "" if self.part_rows == PART_ROWS else f", part_rows={self.part_rows}"
+        return f"{type(self).__name__}(path={without_password(str(self.path))!r}{more})"
 
     def __eq__(self, other: object) -> bool:
-        """Compare kind and path."""
+        """Compare kind and arguments."""
         return type(other) is type(self) and other.__dict__ == self.__dict__
 
     __hash__ = None  # type: ignore[assignment]  # rendering changes the path
 
-    def open(self, scope: Scope) -> ObjectWriter:
+    def open(self, scope: Scope) -> TargetWriter:
         """Begin a write: the store is reached, and the place proved writable.
 
         Raises:
-            ValueError: the rendered path cannot be a target.
+            ValueError: the rendered path cannot be a target, or its shape does not fit the window.
             OSError: the place cannot be written; what it holds is untouched.
         """
-        place = check(self.path)
+        place = check(self.path, self.format)
         # Imported before anything is staged, so that a broken pyarrow leaves nothing behind.
         from airflow_provider.altcraft.targets._formats import Encoder
 
-        staged = _stage(place)
+        if place.is_folder:
+            from airflow_provider.altcraft.targets._parts import PartsWriter
+
+            return PartsWriter(place, scope, self.part_rows)
+        if place.is_daily:
+            from airflow_provider.altcraft.targets._days import DaysWriter
+
+            return DaysWriter(place, scope)
+        staged = stage_at(place)
         return ObjectWriter(place, staged, Encoder(place.suffix, staged.write))
-
-
-class Staged(Protocol):
-    """What a writer stands on: bytes that nobody sees until they are committed.
-
-    Its constructor refuses a place that cannot be written.
-    """
-
-    uri: str
-
-    def write(self, data: bytes) -> None:
-        """Append; the data is not kept after the call."""
-        ...
-
-    def commit(self) -> None:
-        """Replace the object at once, durably."""
-        ...
-
-    def discard(self) -> None:
-        """Drop what was staged; also after a failed ``write`` or ``commit``."""
-        ...
-
-
-def _stage(place: Place) -> Staged:
-    if place.local is not None:
-        from airflow_provider.altcraft.targets._local import StagedFile
-
-        return StagedFile(place.local)
-    from airflow_provider.altcraft.targets._store import StagedObject
-
-    return StagedObject(place.uri)
 
 
 class ObjectWriter:
@@ -119,7 +115,7 @@ class ObjectWriter:
         from airflow_provider.altcraft.targets._failures import keep
 
         with self._one_step():
-            return keep(self._place, failed, _stage)
+            return keep(self._place.failures(), failed)
 
     def commit(self) -> Written:
         """Put what was staged in place of the object."""

@@ -101,6 +101,9 @@ class Broken:
     def write(self, data: bytes) -> None:
         raise KeyboardInterrupt
 
+    def finish(self) -> None:
+        raise AssertionError("never reached")
+
     def commit(self) -> None:
         raise AssertionError("never reached")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime as dt
 import pickle
 import subprocess
 import sys
@@ -24,6 +25,13 @@ from airflow_provider.altcraft.targets._paths import SUFFIXES, check
         ("s3://bucket/a.ndjson.zst", "s3://bucket/a.ndjson.zst", ".ndjson.zst", None),
         ("s3://conn@bucket/d=1/a.b.parquet", "s3://conn@bucket/d=1/a.b.parquet", ".parquet", None),
         ("s3a://conn@bucket/ключ.jsonl.gz", "s3a://conn@bucket/ключ.jsonl.gz", ".jsonl.gz", None),
+        ("gs://conn@bucket/a.csv", "gs://conn@bucket/a.csv", ".csv", None),
+        ("ABFSS://conn@container/a.csv", "abfss://conn@container/a.csv", ".csv", None),
+        ("oss://bucket/a.csv", "oss://bucket/a.csv", ".csv", None),
+        ("/data/d={date}/a.csv", "file:///data/d={date}/a.csv", ".csv", "/data/d={date}/a.csv"),
+        ("s3://c@b/{date}.csv", "s3://c@b/{date}.csv", ".csv", None),
+        ("//data/./a/", "file:///data/a/", ".parquet", "/data/a/"),
+        ("gs://c@b/data/", "gs://c@b/data/", ".parquet", None),
     ],
 )
 def test_a_good_path(path, uri, suffix, local):
@@ -39,13 +47,19 @@ def test_a_good_path(path, uri, suffix, local):
         ("data/a.parquet", "neither absolute nor a URI"),
         ("~/a.parquet", "neither absolute nor a URI"),
         ("file://data/a.parquet", "three slashes"),
-        ("/data/", "names a folder"),
-        ("s3://c@b/data/", "names a folder"),
+        ("/", "the root of all"),
+        ("file:///", "the root of all"),
+        ("s3://c@b/", "lacks a bucket or a key"),
+        ("s3://c@b/data//", "empty part"),
+        ("/data/{date}/", "a folder for each day; name a file in it"),
+        ("s3://c@{date}/a.csv", "{date} in its connection or bucket"),
+        ("abfs://lake@account.dfs.core.windows.net/a.csv", "names an account; that is the connection's"),
         ("/data/a", "told by its suffix, one of .parquet, .jsonl,"),
         ("/data/a.parquet.gz", "told by its suffix, one of .parquet, .jsonl,"),
         ("/data/a.PARQUET", "told by its suffix"),
         ("/data/.parquet", "no name before it"),
-        ("/data/{date}.parquet", "double: {{ ds }}"),
+        ("/data/{ds}.parquet", "double: {{ ds }}, and {date} is each day"),
+        ("/data/{date.parquet", "double: {{ ds }}"),
         (" /data/a.parquet", "white space"),
         ("/data/a\n.parquet", "unprintable"),
         ("s3://c@b", "lacks a bucket or a key"),
@@ -54,7 +68,7 @@ def test_a_good_path(path, uri, suffix, local):
         ("s3://b/a/../c.parquet", "'.' or '..'"),
         ("s3://b//c.parquet", "empty part"),
         ("sql://conn/schema.table", "sql:// is not supported"),
-        ("gs://b/a.parquet", "gs:// is not supported"),
+        ("https://b/a.parquet", "https:// is not supported"),
         (7, "not int"),
         (None, "not NoneType"),
     ],
@@ -63,6 +77,52 @@ def test_a_bad_path_is_refused_where_it_is_written(path, says):
     with pytest.raises(ValueError, match=r"^path: ") as refused:
         ObjectStorageTarget(path)
     assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "format", "suffix"),
+    [
+        ("/data/", "jsonl.gz", ".jsonl.gz"),
+        ("s3://c@b/data/", "csv", ".csv"),
+        ("/data/a.csv", "csv", ".csv"),
+        ("/data/{date}.csv.zst", "csv.zst", ".csv.zst"),
+    ],
+)
+def test_a_format(path, format, suffix):
+    assert check(path, format).suffix == suffix
+
+
+@pytest.mark.parametrize(
+    ("path", "arguments", "says"),
+    [
+        ("/data/", {"format": "orc"}, "^format: one of parquet, jsonl,"),
+        ("/data/", {"format": ".csv"}, "^format: one of"),
+        ("/data/", {"format": 7}, "^format: one of"),
+        ("/data/a.parquet", {"format": "csv"}, "^format: 'csv' is not what the suffix of '/data/a.parquet' says"),
+        ("/data/", {"part_rows": 0}, "^part_rows: 1 or more is wanted, not 0"),
+        ("/data/", {"part_rows": "7"}, "^part_rows: 1 or more"),
+        ("/data/", {"part_rows": True}, "^part_rows: 1 or more"),
+    ],
+)
+def test_an_argument_that_does_not_fit_is_refused(path, arguments, says):
+    with pytest.raises(ValueError, match=says):
+        ObjectStorageTarget(path, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("s3://c@b/d/a.csv", "s3://c@b/d/a.csv.failed.jsonl"),
+        ("s3://c@b/d/", "s3://c@b/d/_failed.jsonl"),
+        ("/d/date={date}/x/a.csv", "file:///d/_date=2024-01-01_2024-01-31-x-a.csv.failed.jsonl"),
+        ("s3://c@b/{date}.csv", "s3://c@b/_2024-01-01_2024-01-31.csv.failed.jsonl"),
+    ],
+)
+def test_where_failed_profiles_are_listed(path, place):
+    days = (dt.date(2024, 1, 1), dt.date(2024, 1, 31)) if "{" in path else None
+    failures = check(path).failures(days)
+    assert (failures.uri, failures.suffix) == (place, ".jsonl")
+    assert failures.local == (place.removeprefix("file://") if path.startswith("/") else None)
 
 
 def test_a_template_is_checked_once_rendered():
@@ -96,6 +156,10 @@ def test_every_suffix_has_its_format():
 def test_repr_and_equality_are_those_of_a_value():
     one, same, other = (ObjectStorageTarget(f"/data/{name}.csv") for name in "aab")
     assert repr(one) == repr(same) == "ObjectStorageTarget(path='/data/a.csv')"
+    assert repr(ObjectStorageTarget("/d/", format="csv", part_rows=7)) == (
+        "ObjectStorageTarget(path='/d/', format='csv', part_rows=7)"
+    )
+    assert ObjectStorageTarget("/d/") != ObjectStorageTarget("/d/", part_rows=7)
     assert one == same
     assert one != other
     assert one != "/data/a.csv"
