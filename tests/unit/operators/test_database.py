@@ -474,3 +474,69 @@ class TestRefused:
         with pytest.raises(AirflowFailException):
             operator.execute({})
         assert api.requests == []
+
+
+class Durable(Target):
+    """Keeps what was written up to the last checkpoint for the next attempt, and breaks off after some batches."""
+
+    def __init__(self, breaks_after: int) -> None:
+        super().__init__(self.break_off)
+        self.breaks_after = breaks_after
+        self.kept: tuple[str, Any, list[pa.RecordBatch]] | None = None
+
+    def break_off(self, batch: pa.RecordBatch) -> None:
+        self.breaks_after -= 1
+        if not self.breaks_after:
+            raise OSError("the disk is full")
+
+    def resume(self, pull: str) -> Any:
+        self.pull = pull
+        if self.kept is None or self.kept[0] != pull:
+            return None
+        self.batches = list(self.kept[2])
+        return self.kept[1]
+
+    def checkpoint(self, state: Any) -> None:
+        self.kept = self.pull, json.loads(json.dumps(state)), list(self.batches)
+
+
+class TestResumed:
+    """A retry goes on where an attempt was broken off."""
+
+    @pytest.mark.parametrize("cursor", ["exclusive", "inclusive"])
+    @pytest.mark.parametrize("how", [{"ranges": 3}, {"partitions": 3}, {"lookback": 2}])
+    def test_the_rows_are_those_of_one_pull(
+        self, api: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cursor: Any, how: dict[str, Any]
+    ) -> None:
+        from airflow_provider.altcraft.extract import database
+
+        monkeypatch.setattr(database, "BATCH_ROWS", 60)
+        seed(api)
+        api.cursor = cursor
+        whole = Target()
+        expected = run(tmp_path, target=whole, limit=20, **how)
+        needed = len(api.requests)
+        api.reset()
+        target = Durable(4)
+        for _ in range(3):
+            with pytest.raises(OSError, match="disk is full"):
+                run(tmp_path, target=target, limit=20, **how)
+            target.breaks_after = 4
+        target.breaks_after = -1
+        result = run(tmp_path, target=target, limit=20, **how)
+        assert target.rows() == whole.rows()  # their order too
+        assert result["ranges"] == expected["ranges"]
+        # Each attempt was a few pages of each walk ahead, and asks two to see how the platform orders rows.
+        assert len(api.requests) <= needed + 3 * (3 * 4 + 2)
+
+    def test_another_pull_starts_anew(self, api: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        from airflow_provider.altcraft.extract import database
+
+        monkeypatch.setattr(database, "BATCH_ROWS", 60)
+        seed(api, profiles=5)
+        target = Durable(3)
+        with pytest.raises(OSError, match="disk is full"):
+            run(tmp_path, target=target, limit=20, ranges=2)
+        run(tmp_path, target=target, limit=20, ranges=2, fields=["CRM_ID"])
+        assert simple(target.rows()) == held(api)
+        assert all("fields" in row["extra"] for row in target.rows())
