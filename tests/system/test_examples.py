@@ -22,6 +22,7 @@ from airflow_provider.altcraft.testing import Emulator, faults
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "example_dags").glob("*.py"))
 NOON = dt.datetime(2026, 1, 5, 12, tzinfo=dt.UTC)
+EMAILS = [f"user{number}@example.com" for number in range(20)]
 
 pytestmark = pytest.mark.usefixtures("airflow_db")
 
@@ -134,6 +135,29 @@ def test_demo(api: Emulator, tmp_path: Path) -> None:
     assert written(tmp_path / "demo.parquet") == held(api, *emails)
     sent = Counter(row["action"] for row in api.events())["send"]
     assert f"{sent:>10,}" in values["funnel"]
+
+
+def test_database_export(api: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three days in turn; an event that comes up late is written into its day, and reported."""
+    seed(api)
+    monkeypatch.setenv("AIRFLOW_VAR_ALTCRAFT_LAKE", f"file://{tmp_path}")
+    days = [NOON.date() + dt.timedelta(days=number) for number in range(3)]
+    said = []
+    for day in days:
+        at = dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC)
+        state, _, values = run(load("altcraft_database_export"), at)
+        assert state == "success"
+        said.append(values["report"])
+        if day != days[-1]:
+            api.add_event("user7@example.com", "form_post", at=NOON)
+    objects = {path.parent.name: written(path) for path in (tmp_path / "database").glob("date=*/history.parquet")}
+    assert set(objects) == {f"date={NOON.date() + dt.timedelta(days=number)}" for number in range(-3, 3)}
+    for day in days:
+        of_day = {row: count for row, count in held(api, *EMAILS).items() if row[2].date() == day}
+        assert objects[f"date={day}"] == Counter(of_day)
+    assert "nothing to compare with" in said[0]
+    assert "1 came late, recommended lookback: 1 days" in said[1]
+    assert "1 came late, recommended lookback: 2 days" in said[2]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

@@ -18,6 +18,7 @@ from airflow_provider.altcraft import __version__
 from airflow_provider.altcraft.client._answers import number_of, read_envelope, rows_of
 from airflow_provider.altcraft.client._constants import API_PATH, MAX_CONNECTIONS, TIMEOUT
 from airflow_provider.altcraft.client._errors import UnreadableAnswerError
+from airflow_provider.altcraft.client._lookup import personal
 from airflow_provider.altcraft.client._models import Database, HistoryEvent, Page, ProfileLookup
 from airflow_provider.altcraft.client._retry import Retry
 from airflow_provider.altcraft.client._transport import Answer
@@ -180,11 +181,13 @@ class Core:
         """
         if fmt not in {"json", "xml"}:
             raise ValueError(f"format: 'json' or 'xml' is wanted, not {fmt!r}")
-        return Call(
-            HISTORY,
-            {"format": fmt, "list_id": self.settings.database(list_id)} | profile.fields | _days(window),
-            tuple(profile.personal),
-        )
+        return self.history_by(profile.fields, self.settings.database(list_id), window, fmt)
+
+    @staticmethod
+    def history_by(fields: Mapping[str, Any], list_id: int, window: Window, fmt: Format = "json") -> Call:
+        """As ``history``, of what ``check_lookup`` gave."""
+        asked = {"format": fmt, "list_id": list_id, **fields, **_days(window)}
+        return Call(HISTORY, asked, tuple(personal(fields)))
 
     def database_page(
         self, list_id: int | None, window: Window, from_id: str, limit: int, fields: Sequence[str]
@@ -228,17 +231,22 @@ class Core:
 
     def database_of(self, call: Call, answer: Answer) -> Database:
         """The database of a ``databases/get/`` answer."""
-        return _parsed(Database, self.envelope(call, answer).get("data"), "data", answer.status)
+        return parsed(Database, self.envelope(call, answer).get("data"), "data", answer.status)
 
-    def _page(self, model: type[M], call: Call, answer: Answer) -> Page[M]:
+    def page_of(self, call: Call, answer: Answer) -> Page[Any]:
+        """The rows of a list answer as they were sent."""
         envelope = self.envelope(call, answer)
-        rows = rows_of(envelope, answer.status)
         cursor = envelope.get("next_from_id")
         return Page(
-            [_parsed(model, row, f"data[{index}]", answer.status) for index, row in enumerate(rows)],
+            rows_of(envelope, answer.status),
             cursor if isinstance(cursor, int | str) and not isinstance(cursor, bool) and cursor != "" else None,
             number_of(envelope.get("total_count")),
         )
+
+    def _page(self, model: type[M], call: Call, answer: Answer) -> Page[M]:
+        page = self.page_of(call, answer)
+        rows = [parsed(model, row, f"data[{index}]", answer.status) for index, row in enumerate(page.rows)]
+        return Page(rows, page.next_from_id, page.total_count)
 
 
 def in_window(events: Iterable[HistoryEvent], window: Window) -> list[HistoryEvent]:
@@ -257,7 +265,7 @@ def _check_limit(limit: int) -> None:
         raise ValueError(f"limit: rows a page from 1 on are wanted, not {limit!r}")
 
 
-def _parsed(model: type[M], row: object, place: str, http_status: int) -> M:
+def parsed(model: type[M], row: object, place: str, http_status: int) -> M:
     """A row as a model; the error names the row's place and field and shows no value."""
     try:
         return model.model_validate(row)

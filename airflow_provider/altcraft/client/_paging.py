@@ -14,8 +14,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class PageWalk(Generic[T]):
-    """The state of one walk.
+class Walk:
+    """Where one walk stands.
 
     The end is an empty page. A cursor that is missing, or was asked for before, ends the walk as well, with a warning
     where rows may be missing.
@@ -24,6 +24,14 @@ class PageWalk(Generic[T]):
     came twice, or are real events alike. A border without such rows, or an empty page after one with rows, proves that
     the cursor is exclusive, for an inclusive one always gives its last row again; then what was held back is events of
     its own.
+
+    Attributes:
+        cursor: what to ask next.
+        done: whether that was all.
+        ended: what ended it, in words.
+        suspect: whether rows may be missing.
+        pages: pages taken.
+        exclusive: whether a border has proved it.
 
     Args:
         method: name of the call, for the log.
@@ -34,39 +42,63 @@ class PageWalk(Generic[T]):
     def __init__(self, method: str, first: int | str, limit: int) -> None:
         self.cursor: int | str = first
         self.done = False
+        self.ended = ""
+        self.suspect = False
+        self.pages = 0
+        self.exclusive = False
         self._method = method
         self._limit = limit
         self._asked = {first}
-        self._last: list[T] = []
-        self._held: list[T] = []
-        self._exclusive = False
 
-    def take(self, page: Page[T]) -> list[T]:
-        """The rows that are new, of this page and of those held back; sets ``cursor`` and ``done``."""
-        again = 0 if self._exclusive else _overlap(self._last, page.rows)
-        new = page.rows[again:]
-        self._held += page.rows[:again]
-        if self._last and not again:
-            self._exclusive = True
-            new, self._held = self._held + new, []
-        self._last = page.rows
-        self._move_on(page, fresh=len(page.rows) - again)
-        return new
+    def step(self, rows: int, again: int, cursor: int | str | None) -> bool:
+        """Take a page into account.
 
-    def _move_on(self, page: Page[T], *, fresh: int) -> None:
-        if page.rows and page.next_from_id is not None and page.next_from_id not in self._asked:
-            self.cursor = page.next_from_id
-            self._asked.add(self.cursor)
-            return
+        Args:
+            rows: of the page.
+            again: how many of them, at its start, have ended the last page.
+            cursor: that came with it.
+
+        Returns:
+            Whether the rows held back so far are events of their own.
+        """
+        proved = bool(self.pages and not again)
+        self.exclusive |= proved
+        self.pages += 1
+        if rows and cursor is not None and cursor not in self._asked:
+            self.cursor = cursor
+            self._asked.add(cursor)
+            return proved
         self.done = True
         # An inclusive cursor ends by giving nothing but its last rows again. Where they fill a page, rows of the same
         # place may be left that no page of this size can show.
-        if fresh or len(page.rows) >= self._limit:
-            what = "no cursor" if page.next_from_id is None else "a cursor that was asked for before"
+        self.suspect = rows > again or rows >= self._limit
+        self.ended = "only rows that had come before" if rows else "an empty page"
+        if self.suspect:
+            self.ended = what = "no cursor" if cursor is None else "a cursor that was asked for before"
             log.warning("%s gave %s with a page of rows: the walk ends there, rows may be missing", self._method, what)
+        return proved
 
 
-def _overlap(last: list[T], rows: list[T]) -> int:
+class PageWalk(Walk, Generic[T]):
+    """A walk that keeps the rows of its last page, and those held back."""
+
+    def __init__(self, method: str, first: int | str, limit: int) -> None:
+        super().__init__(method, first, limit)
+        self._last: list[T] = []
+        self._held: list[T] = []
+
+    def take(self, page: Page[T]) -> list[T]:
+        """The rows that are new, of this page and of those held back."""
+        again = 0 if self.exclusive else overlap(self._last, page.rows)
+        new = page.rows[again:]
+        self._held += page.rows[:again]
+        if self.step(len(page.rows), again, page.next_from_id):
+            new, self._held = self._held + new, []
+        self._last = page.rows
+        return new
+
+
+def overlap(last: list[T], rows: list[T]) -> int:
     """How many rows at the start are the end of the last page again, in whatever order."""
     longest, balance = 0, Counter[str]()
     again = takewhile(lambda row: row in last, rows)

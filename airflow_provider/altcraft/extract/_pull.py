@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from airflow_provider.altcraft.client import AsyncAltcraftClient
+    from airflow_provider.altcraft.client._bulk import BulkClient
     from airflow_provider.altcraft.extract._progress import Progress
     from airflow_provider.altcraft.window import Window
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Piece:
     """A batch of ``schema.SCHEMA`` (``None`` where there are no new rows), and what is done once it is written.
 
-    ``state`` is plain JSON, which ``Pull.resume`` takes.
+    ``state`` is plain JSON, which ``Pull.resume`` takes; ``None`` where there is nothing to go on from.
     """
 
     batch: pa.RecordBatch | None
@@ -35,7 +35,7 @@ class Pull(Protocol):
         failed: the profiles passed over so far: ``{"lookup": {…}, "error": "…"}`` each.
     """
 
-    client: AsyncAltcraftClient
+    client: BulkClient
     window: Window
     progress: Progress
     failed: list[dict[str, Any]]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import jinja2
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider.altcraft.client import AsyncAltcraftClient
+    from airflow_provider.altcraft.client._bulk import BulkClient
     from airflow_provider.altcraft.extract._pull import Piece, Pull
     from airflow_provider.altcraft.targets import Scope, Target, TargetWriter, Written
 
@@ -85,7 +85,7 @@ class PullOperator(LineageMixin, BaseOperator):
         self.report(context, result, AltcraftHook(self.altcraft_conn_id))
         return result
 
-    def _prepare(self, client: AsyncAltcraftClient, list_id: int, window: Window) -> tuple[Pull, Scope]:
+    def _prepare(self, client: BulkClient, list_id: int, window: Window) -> tuple[Pull, Scope]:
         """The pull and what it covers.
 
         Raises:
@@ -110,12 +110,12 @@ class PullOperator(LineageMixin, BaseOperator):
 
     def _open(self) -> tuple[Pull, TargetWriter]:
         """Check everything that can be checked before the first request."""
-        from airflow_provider.altcraft.client import AsyncAltcraftClient
+        from airflow_provider.altcraft.client._bulk import BulkClient
 
         target = resolve_target(self.target)
         window = Window.of(self.date_from, self.date_to)
         base_url, token, options = AltcraftHook(self.altcraft_conn_id).client_arguments()
-        client = AsyncAltcraftClient(base_url, token, **options)
+        client = BulkClient(base_url, token, **options)
         pull, scope = self._prepare(client, client.settings.database(list_id_of(self.list_id)), window)
         # Stores run event loops of their own, so the target opens and commits outside of ours.
         return pull, target.open(scope)
@@ -171,7 +171,7 @@ async def _hand_on(pull: Pull, writer: TargetWriter) -> None:
 def _keep(writer: TargetWriter, piece: Piece) -> None:
     if piece.batch is not None:
         writer.write(piece.batch)
-    if isinstance(writer, Resumable):
+    if isinstance(writer, Resumable) and piece.state is not None:
         writer.checkpoint(piece.state)
 
 

@@ -6,16 +6,19 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider.altcraft._arguments import check_profile_constants, is_template, profiles_of
+from airflow_provider.altcraft._arguments import check_profile_constants, is_template, lookups_of
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
+from airflow_provider.altcraft.operators._database import AltcraftDatabaseHistoryOperator
 from airflow_provider.altcraft.operators._pull import PullOperator
 from airflow_provider.altcraft.targets import Scope
 from airflow_provider.altcraft.window import DateLike, Window
 
 if TYPE_CHECKING:
-    from airflow_provider.altcraft.client import AsyncAltcraftClient
+    from airflow_provider.altcraft.client._bulk import BulkClient
     from airflow_provider.altcraft.extract.profiles import ProfilesPull
     from airflow_provider.altcraft.targets import Target, Written
+
+__all__ = ["AltcraftDatabaseHistoryOperator", "AltcraftHistoryOperator"]
 
 log = logging.getLogger(__name__)
 
@@ -85,12 +88,13 @@ class AltcraftHistoryOperator(PullOperator):
         if concurrency is not None and concurrency < 1:
             raise ValueError(f"concurrency: 1 or more is wanted, not {concurrency}")
 
-    def _prepare(self, client: AsyncAltcraftClient, list_id: int, window: Window) -> tuple[ProfilesPull, Scope]:
+    def _prepare(self, client: BulkClient, list_id: int, window: Window) -> tuple[ProfilesPull, Scope]:
+        from airflow_provider.altcraft.extract._lookups import Lookups
         from airflow_provider.altcraft.extract.profiles import ProfilesPull
 
         _check_on_profile_error(self.on_profile_error)
-        lookups = profiles_of(self.profiles)
-        if not lookups:
+        lookups = Lookups(lookups_of(self.profiles))
+        if not len(lookups):
             log.warning("There are no profiles to ask, so what is written is empty")
         most = client.settings.max_connections
         pull = ProfilesPull(
@@ -102,7 +106,7 @@ class AltcraftHistoryOperator(PullOperator):
             max_failed_profiles=self.max_failed_profiles,
             concurrency=min(self.concurrency or most, most),
         )
-        return pull, Scope(list_id, [lookup.text for lookup in lookups], window)
+        return pull, Scope(list_id, lookups.texts, window)
 
     def _result(self, pull: ProfilesPull, written: Written, failed_uri: str | None) -> dict[str, Any]:
         return super()._result(pull, written, failed_uri) | {

@@ -25,6 +25,8 @@ _KNOBS = {
     "empty_data": {"list", "null", "absent"},
     "order": {"newest", "oldest", "shuffled"},
     "cursor": {"exclusive", "inclusive"},
+    "database_order": {"xxh", "time"},
+    "composed_cursors": {"taken", "refused", "ignored"},
 }
 
 
@@ -47,6 +49,9 @@ class Emulator(Record):
         utc_offset: how far the clock that the days of a request mean is ahead of UTC.
         date_to_inclusive: whether the day ``date_to`` belongs to what is asked.
         cursor: whether a page of ``history_get_all`` begins after the last one's last row, or repeats it.
+        database_order: order of the rows of ``history_get_all``, the profile or the time first.
+        composed_cursors: what becomes of a cursor of ``history_get_all`` that the client has made itself; ignored, it
+            begins with the first row.
         auth: where the token is accepted.
         tls: files of the certificate and its key, for HTTPS.
         latency: seconds that each answer takes at least.
@@ -68,6 +73,8 @@ class Emulator(Record):
         utc_offset: timedelta = timedelta(0),
         date_to_inclusive: bool = True,
         cursor: Literal["exclusive", "inclusive"] = "exclusive",
+        database_order: Literal["xxh", "time"] = "xxh",
+        composed_cursors: Literal["taken", "refused", "ignored"] = "taken",
         auth: Sequence[Literal["body", "header"]] = ("body", "header"),
         tls: tuple[str, str] | None = None,
         latency: float = 0.0,
@@ -84,12 +91,15 @@ class Emulator(Record):
         self.utc_offset = utc_offset
         self.date_to_inclusive = date_to_inclusive
         self.cursor = cursor
+        self.database_order = database_order
+        self.composed_cursors = composed_cursors
         self.auth = tuple(auth)
         self.latency = latency
         self.tariff_exhausted = False
         """Whether every call is refused with 402."""
         self._databases: dict[int, Database] = {}
         self._revoked: set[int] = set()
+        self._given: set[str] = set()
         self._scheme = "https" if tls else "http"
         self._server = Server(make_app(self), host=host, port=port, tls=tls)
         for name, values in _KNOBS.items():
@@ -313,6 +323,16 @@ class Emulator(Record):
         for profile in database.walk("", low, high):
             for event in database.events(profile, low, high, late_too=True):
                 yield as_row(event, self.style, self.list_id_name)
+
+    def gave(self, cursor: str) -> str:
+        """Remember a cursor that is given to a client, where others are not taken."""
+        if self.composed_cursors != "taken":
+            self._given.add(cursor)
+        return cursor
+
+    def has_given(self, cursor: str) -> bool:
+        """Whether a client was given this cursor."""
+        return cursor in self._given
 
     def _profile(self, key: str, list_id: int) -> Profile:
         database = self.database(list_id)

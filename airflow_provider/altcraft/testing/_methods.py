@@ -58,14 +58,14 @@ def history_get_all(api: Emulator, body: checks.Body) -> Row:
     low, high = _window(api, body, required=True)
     database = _database(api, body, "list_id")
     _known(database, fields or [])
-    found = list(islice(_from(database, start, low, high), limit + 1))
+    found = list(islice(_FROM[api.database_order](database, start, low, high), limit + 1))
     page = found[:limit]
     rows = [as_row(event, api.style, api.list_id_name) for _, _, event in page]
     if fields is not None:
         for row, (_, profile, _) in zip(rows, page, strict=True):
             own = profile.fields()
             row["fields"] = {name: own[name] for name in fields if name in own}
-    return _data(api, rows) | {"next_from_id": _cursor(api, found, limit) if page else sent}
+    return _data(api, rows) | {"next_from_id": api.gave(_cursor(api, found, limit)) if page else sent}
 
 
 def databases_list(api: Emulator, body: checks.Body) -> Row:
@@ -167,6 +167,10 @@ def _start(api: Emulator, cursor: str) -> _Position:
 
     A cursor with no place stands for all rows of its second. It may also be composed by the client.
     """
+    if api.composed_cursors != "taken" and not api.has_given(cursor):
+        if api.composed_cursors == "ignored":
+            return _Position("", FIRST, 0)
+        raise checks.wrong("from_id must be a cursor that this method gave")
     parts = _CURSOR.fullmatch(cursor)
     try:
         at = datetime.strptime(f"{parts[2] if parts else '':0<14}+0000", "%Y%m%d%H%M%S%z")
@@ -177,7 +181,7 @@ def _start(api: Emulator, cursor: str) -> _Position:
     second = to_micros(at) // _SECOND
     if parts[3]:
         return _Position(parts[1], second, int(parts[3]))
-    return _Position(parts[1], second, 0) if api.cursor == "inclusive" else _Position(parts[1], second + 1, 0)
+    return _Position(parts[1], second, 0 if api.cursor == "inclusive" else LAST)
 
 
 def _from(database: Database, start: _Position, low: int, high: int) -> Iterator[tuple[_Position, Profile, Event]]:
@@ -189,6 +193,17 @@ def _from(database: Database, start: _Position, low: int, high: int) -> Iterator
             position = _Position(profile.xxh, second, place)
             if position >= start:
                 yield position, profile, event
+
+
+def _by_time(database: Database, start: _Position, low: int, high: int) -> Iterator[tuple[_Position, Profile, Event]]:
+    def at(position: _Position) -> tuple[int, str, int]:
+        return position.second, position.xxh, position.place
+
+    every = sorted(_from(database, _Position("", FIRST, 0), low, high), key=lambda found: at(found[0]))
+    return (found for found in every if at(found[0]) >= at(start))
+
+
+_FROM = {"xxh": _from, "time": _by_time}
 
 
 def _cursor(api: Emulator, found: list[tuple[_Position, Profile, Event]], limit: int) -> str:

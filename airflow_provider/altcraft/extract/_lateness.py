@@ -1,0 +1,175 @@
+"""How late events come, as far as two pulls of the same days can tell.
+
+Nothing says when the platform took an event up. So each pull counts its events by time and action, and the next one
+that pulls the same days again finds where there are more. Such an event was not there when the earlier pull read its
+day, and was when this one did: its lateness lies between the two. Which of a time's events it was, nobody knows, nor
+needs to.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa  # noqa: TID253 - only a running pull imports this module
+import pyarrow.compute as pc  # noqa: TID253 - likewise
+
+from airflow_provider.altcraft.window import DAY, UTC, Window
+
+HOUR, WHOLE_DAY = 3600, 86_400
+_MOST_HOURS = 8 * 24
+"""A longer window is counted by days, so that what is kept of it stays small."""
+
+_SECOND = 1_000_000
+
+
+class Seen:
+    """Counts the events of one pull by time and action.
+
+    Args:
+        window: of the pull, the days that are pulled again among them.
+        began: when the pull began.
+    """
+
+    def __init__(self, window: Window, began: dt.datetime | None = None) -> None:
+        assert window.start is not None  # noqa: S101 - a database's window has both ends
+        assert window.end is not None  # noqa: S101
+        self.window = window
+        self.began = began or dt.datetime.now(UTC)
+        self.seconds = HOUR if (window.end - window.start) <= dt.timedelta(hours=_MOST_HOURS) else WHOLE_DAY
+        self.counts: Counter[tuple[int, str]] = Counter()
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Count a batch of ``schema.SCHEMA``."""
+        place = pc.divide(batch["datetime"].cast(pa.int64()), self.seconds * _SECOND)
+        table = pa.table({"place": place, "action": batch["action"]}).group_by(["place", "action"])
+        for row in table.aggregate([([], "count_all")]).to_pylist():
+            self.counts[row["place"], row["action"]] += row["count_all"]
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """All that was counted, as plain JSON: for each action pairs of a time's number and a count."""
+        actions: dict[str, list[list[int]]] = {}
+        for (place, action), count in sorted(self.counts.items()):
+            actions.setdefault(action, []).append([place, count])
+        return {
+            "window": self.window.to_json(),
+            "began": self.began.isoformat(),
+            "seconds": self.seconds,
+            "actions": actions,
+        }
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Go on from what an earlier attempt counted."""
+        self.began = dt.datetime.fromisoformat(state["began"])
+        self.counts = _counts(state, self.seconds)
+
+
+def lateness(seen: Seen, before: Mapping[str, Any] | None, lookback: int, now: dt.datetime) -> dict[str, Any] | None:
+    """What two pulls tell of late events.
+
+    Args:
+        seen: this pull's counts.
+        before: the state of an earlier pull; ``None`` where there was none.
+        lookback: days that this pull has pulled again.
+        now: when this pull ended.
+
+    Returns:
+        ``None`` where the pulls have no time in common. Else ``compared`` (the window that both pulled), ``events``
+        (how many came between the two), ``hours`` (their lateness, at least and at most: ``median``, ``p99``,
+        ``max``; ``None`` without events), ``by_action``, ``needed_lookback`` (days that would have
+        reached every late event so far, by this pull and those before it) and ``recommended_lookback`` (days).
+    """
+    both = _both(seen.window, before)
+    if before is None or both is None:
+        return None
+    seconds = max(seen.seconds, before["seconds"])
+    earlier = _coarse(_counts(before, before["seconds"]), before["seconds"], seconds)
+    came: Counter[tuple[int, str]] = Counter()
+    for (place, action), count in _coarse(seen.counts, seen.seconds, seconds).items():
+        start = dt.datetime.fromtimestamp(place * seconds, UTC)
+        if start >= both[0] and start + dt.timedelta(seconds=seconds) <= both[1]:
+            came[place, action] = max(0, count - earlier[place, action])
+    came = +came
+    back = [_days_back(seen.window, lookback, place * seconds) for place, _ in came]
+    needed = max([before.get("needed_lookback", 0), *back])
+    began = dt.datetime.fromisoformat(before["began"])
+    bounds = [
+        (action, count, max(0.0, began.timestamp() - (place + 1) * seconds), now.timestamp() - place * seconds)
+        for (place, action), count in came.items()
+    ]
+    return {
+        "compared": Window(*both).to_json(),
+        **_spread(bounds),
+        "by_action": {
+            action: _spread([each for each in bounds if each[0] == action])
+            for action in sorted({action for action, *_ in bounds})
+        },
+        "needed_lookback": needed,
+        "recommended_lookback": _recommended(needed, lookback),
+    }
+
+
+def _days_back(window: Window, lookback: int, at: int) -> int:
+    """How many days the time is before the part of the window that is pulled for the first time."""
+    assert window.start is not None  # noqa: S101 - a database's window has both ends
+    return max(1, math.ceil(((window.start + lookback * DAY).timestamp() - at) / WHOLE_DAY))
+
+
+def _recommended(needed: int, lookback: int) -> int:
+    """Days to go back.
+
+    Where the oldest day that was looked at still had late events, there may be older ones: then twice as far. Where
+    nothing ever came late, that proves too little to go back less.
+    """
+    return lookback if not needed else 2 * lookback if needed >= lookback else needed
+
+
+def _both(window: Window, before: Mapping[str, Any] | None) -> tuple[dt.datetime, dt.datetime] | None:
+    if before is None or window.start is None or window.end is None:
+        return None
+    start = max(window.start, dt.datetime.fromisoformat(before["window"]["start"]))
+    end = min(window.end, dt.datetime.fromisoformat(before["window"]["end"]))
+    return (start, end) if start < end else None
+
+
+def _counts(state: Mapping[str, Any], seconds: int) -> Counter[tuple[int, str]]:
+    assert state["seconds"] == seconds  # noqa: S101 - of the same window, or read as it says
+    return Counter({
+        (place, action): count for action, found in state["actions"].items() for place, count in found
+    })  # fmt: skip
+
+
+def _coarse(counts: Counter[tuple[int, str]], seconds: int, wanted: int) -> Counter[tuple[int, str]]:
+    coarse: Counter[tuple[int, str]] = Counter()
+    for (place, action), count in counts.items():
+        coarse[place * seconds // wanted, action] += count
+    return coarse
+
+
+def _spread(bounds: list[tuple[str, int, float, float]]) -> dict[str, Any]:
+    events = sum(count for _, count, _, _ in bounds)
+    if not events:
+        return {"events": 0, "hours": None}
+    least = [(low, count) for _, count, low, _ in bounds]
+    most = [(high, count) for _, count, _, high in bounds]
+    return {"events": events, "hours": {"at_least": _of(least, events), "at_most": _of(most, events)}}
+
+
+def _of(values: list[tuple[float, int]], events: int) -> dict[str, float]:
+    return {name: round(_rank(values, share * events) / HOUR, 2) for name, share in _SHARES.items()}
+
+
+_SHARES = {"median": 0.5, "p99": 0.99, "max": 1.0}
+
+
+def _rank(values: list[tuple[float, int]], wanted: float) -> float:
+    reached = 0
+    for value, count in sorted(values):
+        reached += count
+        if reached >= wanted:
+            return value
+    return max(value for value, _ in values)

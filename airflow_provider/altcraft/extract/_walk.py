@@ -1,0 +1,259 @@
+"""One walk over a range of a database's history: pages of rows in, the rows that the range keeps out. Does no I/O."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import takewhile
+from typing import Any, TypeAlias
+
+import pyarrow as pa  # noqa: TID253 - only a running pull imports this module
+
+from airflow_provider.altcraft.client._core import DATABASE_HISTORY
+from airflow_provider.altcraft.client._paging import Walk, overlap
+from airflow_provider.altcraft.extract._ranges import Range
+
+REMEMBERED = 4_000
+"""Rows, at least, for which a row alike on a later page gets a key of its own. The platform is thought to order rows by
+``xxh`` and time, so that rows alike are neighbours."""
+
+_TAIL = 100
+"""Rows at a page's end that a state tells of, at most."""
+
+_SURE = 3
+"""Borders with repeated rows after which the cursor is taken to be inclusive by what cannot wait to see more."""
+
+_ALIKE = (
+    "event_id",
+    "list_id",
+    "db_id",
+    "xxh",
+    "profile_id",
+    "action",
+    "datetime",
+    "message_id",
+    "campaign_id",
+    "smid",
+)
+
+Row: TypeAlias = Mapping[str, Any]
+_Place: TypeAlias = tuple[Any, Any]
+"""Where a row stands: its profile and its instant, as they were sent."""
+
+
+class OrderError(Exception):
+    """The platform does not order rows by ``xxh``, or does not take composed cursors: the plain way is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """The rows of a page as they were sent, and the cursor of the next (``None`` without)."""
+
+    rows: Sequence[Row]
+    cursor: int | str | None
+
+
+class WalkKeys(dict[str, int]):
+    """How many events of an identity there were in a walk: rows alike on neighbouring pages are told apart too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._older: dict[str, int] = {}
+        self._before: Mapping[str, int] = {}
+
+    def get(self, identity: str, default: Any = None) -> Any:
+        """The count, or the default."""
+        found = super().get(identity) or self._older.get(identity)
+        return found or (self._before and self._before.get(digest(identity))) or default
+
+    def turn(self, *, settled: bool) -> None:
+        """A page is over: forget what is long past, and where no row is held back, what came before a resumption."""
+        if settled:
+            self._before = {}
+        if len(self) >= REMEMBERED:
+            self._older = dict(self)
+            self.clear()
+
+    def resume(self, digests: Sequence[str]) -> None:
+        """Go on after the events of these identities."""
+        self._before = Counter(digests)
+
+
+class RangeWalk:
+    """The state of one walk.
+
+    Args:
+        kept: what belongs to it.
+        limit: rows that are asked for a page.
+        identities: what rows alike have in common, for each of some rows.
+        ordered: the walk relies on rows ordered by ``xxh``: it begins with a composed cursor, ends with the first row
+            beyond the range, and checks the order as it goes.
+    """
+
+    def __init__(
+        self, kept: Range, limit: int, identities: Callable[[Sequence[Row]], list[str]], *, ordered: bool = False
+    ) -> None:
+        self.range = kept
+        self.keys = WalkKeys()
+        self.rows = 0
+        self._identities = identities
+        self._ordered = ordered
+        self._walk = Walk(DATABASE_HISTORY, kept.first_cursor if ordered else "", limit)
+        self._last: Sequence[Row] = ()
+        self._places: list[_Place] = []  # of the last page's rows
+        self._held: list[Row] = []
+        self._tail: list[str] = []  # of a page that an earlier attempt took
+        self._spans = False  # the last page is all of one profile and second, as what came before it
+
+    @property
+    def cursor(self) -> str:
+        """What to ask next."""
+        return str(self._walk.cursor)
+
+    @property
+    def done(self) -> bool:
+        """Whether all was taken."""
+        return self._walk.done
+
+    @property
+    def pages(self) -> int:
+        """Pages taken."""
+        return self._walk.pages
+
+    def take(self, page: HistoryPage, decode: Callable[[list[Row], WalkKeys], pa.RecordBatch]) -> pa.RecordBatch:
+        """What ``decode`` makes of the rows that are new and belong to the range.
+
+        Where ``decode`` raises, the page counts as not taken.
+
+        Raises:
+            OrderError: the rows do not come as an ordered walk wants them.
+        """
+        rows = page.rows
+        places = [(row.get("xxh") or row.get("profile_id"), row.get("datetime")) for row in rows]
+        beyond = self._ordered and self._check_order(rows)
+        again = set() if self._walk.exclusive else self._again(rows, places)
+        new = [row for index, row in enumerate(rows) if index not in again] if again else list(rows)
+        if self._held and self.pages and not again:
+            new = self._held + new
+        batch = decode(self._of_range(new), self.keys)
+        if self._walk.step(len(rows), len(again), page.cursor):
+            self._held = []
+        self._held += [rows[index] for index in sorted(again)]
+        if places:
+            self._spans = bool(self._places) and _second(self._places[-1]) == _second(places[0]) == _second(places[-1])
+            self._last, self._places, self._tail = rows, places, []
+        # Beyond its range it goes on only until it is known what the rows are that are held back.
+        if beyond and not self._walk.done and (not self._held or self.pages > _SURE):
+            self._walk.done, self._walk.ended = True, "the end of its range"
+        self.keys.turn(settled=not self._held)
+        self.rows += batch.num_rows
+        return batch
+
+    def report(self) -> dict[str, Any]:
+        """For the result: what was to be kept, pages, rows, how it ended."""
+        part = {} if self.range.whole else dict(zip(("xxh_from", "xxh_before"), self.range.bounds, strict=True))
+        ended = {"ended": self._walk.ended} | ({"rows_may_be_missing": True} if self._walk.suspect else {})
+        return self.range.window.to_json() | part | {"pages": self.pages, "rows": self.rows} | ended
+
+    @property
+    def state(self) -> dict[str, Any] | None:
+        """Where the walk stands, as plain JSON without anybody's data; ``None`` where few words cannot say it."""
+        walk = self._walk
+        last = _second(self._places[-1]) if self._places else None
+        same = sum(1 for _ in takewhile(lambda place: _second(place) == last, reversed(self._places)))
+        # A walk that goes on has lost what was held back here, so the cursor has to look inclusive by now.
+        unsure = self._held and self.pages <= _SURE
+        if not walk.done and (unsure or self._spans or same > _TAIL):
+            return None
+        tail = map(digest, self._identities(self._last[len(self._last) - same :])) if self._last else self._tail
+        return {
+            "cursor": walk.cursor,
+            "pages": walk.pages,
+            "rows": self.rows,
+            "done": walk.done,
+            "ended": walk.ended,
+            "suspect": walk.suspect,
+            "exclusive": walk.exclusive,
+            "tail": [] if walk.done else list(tail),
+        }
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Go on from where a walk of the same range stood."""
+        walk = self._walk
+        walk.cursor, walk.pages, walk.exclusive = state["cursor"], state["pages"], state["exclusive"]
+        walk.done, walk.ended, walk.suspect = state["done"], state["ended"], state["suspect"]
+        self.rows = state["rows"]
+        self._tail = state["tail"]
+        self.keys.resume(self._tail)
+
+    def _again(self, rows: Sequence[Row], places: list[_Place]) -> set[int]:
+        """Which rows may have stood at the end of the last page, by their number.
+
+        They are the page's first, in whatever order. Among the first rows of the profile that the last page ended
+        with, ones that have come up since may stand between them.
+        """
+        if not self._places:
+            known = list(map(digest, self._identities(rows[:_TAIL]))) if self._tail else []
+            return _matched(range(len(known)), known, Counter(self._tail))
+        before = set(self._places)
+        first = sum(1 for _ in takewhile(before.__contains__, places))
+        profile = self._places[-1][0]
+        region = range(sum(1 for _ in takewhile(lambda place: place[0] == profile, places)))
+        amid = [index for index in region if places[index] in before]
+        if not first and not amid:
+            return set()
+        new = [_alike(row) for row in rows[: max(first, len(region))]]
+        prefix = range(overlap([_alike(row) for row in self._last[-first:]] if first else [], new[:first]))
+        wanted = {places[index] for index in amid}
+        found = zip(self._last, self._places, strict=True)
+        return _matched(amid, new, Counter(_alike(row) for row, place in found if place in wanted)) | set(prefix)
+
+    def _check_order(self, rows: Sequence[Row]) -> bool:
+        """Whether the rows go beyond the range.
+
+        Raises:
+            OrderError: they begin before the range or before the last page's end, or are not in order.
+        """
+        low, high = self.range.bounds
+        before = max(low, _xxh(self._places[-1][0])) if self._places else low
+        for row in rows:
+            xxh = _xxh(row.get("xxh"))
+            if xxh < before:
+                raise OrderError("rows do not come in the order of their xxh" if xxh else "a row has no xxh")
+            before = xxh
+        return bool(rows) and before >= high
+
+    def _of_range(self, rows: list[Row]) -> list[Row]:
+        """The rows of this part of the space of ``xxh``; the window is cut by who decodes them."""
+        if self.range.whole:
+            return rows
+        low, high = self.range.bounds
+        return [row for row in rows if low <= (_xxh(row.get("xxh")) or "0" * 16) < high]
+
+
+def digest(identity: str) -> str:
+    """A short word for what rows alike have in common."""
+    return blake2b(identity.encode(), digest_size=8).hexdigest()
+
+
+def _xxh(sent: object) -> str:
+    return sent.lower() if isinstance(sent, str) else ""
+
+
+def _second(place: _Place) -> _Place:
+    return place[0], str(place[1])[:19]
+
+
+def _alike(row: Row) -> tuple[Any, ...]:
+    return tuple(map(row.get, _ALIKE))
+
+
+def _matched(indexes: Sequence[int], found: Sequence[Any], pool: Counter[Any]) -> set[int]:
+    again = set()
+    for index in indexes:
+        if pool[found[index]] > 0:
+            pool[found[index]] -= 1
+            again.add(index)
+    return again

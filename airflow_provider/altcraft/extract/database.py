@@ -1,0 +1,243 @@
+"""A whole database's history: ranges of it walked side by side, a page of each in turn."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import pyarrow as pa  # noqa: TID253 - only a running pull imports this module
+from pydantic_core import to_json
+
+from airflow_provider.altcraft import __version__
+from airflow_provider.altcraft.client import RequestError
+from airflow_provider.altcraft.client._bulk import BulkClient
+from airflow_provider.altcraft.client._constants import PAGE_LIMIT
+from airflow_provider.altcraft.client._core import Call
+from airflow_provider.altcraft.extract._lateness import Seen
+from airflow_provider.altcraft.extract._page import PageReader
+from airflow_provider.altcraft.extract._progress import Progress, WalkProgress
+from airflow_provider.altcraft.extract._pull import Piece
+from airflow_provider.altcraft.extract._ranges import Range, compose
+from airflow_provider.altcraft.extract._walk import HistoryPage, OrderError, RangeWalk
+from airflow_provider.altcraft.window import Window
+
+log = logging.getLogger(__name__)
+
+BATCH_ROWS = 10_000
+
+_AHEAD = 1
+"""Pages of a walk that wait for their turn, beside the one that is being fetched."""
+
+
+class _Taken(NamedTuple):
+    """What a page gave, and where its walk stood then."""
+
+    batch: pa.RecordBatch
+    state: dict[str, Any] | None
+    done: bool
+
+
+@dataclass
+class DatabasePull:
+    """One pull of a database's history.
+
+    Attributes:
+        client: asks the platform.
+        list_id: the database.
+        window: which events are wanted; both ends are given.
+        ranges: what is walked, each by a cursor of its own. Together they hold every event of the window once.
+        ordered: the ranges are parts of the space of ``xxh``, walked by composed cursors.
+        fields: profile fields that come with each row, as an object ``fields`` in ``extra``.
+        limit: rows a page.
+        concurrency: ranges walked at once.
+        seen: counts events, to find out how late they come; ``None`` does not.
+        failed: none ever, as there is nothing to pass over.
+    """
+
+    client: BulkClient
+    list_id: int
+    window: Window
+    ranges: Sequence[Range]
+    ordered: bool = False
+    fields: Sequence[str] = ()
+    limit: int = PAGE_LIMIT
+    concurrency: int = 16
+    seen: Seen | None = None
+    failed: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Make the walks."""
+        self._reader = PageReader(self.client.core, self.list_id)
+        self.walks = [
+            RangeWalk(each, self.limit, self._reader.identities, ordered=self.ordered) for each in self.ranges
+        ]
+        self._walked = WalkProgress(len(self.walks))
+        self.progress: Progress = self._walked
+        self._states: list[dict[str, Any] | None] = [None] * len(self.walks)
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of the database, the ranges, what is asked of each, and this package's version."""
+        ranges = [(each.window.to_json(), *each.bounds) for each in self.ranges]
+        how = [self.list_id, self.ordered, list(self.fields), self.limit, self.concurrency]
+        return blake2b(to_json([__version__, *how, ranges]), digest_size=16).hexdigest()
+
+    def resume(self, state: Any) -> None:
+        """Leave out the pages that an earlier attempt has done."""
+        self._states = state["walks"]
+        for walk, stood in zip(self.walks, self._states, strict=True):
+            if stood is not None:
+                walk.resume(stood)
+        self._walked.resume_walks(
+            done=sum(walk.done for walk in self.walks),
+            pages=sum(walk.pages for walk in self.walks),
+            events=sum(walk.rows for walk in self.walks),
+        )
+        if self.seen:
+            self.seen.resume(state["seen"])
+
+    async def batches(self) -> AsyncIterator[Piece]:
+        """Batches of ``schema.SCHEMA``: of each walk under way the rows of its next page, in turn.
+
+        Raises:
+            AltcraftError: a page that cannot be had.
+            OrderError: the ranges cannot be walked by composed cursors; all that was given so far is to be dropped.
+        """
+        if self.ordered and any(each.low for each in self.ranges):
+            await self._prove_order()
+        gathered: list[pa.RecordBatch] = []
+        async for turn in self._turns():
+            gathered += turn
+            if sum(batch.num_rows for batch in gathered) >= BATCH_ROWS:
+                yield self._piece(gathered)
+                gathered = []
+        yield self._piece(gathered)
+
+    def _piece(self, gathered: list[pa.RecordBatch]) -> Piece:
+        batch = pa.Table.from_batches(gathered).combine_chunks().to_batches()[0] if gathered else None
+        if batch is not None and self.seen:
+            self.seen.add(batch)
+        return Piece(batch, self._state())
+
+    def _state(self) -> dict[str, Any] | None:
+        if any(state is not None and "unsaid" in state for state in self._states):
+            return None
+        return {"walks": list(self._states)} | ({"seen": self.seen.state} if self.seen else {})
+
+    async def _turns(self) -> AsyncIterator[list[pa.RecordBatch]]:
+        """For each turn the batches that it gave: one of each walk under way, those of the ranges in their order.
+
+        How fast a walk is answered decides nothing, so the order of the rows is the same each time. A walk that is
+        ahead waits with a page or two in hand.
+        """
+        waiting = iter([index for index, walk in enumerate(self.walks) if not walk.done])
+        under_way = list(self._start(waiting, self.concurrency))
+        try:
+            while under_way:
+                turn = [batch for walker in under_way async for batch in self._next(walker)]
+                ended = [walker for walker in under_way if walker.done]
+                under_way = [walker for walker in under_way if not walker.done]
+                under_way += self._start(waiting, len(ended))
+                yield turn
+        finally:
+            for walker in under_way:
+                walker.task.cancel()
+            for walker in under_way:
+                with suppress(asyncio.CancelledError, Exception):
+                    await walker.task
+
+    def _start(self, waiting: Iterator[int], count: int) -> Iterator[_Walker]:
+        for _, index in zip(range(count), waiting, strict=False):
+            yield _Walker(index, self)
+
+    async def _next(self, walker: _Walker) -> AsyncIterator[pa.RecordBatch]:
+        """The walk's next batch with rows, if there is one."""
+        while not walker.done:
+            taken = await walker.next()
+            self._states[walker.index] = taken.state or {"unsaid": True}
+            self._walked.page(taken.batch.num_rows, ended=taken.done)
+            if taken.batch.num_rows:
+                yield taken.batch
+                return
+
+    async def take(self, walk: RangeWalk) -> _Taken:
+        """Fetch and take the walk's next page."""
+        first = not walk.pages
+        try:
+            call = self._call(walk.range.window, walk.cursor, self.limit)
+            batch = await self.client.ask(call, partial(self._reader.take, walk))
+        except RequestError as error:
+            if first and walk.cursor and error.code is not None:
+                raise OrderError(f"the platform refuses a composed cursor: {error}") from None
+            raise
+        return _Taken(batch, walk.state, walk.done)
+
+    def _call(self, window: Window, cursor: str, limit: int) -> Call:
+        return self.client.core.database_page(self.list_id, window, cursor, limit, self.fields)
+
+    async def _prove_order(self) -> None:
+        """Compose a cursor for a profile amid the first page, and see whether the platform begins there.
+
+        Raises:
+            OrderError: it does not, or there is no such profile to prove it by.
+        """
+        window = self.ranges[0].window
+        found = _numbers(await self.client.ask(self._call(window, "", self.limit), self._reader.page))
+        if found != sorted(found):
+            raise OrderError("rows do not come in the order of their xxh")
+        amid = next((index for index in range(len(found) // 2, len(found)) if found[index] != found[index - 1]), 0)
+        if not amid:
+            raise OrderError(f"the first {len(found)} rows are of too few profiles to prove it by")
+        # Best between two profiles, as the borders of ranges are.
+        asked = max(found[amid] - 1, found[amid - 1] + 1)
+        try:
+            begun = await self.client.ask(self._call(window, compose(asked), 1), self._reader.page)
+        except RequestError as error:
+            if error.code is None:
+                raise
+            raise OrderError(f"the platform refuses a composed cursor: {error}") from None
+        if _numbers(begun) != [found[amid]]:
+            raise OrderError("the platform does not begin where a composed cursor says")
+
+
+def _numbers(page: HistoryPage) -> list[int]:
+    """The rows' ``xxh`` as numbers.
+
+    Raises:
+        OrderError: a row has none.
+    """
+    try:
+        return [int(row["xxh"], 16) for row in page.rows]
+    except (KeyError, TypeError, ValueError):
+        raise OrderError("a row has no xxh") from None
+
+
+class _Walker:
+    """A walk under way, a page or two ahead of its turn."""
+
+    def __init__(self, index: int, pull: DatabasePull) -> None:
+        self.index = index
+        self.done = False
+        self._pages: asyncio.Queue[_Taken | BaseException] = asyncio.Queue(_AHEAD)
+        self.task = asyncio.create_task(self._walk(pull, pull.walks[index]))
+
+    async def next(self) -> _Taken:
+        """What the walk's next page gave."""
+        taken = await self._pages.get()
+        if isinstance(taken, BaseException):
+            raise taken
+        self.done = taken.done
+        return taken
+
+    async def _walk(self, pull: DatabasePull, walk: RangeWalk) -> None:
+        try:
+            while not walk.done:
+                await self._pages.put(await pull.take(walk))
+        except Exception as error:
+            await self._pages.put(error)
