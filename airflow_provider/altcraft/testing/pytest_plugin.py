@@ -11,6 +11,11 @@ if TYPE_CHECKING:
 
     from airflow_provider.altcraft.testing import Emulator
 
+# What their assertions compared is shown, as in a test module of one's own.
+pytest.register_assert_rewrite(
+    "airflow_provider.altcraft.testing.conformance", "airflow_provider.altcraft.testing._writing"
+)
+
 
 @pytest.fixture
 def altcraft_api(request: pytest.FixtureRequest) -> Iterator[Emulator]:

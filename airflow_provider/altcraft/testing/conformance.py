@@ -1,0 +1,409 @@
+"""The tests that a target must pass to keep the promise, a user's own target included.
+
+Inherit ``TargetConformance``, give it a target and a way to read, and run pytest::
+
+    class TestMyTarget(TargetConformance):
+        keeps = "pull"
+
+        @pytest.fixture
+        def target(self, tmp_path):
+            return MyTarget(tmp_path / "history")
+
+        def read(self, target):
+            return target.rows()
+
+Needs the extra ``testing`` and a system with ``os.fork``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import datetime as dt
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import pyarrow as pa  # noqa: TID253 - whoever tests a target moves Arrow batches
+import pyarrow.compute as pc  # noqa: TID253 - likewise
+import pytest
+
+from airflow_provider.altcraft.targets import Scope, Target, TargetWriter, Written
+from airflow_provider.altcraft.testing._killing import Forked, Interrupted, Marks, peak, write
+from airflow_provider.altcraft.testing._pulls import (
+    LARGE,
+    PROFILES,
+    Pull,
+    as_table,
+    awkward_events,
+    draw_events,
+    far_events,
+    large_pull,
+    pull_of,
+)
+from airflow_provider.altcraft.testing._writing import Watching, persist, put, same
+from airflow_provider.altcraft.window import Window
+
+__all__ = ["Keeps", "Pull", "TargetConformance", "as_table", "awkward_events", "draw_events", "pull_of"]
+
+Keeps: TypeAlias = Literal["pull", "days", "scope", "union", "all"]
+
+ALL_PROFILES = tuple(("email", email) for email in PROFILES)
+
+
+def scope(date_from: str, date_to: str, *, lookups: Sequence[tuple[str, str]] | None = ALL_PROFILES) -> Scope:
+    """A scope of database 1."""
+    return Scope(1, lookups, Window.of(date_from, date_to))
+
+
+DAYS = ("2026-01-01", "2026-01-02")
+FIRST, LATER = scope(*DAYS), scope("2026-01-02", "2026-01-03")
+"""Two windows that share a day."""
+
+
+class TargetConformance:
+    """Tests of one target over its real store. Each test wants a ``target`` whose place is empty.
+
+    Attributes:
+        keeps: what its place holds after several pulls: only the last ``pull``; of each of its ``days`` the last pull;
+            of each ``scope`` the last pull; the ``union`` of all, each event once, with its newest values; ``all`` of
+            them, one after another.
+        at_once: what a reader sees change at once: the ``pull``, or each ``day``.
+        kill_points: at how many steps of a write it is killed.
+        kill_rows: how many rows the killed write has.
+        nul: whether the store can hold U+0000 in a text; one that cannot must refuse it before its commit is seen.
+        memory: bytes by which the process may grow from the half to the end of a large pull, commit included.
+    """
+
+    keeps: ClassVar[Keeps] = "pull"
+    at_once: ClassVar[Literal["pull", "day"]] = "pull"
+    kill_points: ClassVar[int] = 10
+    kill_rows: ClassVar[int] = 600
+    nul: ClassVar[bool] = True
+    memory: ClassVar[int] = 128 << 20
+
+    @pytest.fixture
+    def target(self) -> Target:
+        """The target, in a place of its own where nothing is yet. Each subclass has its own fixture."""
+        raise NotImplementedError("give a fixture `target`")
+
+    def read(self, target: Any) -> pa.Table | Iterable[Mapping[str, Any]]:
+        """All rows that a reader sees in the place now, in any order; none where nothing was written yet."""
+        raise NotImplementedError("give a method `read`")
+
+    def leftovers(self, target: Any) -> Sequence[str]:
+        """Names of what attempts have left in the store that no reader sees; none, where that cannot be told."""
+        return ()
+
+    # What is expected
+
+    def expected(self, pulls: Sequence[Pull]) -> pa.Table:
+        """What the place holds after these pulls."""
+        held: list[dict[str, Any]] = []
+        for pull in pulls:
+            rows = pull.table.to_pylist()
+            if self.keeps == "pull":
+                held = rows
+            elif self.keeps == "union":
+                held = list({row["event_key"]: row for row in held + rows}.values())
+            else:
+                held = [row for row in held if not self._replaces(pull.scope, row)] + rows
+        return as_table(held)
+
+    def _replaces(self, scope: Scope, row: Mapping[str, Any]) -> bool:
+        if self.keeps == "days":
+            return row["datetime"].date() in scope.window.days()
+        asked = scope.lookups is None or (row["matching"], row["lookup"]) in scope.lookups
+        return self.keeps == "scope" and row["list_id"] == scope.list_id and row["datetime"] in scope.window and asked
+
+    def state(self, target: Target) -> pa.Table:
+        """What a reader sees now."""
+        return as_table(self.read(target))
+
+    def holds(self, target: Target, *pulls: Pull) -> None:
+        """Fail unless the place holds exactly what these pulls leave."""
+        same(self.state(target), self.expected(pulls))
+
+    def old_or_new(self, state: pa.Table, old: pa.Table, new: pa.Table) -> bool:
+        """Whether a reader saw one or the other, and no half of either."""
+        if self.at_once == "pull":
+            return any(state.equals(each) for each in (old, new))
+        days = {day for table in (state, old, new) for day in _days(table)}
+        return all(any(_of(state, day).equals(_of(each, day)) for each in (old, new)) for day in days)
+
+    # What a target is
+
+    def test_follows_the_protocol(self, target: Target) -> None:
+        assert isinstance(target, Target)
+        assert all(hasattr(target, name) for name in target.template_fields)
+        assert repr(target) == repr(copy.copy(target))
+        assert " at 0x" not in repr(target)
+        writer = target.open(FIRST)
+        assert isinstance(writer, TargetWriter)
+        writer.abort()
+
+    # What is held
+
+    @pytest.mark.parametrize("count", [0, 1, 1200])
+    def test_rows(self, target: Target, count: int) -> None:
+        pull = pull_of(draw_events(count, days=2), FIRST)
+        written = put(target, pull)
+        assert isinstance(written, Written)
+        assert written.rows == count
+        assert written.uris
+        self.holds(target, pull)
+
+    def test_no_rows_after_some(self, target: Target) -> None:
+        pulls = [pull_of(draw_events(30, days=2), FIRST), pull_of([], FIRST)]
+        for pull in pulls:
+            put(target, pull)
+        self.holds(target, *pulls)
+
+    def test_written_twice(self, target: Target) -> None:
+        pull = pull_of(draw_events(700), FIRST)
+        put(target, pull)
+        put(target, pull)
+        self.holds(target, pull, pull)
+
+    def test_overlapping_windows(self, target: Target) -> None:
+        events = draw_events(900)
+        first = pull_of(events, FIRST)
+        # Meanwhile some have come late, some are counted anew, and some are there no longer.
+        events = [event | {"count": 2} for event in events[50:]] + draw_events(60, seed=1)
+        pulls = [first, pull_of(events, LATER), pull_of(events, FIRST)]
+        for number, pull in enumerate(pulls, 1):
+            put(target, pull)
+            self.holds(target, *pulls[:number])
+
+    def test_other_profiles_of_the_same_days(self, target: Target) -> None:
+        """Lookups that look alike to a careless comparison are still others."""
+        names = ["ann@example.com", "Ann@example.com", "ann@example.com ", "änn@example.com", "an_@example.com", "%"]
+        pulls = [
+            pull_of(draw_events(9, seed=seed, days=2, profiles=[name]), scope(*DAYS, lookups=[("email", name)]))
+            for seed, name in enumerate([*names, names[0]])
+        ]
+        for number, pull in enumerate(pulls, 1):
+            put(target, pull)
+            self.holds(target, *pulls[:number])
+
+    def test_a_whole_database(self, target: Target) -> None:
+        some, everybody = draw_events(40, days=2), scope(*DAYS, lookups=None)
+        pulls = [pull_of(some, FIRST), pull_of(some[:20], everybody), pull_of(some, everybody), pull_of([], everybody)]
+        for number, pull in enumerate(pulls, 1):
+            put(target, pull)
+            self.holds(target, *pulls[:number])
+
+    def test_instants_as_the_ends_of_the_window(self, target: Target) -> None:
+        noon = [dt.datetime(2026, 1, day, 12, tzinfo=dt.UTC) for day in (1, 2)]
+        events = draw_events(200, days=3)
+        events += [event | {"datetime": at.isoformat()} for event, at in zip(draw_events(2, seed=3), noon, strict=True)]
+        pulls = [pull_of(events, scope(*DAYS)), pull_of(events[::2], Scope(1, ALL_PROFILES, Window(*noon)))]
+        for pull in pulls:
+            put(target, pull)
+        self.holds(target, *pulls)
+
+    def test_rows_alike_in_every_field(self, target: Target) -> None:
+        """Two real events stay two; one that was asked by two lookups is a row of each, or one where it is merged."""
+        twins = [event | {"event_id": None, "email": PROFILES[0]} for event in draw_events(1, days=1)] * 3
+        pull = pull_of(twins, FIRST)
+        assert pull.table.num_rows == 3
+        put(target, pull)
+        self.holds(target, pull)
+        both = [("email", PROFILES[0]), ("xxh", twins[0]["xxh"])]
+        twice = pull_of(twins, scope(*DAYS, lookups=both))
+        assert twice.table.num_rows == 6
+        put(target, twice)
+        if self.keeps == "union":  # by which lookup each was last asked is the target's choice
+            assert self.state(target)["event_key"].equals(as_table(pull.table)["event_key"])
+        else:
+            self.holds(target, pull, twice)
+
+    def test_awkward_values(self, target: Target) -> None:
+        pull = pull_of(awkward_events(), FIRST, batch_rows=7)
+        put(target, pull)
+        put(target, pull)
+        self.holds(target, pull, pull)
+
+    def test_the_ends_of_time(self, target: Target) -> None:
+        if self.keeps == "days":
+            pytest.skip("a target of days wants a window with both ends, and makes an object for each day of it")
+        pull = pull_of(far_events(), Scope(1, ALL_PROFILES))
+        put(target, pull)
+        self.holds(target, pull)
+
+    def test_nul_is_kept_or_refused(self, target: Target) -> None:
+        before, pull = pull_of(draw_events(5), FIRST), pull_of(awkward_events(nul=True), FIRST)
+        put(target, before)
+        if self.nul:
+            put(target, pull)
+            self.holds(target, before, pull)
+        else:
+            with pytest.raises(ValueError, match=r"(?i)nul|0x00|u0000"):
+                put(target, pull)
+            self.holds(target, before)
+
+    def test_a_large_pull(self, target: Target) -> None:
+        """300,000 rows, without memory for them."""
+        pull = large_pull(FIRST)
+
+        def work() -> tuple[int, int]:
+            writer = target.open(FIRST)
+            for number, batch in enumerate(pull.batches):
+                writer.write(batch)
+                if number == len(pull.batches) // 2:
+                    half = peak()
+            written = writer.commit()
+            return written.rows, peak() - half
+
+        rows, growth = Forked(work).value
+        assert rows == LARGE
+        assert growth < self.memory, f"the process grew by {growth >> 20} MiB"
+        same(self.state(target), as_table(pull.table))
+
+    # What is never seen
+
+    def test_nothing_is_seen_before_the_commit(self, target: Target) -> None:
+        old, new = pull_of(draw_events(300), FIRST), pull_of(draw_events(20_000, seed=1), FIRST, batch_rows=5000)
+        nothing = self.state(target)
+        assert nothing.num_rows == 0
+        for held, pull in ((nothing, old), (self.expected([old]), new)):
+            writer = target.open(pull.scope)
+            same(self.state(target), held)
+            for batch in pull.batches:
+                writer.write(batch)
+                same(self.state(target), held)
+            writer.commit()
+        self.holds(target, old, new)
+
+    def test_an_abort_leaves_it_as_it_was(self, target: Target) -> None:
+        target.open(FIRST).abort()
+        assert self.state(target).num_rows == 0
+        old, new = pull_of(draw_events(300), FIRST), pull_of(draw_events(300, seed=1), FIRST)
+        put(target, old)
+        for count in (0, 1, len(new.batches)):
+            writer = target.open(FIRST)
+            for batch in new.batches[:count]:
+                writer.write(batch)
+            writer.abort()
+            writer.abort()
+            self.holds(target, old)
+        assert list(self.leftovers(target)) == []
+        put(target, new)
+        self.holds(target, old, new)
+
+    def test_an_abort_after_the_commit_does_nothing(self, target: Target) -> None:
+        pull = pull_of(draw_events(300), FIRST)
+        writer = target.open(FIRST)
+        for batch in pull.batches:
+            writer.write(batch)
+        writer.commit()
+        writer.abort()
+        self.holds(target, pull)
+
+    def test_what_is_no_row_is_refused(self, target: Target) -> None:
+        pull = pull_of(draw_events(3), FIRST)
+        put(target, pull)
+        writer = target.open(FIRST)
+        with pytest.raises(ValueError, match="schema"):
+            writer.write(pull.batches[0].drop_columns(["extra"]))
+        writer.abort()
+        self.holds(target, pull)
+
+    def test_a_reader_never_sees_a_part(self, target: Target) -> None:
+        pulls = [pull_of(draw_events(2000, seed=seed), (FIRST, LATER)[seed % 2]) for seed in range(4)]
+        states = [self.expected(pulls[:count]) for count in range(len(pulls) + 1)]
+        with Watching(lambda: self.state(target)) as seen:
+            for count, pull in enumerate(pulls, 1):
+                put(target, pull)
+                seen.twice_more()
+                assert seen.last.equals(states[count])
+        at = 0
+        for state in seen.states:
+            while not self.old_or_new(state, states[at], states[min(at + 1, len(pulls))]):
+                at += 1
+                assert at <= len(pulls), f"a reader saw {state.num_rows} rows, which no commit has left"
+
+    # What becomes of a write that is cut off
+
+    def test_killed_at_any_point_and_run_again(self, target: Target) -> None:
+        history = [self._pull_to_kill(0)]
+        marks = Forked(lambda: write(target, history[0])).value
+        self.holds(target, *history)
+        for number, point in enumerate(marks.points(self.kill_points), 1):
+            pull = self._pull_to_kill(number)
+            assert Forked(lambda: write(target, pull, kill_at=point)).killed  # noqa: B023 - called at once
+            self._after_a_cut(target, history, pull)
+        assert list(self.leftovers(target)) == []
+
+    def test_interrupted_at_any_point_and_run_again(self, target: Target) -> None:
+        history = [self._pull_to_kill(0)]
+        marks = Forked(lambda: write(target, history[0])).value
+        for number, point in enumerate(marks.points(self.kill_points)[self.kill_points // 2 :], 1):
+            pull = self._pull_to_kill(number)
+
+            def work() -> Marks | None:
+                with contextlib.suppress(Interrupted):
+                    return write(target, pull, interrupt_at=point)  # noqa: B023 - called at once
+                return None
+
+            Forked(work)
+            self._after_a_cut(target, history, pull)
+        assert list(self.leftovers(target)) == []
+
+    def _after_a_cut(self, target: Target, history: list[Pull], pull: Pull) -> None:
+        old, new, state = self.expected(history), self.expected([*history, pull]), self.state(target)
+        assert self.old_or_new(state, old, new), f"{state.num_rows} rows are neither the old state nor the new one"
+        if self.keeps != "all" or state.equals(old):
+            put(target, pull)
+        history.append(pull)
+        self.holds(target, *history)
+
+    def _pull_to_kill(self, number: int) -> Pull:
+        events = [event | {"count": number + 1} for event in draw_events(self.kill_rows, days=2)]
+        return pull_of(events, FIRST, batch_rows=self.kill_rows // 3)
+
+    @pytest.mark.parametrize("first", [0, 1])
+    def test_two_attempts_interleaved(self, target: Target, first: int) -> None:
+        """Both end well, and the later commit wins."""
+        pulls = [pull_of(draw_events(1500, seed=seed), FIRST) for seed in range(2)]
+        writers = [copy.copy(target).open(FIRST) for _ in pulls]
+        for batches in zip(*(pull.batches for pull in pulls), strict=False):
+            for writer, batch in zip(writers, batches, strict=True):
+                writer.write(batch)
+        order = [first, 1 - first]
+        for number in order:
+            for batch in pulls[number].batches[min(len(pull.batches) for pull in pulls) :]:
+                writers[number].write(batch)
+            writers[number].commit()
+        self.holds(target, *(pulls[number] for number in order))
+        assert list(self.leftovers(target)) == []
+
+    def test_two_at_once(self, target: Target) -> None:
+        """In any interleaving of threads, with such retries as Airflow would make."""
+        pulls = [pull_of(draw_events(400, seed=seed), (FIRST, LATER)[seed]) for seed in range(2)]
+        errors: list[BaseException] = []
+
+        def work(pull: Pull) -> None:
+            for _ in range(1 if self.keeps == "all" else 3):
+                try:
+                    persist(copy.copy(target), pull)
+                except BaseException as error:
+                    errors.append(error)
+
+        threads = [threading.Thread(target=work, args=(pull,)) for pull in pulls]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert errors == []
+        state = self.state(target)
+        assert any(state.equals(self.expected(order)) for order in (pulls, pulls[::-1]))
+
+
+def _days(table: pa.Table) -> set[Any]:
+    return set(pc.cast(table["datetime"], pa.date32()).to_pylist())
+
+
+def _of(table: pa.Table, day: dt.date) -> pa.Table:
+    mask = pc.equal(pc.cast(table["datetime"], pa.date32()), pa.scalar(day, pa.date32()))
+    return table.filter(mask).combine_chunks()
