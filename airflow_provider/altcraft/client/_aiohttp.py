@@ -146,17 +146,17 @@ def _translated(error: Exception, timeout: float) -> AltcraftError:
         case aiohttp.ClientPayloadError():
             return NetworkError(f"the connection broke before the answer was whole: {_of_payload(causes)}")
         case aiohttp.InvalidURL() | ValueError():
-            return RequestError(
-                f"the request cannot be sent: {type(error).__name__}; look at the connection's host and token"
-            )
+            return RequestError("the request cannot be sent: InvalidURL; look at the connection's host and token")
         case _:
-            return NetworkError(f"the connection broke before the answer was whole: {why(causes)}")
+            # Its own errors of the connection have the words of the system's, but not their kind.
+            return NetworkError(f"the connection broke before the answer was whole: {why(causes[1:] or causes)}")
 
 
 def _of_payload(causes: list[BaseException]) -> str:
-    for cause in causes:
-        if isinstance(cause, aiohttp.http_exceptions.TransferEncodingError):
-            return "what came is not HTTP"
-        if isinstance(cause, ConnectionResetError) and cause.errno:
-            return "the server reset the connection"
+    """What broke a body off: aiohttp has it in words only."""
+    words = " ".join(map(str, causes))
+    if "ConnectionResetError" in words:
+        return "the server reset the connection"
+    if "TransferEncodingError" in words and "Not enough data" not in words:
+        return "what came is not HTTP"
     return "the server closed it"

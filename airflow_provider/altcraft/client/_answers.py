@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from email.message import Message
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from html import unescape
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
@@ -139,13 +140,17 @@ def _decoded(answer: Answer) -> str | bytes:
     for mark, name in _MARKS:
         if answer.body.startswith(mark):
             return answer.body.decode(name)
-    kind = answer.headers.get("content-type", "")
-    if "charset" not in kind.lower():
-        return answer.body
+    charset = _charset(answer.headers.get("content-type", ""))
+    return answer.body.decode(charset) if charset else answer.body
+
+
+@lru_cache(64)
+def _charset(content_type: str) -> str | None:
+    """The charset that the header names, if it is not what JSON and XML are in anyway."""
     header = Message()
-    header["content-type"] = kind
+    header["content-type"] = content_type
     charset = header.get_param("charset")
-    return answer.body.decode(charset) if isinstance(charset, str) and charset else answer.body
+    return charset if isinstance(charset, str) and charset.lower() not in {"", "utf-8", "utf8"} else None
 
 
 def _from_xml(element: Element) -> Any:

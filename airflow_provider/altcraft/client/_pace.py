@@ -22,6 +22,9 @@ _BACK_OFF = 0.95
 
 _MOST_BACK_OFF = 0.3
 
+_LEAST = 1.0
+"""Calls a second below which no refusal brings the pace."""
+
 _RECOVERY = (5.0, 30.0)
 """Seconds at least and at most until the pace is again where it was refused."""
 
@@ -111,7 +114,7 @@ class AdaptivePace:
         left = max(_MOST_BACK_OFF, 1 - share)
         # What was accepted of late bounds the cut: a window of a minute that is used up refuses everything.
         of_late = sum(count for second, count in self._accepted if second > now - _MEMORY) / _MEMORY
-        self._refused_at = max(before * left, of_late / 2, 1 / _RECOVERY[1])
+        self._refused_at = max(before * left, of_late / 2, _LEAST)
         self._cut_at = now
         self._calls = self._refusals = 0
         log.info("Too many requests: slowing down to %.3g a second", self.rate)

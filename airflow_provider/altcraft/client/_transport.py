@@ -209,9 +209,10 @@ def _translated(error: Exception, timeout: float) -> AltcraftError:
 def certificate_words(causes: Iterable[BaseException]) -> str | None:
     """What to say of a certificate that is not trusted, if that is among the causes."""
     for cause in causes:
-        if isinstance(cause, ssl.SSLCertVerificationError):
+        words = getattr(cause, "verify_message", None)  # an HTTP library's error of this kind has none
+        if isinstance(cause, ssl.SSLCertVerificationError) and words:
             return (
-                f"the server's TLS certificate cannot be trusted ({cause.verify_message}): "
+                f"the server's TLS certificate cannot be trusted ({words}): "
                 "give its CA file as 'verify', or mend the host"
             )
     return None

@@ -17,6 +17,7 @@ import pytest
 import trustme
 
 from airflow_provider.altcraft.client import AltcraftClient, AltcraftError, AsyncAltcraftClient, Retry
+from airflow_provider.altcraft.client._bulk import BulkClient
 from airflow_provider.altcraft.testing import Emulator, faults
 
 TOKEN = "t0ken-t0ken"
@@ -25,27 +26,35 @@ BODY = b'{"error": 0, "data": []}'
 GOOD = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY)
 
 
-def both(base_url: str, **options: Any) -> Any:
-    """What both clients make of it: the number of events, or the error's class and words; it must be the same."""
+def each(base_url: str, **options: Any) -> Any:
+    """What comes of it over httpx, sync and async, and over aiohttp: the number of events, or the error's class and
+    words; it must be the same, in time, and leave nothing behind.
+    """
     options = {"list_id": 1, "timeout": 0.4, "retry": Retry(attempts=1)} | options
 
-    async def ask() -> Any:
-        async with AsyncAltcraftClient(base_url, TOKEN, **options) as asking:
+    async def ask(kind: type[AsyncAltcraftClient]) -> Any:
+        async with kind(base_url, TOKEN, **options) as asking:
             try:
                 return len(await asking.get_history(ANN))
             except AltcraftError as error:
                 return type(error).__name__, str(error)
+            finally:
+                assert len(asyncio.all_tasks()) == 1
 
-    started = time.monotonic()
-    from_async = asyncio.run(ask())
-    with AltcraftClient(base_url, TOKEN, **options) as asking:
-        try:
-            from_sync: Any = len(asking.get_history(ANN))
-        except AltcraftError as error:
-            from_sync = type(error).__name__, str(error)
-    assert time.monotonic() - started < 2 * options["timeout"] + 1
-    assert from_sync == from_async
-    return from_sync
+    def ask_sync() -> Any:
+        with AltcraftClient(base_url, TOKEN, **options) as asking:
+            try:
+                return len(asking.get_history(ANN))
+            except AltcraftError as error:
+                return type(error).__name__, str(error)
+
+    found = []
+    for run in (ask_sync, lambda: asyncio.run(ask(AsyncAltcraftClient)), lambda: asyncio.run(ask(BulkClient))):
+        started = time.monotonic()
+        found.append(run())
+        assert time.monotonic() - started < options["timeout"] + 1
+    assert found[0] == found[1] == found[2]
+    return found[0]
 
 
 class RawServer:
@@ -125,7 +134,7 @@ NOT_HTTP = {
 
 @pytest.mark.parametrize("answer", NOT_HTTP.values(), ids=NOT_HTTP)
 def test_not_http(serve: Any, answer: bytes) -> None:
-    kind, words = both(f"http://127.0.0.1:{serve(answer).port}", timeout=3)
+    kind, words = each(f"http://127.0.0.1:{serve(answer).port}", timeout=3)
     assert kind == "NetworkError"
     assert words.endswith("the connection broke before the answer was whole: what came is not HTTP")
 
@@ -141,7 +150,7 @@ HTTP = {
 
 @pytest.mark.parametrize("answer", HTTP.values(), ids=HTTP)
 def test_http_as_it_may_be(serve: Any, answer: bytes) -> None:
-    assert both(f"http://127.0.0.1:{serve(answer).port}", timeout=3) == 0
+    assert each(f"http://127.0.0.1:{serve(answer).port}", timeout=3) == 0
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -149,26 +158,26 @@ def test_a_redirect_takes_the_token_nowhere(serve: Any, status: int) -> None:
     elsewhere = serve(GOOD)
     location = f"HTTP/1.1 {status} x\r\nlocation: http://127.0.0.1:{elsewhere.port}/\r\ncontent-length: 0\r\n\r\n"
     for auth in ("body", "header"):
-        kind, words = both(f"http://127.0.0.1:{serve(location.encode()).port}", auth=auth, timeout=3)
+        kind, words = each(f"http://127.0.0.1:{serve(location.encode()).port}", auth=auth, timeout=3)
         assert (kind, "redirects" in words) == ("RequestError", True)
     assert elsewhere.asked == []
 
 
 def test_a_redirect_that_talks_json(serve: Any) -> None:
     answer = b"HTTP/1.1 302 x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
-    kind, words = both(f"http://127.0.0.1:{serve(answer).port}", timeout=3)
+    kind, words = each(f"http://127.0.0.1:{serve(answer).port}", timeout=3)
     assert (kind, "redirects" in words) == ("RequestError", True)
 
 
 def test_no_way_there() -> None:
-    kind, words = both("http://255.255.255.255:9")
+    kind, words = each("http://255.255.255.255:9")
     assert kind == "ConnectError"
     assert "nothing was sent: " in words
     assert "Error" not in words.rpartition(": ")[2]  # in the system's own words
 
 
 def test_an_address_that_httpx_refuses() -> None:
-    kind, words = both("http://" + "a" * 64 + "é.example.com")
+    kind, words = each("http://" + "a" * 64 + "é.example.com")
     assert kind == "RequestError"
     assert "the request cannot be sent: InvalidURL" in words
 
@@ -186,7 +195,7 @@ class TestTime:
                 one.sendall(b"1\r\nx\r\n")
                 time.sleep(0.001)
 
-        assert both(f"http://127.0.0.1:{serve(flood).port}")[0] == "RequestTimeoutError"
+        assert each(f"http://127.0.0.1:{serve(flood).port}")[0] == "RequestTimeoutError"
 
     def test_nobody_accepts(self) -> None:
         listener = socket.socket()
@@ -198,7 +207,7 @@ class TestTime:
             one.setblocking(False)
             one.connect_ex(address)
         try:
-            kind, words = both(f"http://127.0.0.1:{address[1]}")
+            kind, words = each(f"http://127.0.0.1:{address[1]}")
         finally:
             for one in (*queued, listener):
                 one.close()
@@ -206,7 +215,7 @@ class TestTime:
         assert "no connection within 0.36 s; nothing was sent" in words
 
     def test_a_handshake_that_stalls(self, serve: Any) -> None:
-        kind, _ = both(f"https://127.0.0.1:{serve(lambda one: time.sleep(2)).port}", verify=False)
+        kind, _ = each(f"https://127.0.0.1:{serve(lambda one: time.sleep(2)).port}", verify=False)
         assert kind == "RequestTimeoutError"
 
     def test_also_on_a_connection_that_was_used_before(self, altcraft_api: Emulator) -> None:
@@ -236,7 +245,7 @@ class TestProxy:
     def test_asked_for_the_whole_address(self, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         proxy = serve(GOOD)
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
-        assert both("http://altcraft.invalid/path", timeout=3) == 0
+        assert each("http://altcraft.invalid/path", timeout=3) == 0
         first_lines = {asked.partition(b"\r\n")[0] for asked in proxy.asked}
         assert first_lines == {b"POST http://altcraft.invalid/path/api/v1.1/subscribers/history_get HTTP/1.1"}
 
@@ -247,16 +256,16 @@ class TestProxy:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         altcraft_api.token = TOKEN
-        assert both(altcraft_api.url, timeout=3) == 0
+        assert each(altcraft_api.url, timeout=3) == 0
         assert proxy.asked == []
 
     def test_one_that_refuses_the_tunnel_sees_no_token(self, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         proxy = serve(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n")
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
-        kind, words = both("https://altcraft.invalid", auth="header", timeout=3)
+        kind, words = each("https://altcraft.invalid", auth="header", timeout=3)
         assert kind == "ConnectError"
         assert "nothing was sent: the proxy refused" in words
-        assert len(proxy.asked) == 2
+        assert len(proxy.asked) == 3
         assert all(asked.startswith(b"CONNECT altcraft.invalid:443 ") for asked in proxy.asked)
         assert TOKEN.encode() not in b"".join(proxy.asked)
 
@@ -268,7 +277,7 @@ class TestProxy:
                 time.sleep(0.05)
 
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{serve(drip).port}")
-        assert both("http://altcraft.invalid")[0] == "RequestTimeoutError"
+        assert each("http://altcraft.invalid")[0] == "RequestTimeoutError"
 
 
 def test_refused_at_every_address_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,7 +285,7 @@ def test_refused_at_every_address_of_a_name(monkeypatch: pytest.MonkeyPatch) -> 
         port = taken.getsockname()[1]
     found = [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (f"127.0.0.{last}", port)) for last in (1, 2)]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-    kind, words = both(f"http://altcraft.invalid:{port}", timeout=3)
+    kind, words = each(f"http://altcraft.invalid:{port}", timeout=3)
     assert kind == "ConnectError"
     assert words.endswith("could not connect, so nothing was sent: the connection was refused")
 
@@ -328,41 +337,41 @@ class TestCertificates:
     """Which certificates are trusted."""
 
     def test_of_an_own_authority(self, tls: Any, authority: trustme.CA, ca_file: str) -> None:
-        assert both(tls(authority.issue_cert("127.0.0.1")), verify=ca_file, timeout=3) == 0
+        assert each(tls(authority.issue_cert("127.0.0.1")), verify=ca_file, timeout=3) == 0
 
     def test_the_deadline_holds_through_it(self, tls: Any, authority: trustme.CA, running: list[Emulator]) -> None:
         url = tls(authority.issue_cert("127.0.0.1"))
         running[0].play_forever(faults.drip_headers(20))
-        assert both(url, verify=False)[0] == "RequestTimeoutError"
+        assert each(url, verify=False)[0] == "RequestTimeoutError"
 
     def test_unchecked(self, tls: Any, authority: trustme.CA) -> None:
-        assert both(tls(authority.issue_cert("elsewhere.example.com")), verify=False, timeout=3) == 0
+        assert each(tls(authority.issue_cert("elsewhere.example.com")), verify=False, timeout=3) == 0
 
     def test_of_an_unknown_authority(self, tls: Any, authority: trustme.CA) -> None:
-        kind, words = both(tls(authority.issue_cert("127.0.0.1")), timeout=3)
+        kind, words = each(tls(authority.issue_cert("127.0.0.1")), timeout=3)
         assert kind == "CertificateError"
         assert "unable to get local issuer certificate" in words
 
     def test_signed_by_itself(self, tls: Any) -> None:
         own = trustme.CA()
         leaf = trustme.LeafCert(own.private_key_pem.bytes(), own.cert_pem.bytes(), [])
-        kind, words = both(tls(leaf), timeout=3)
+        kind, words = each(tls(leaf), timeout=3)
         assert kind == "CertificateError"
         assert "'verify'" in words
 
     def test_of_another_host(self, tls: Any, authority: trustme.CA, ca_file: str) -> None:
-        kind, words = both(tls(authority.issue_cert("elsewhere.example.com")), verify=ca_file, timeout=3)
+        kind, words = each(tls(authority.issue_cert("elsewhere.example.com")), verify=ca_file, timeout=3)
         assert kind == "CertificateError"
         assert "127.0.0.1" in words
 
     def test_expired(self, tls: Any, authority: trustme.CA, ca_file: str) -> None:
         issued = authority.issue_cert("127.0.0.1", not_before=LONG_AGO, not_after=LONG_AGO + dt.timedelta(days=1))
-        kind, words = both(tls(issued), verify=ca_file, timeout=3)
+        kind, words = each(tls(issued), verify=ca_file, timeout=3)
         assert kind == "CertificateError"
         assert "expired" in words
 
     def test_no_tls_at_all(self, altcraft_api: Emulator) -> None:
-        kind, words = both(altcraft_api.url.replace("http:", "https:"), timeout=3)
+        kind, words = each(altcraft_api.url.replace("http:", "https:"), timeout=3)
         assert kind == "ConnectError"
         assert "nothing was sent: TLS failed" in words
         assert altcraft_api.requests == []
