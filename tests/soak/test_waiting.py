@@ -98,7 +98,9 @@ def test_a_thousand_waits_on_one_connection(api: Emulator, connect: Connect) -> 
     print(f"\n{WAITS} waits, one connection, requests_per_second=100, poke_interval=5:")
     print(f"  requests {len(api.requests)} in {took:.0f} s; a second: median {statistics.median(by_second.values())},")
     print(f"  at most {busiest}; connections open {connections}")
-    print(f"  longest call of the loop {max(steps.cpu) * 1000:.1f} ms of CPU, {max(steps.wall) * 1000:.1f} ms by the clock")
+    print(
+        f"  longest call of the loop {max(steps.cpu) * 1000:.1f} ms of CPU, {max(steps.wall) * 1000:.1f} ms by the clock"
+    )
     print(f"  memory for each wait, emulator and its record of requests included: {memory / WAITS / 1024:.1f} KiB")
     assert set(statuses) == {"timeout"}
     assert max(steps.cpu) < 0.1
