@@ -14,7 +14,7 @@ ARGS    ?=
 WORKERS ?= 3
 UV      := uv==0.13.9
 
-.PHONY: help demo test lint format build airflow constraints clean
+.PHONY: help demo test test-soak lint format build airflow constraints clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ demo: $(READY) ## Run the marketing workflow of example_dags/ on a real Airflow,
 test: $(READY) ## Run the tests with coverage (AIRFLOW=2.11 for that line, ARGS='-k name' for some)
 	@$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile --cov --cov-report= $(ARGS)
 	$(BIN)/coverage report $(if $(ARGS),,--fail-under=95)
+
+test-soak: $(READY) ## Run what takes minutes, one after another, with its figures printed
+	@$(BIN)/pytest -m soak -s --show-capture=no $(ARGS)
 
 lint: $(READY) ## Check style and types
 	@$(BIN)/ruff check

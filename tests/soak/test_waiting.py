@@ -1,0 +1,222 @@
+"""Soaks of the waits: what a triggerer's loop bears, with the figures printed. Run by ``make test-soak``."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import gc
+import os
+import statistics
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from airflow_provider.altcraft.testing import Emulator, faults
+from airflow_provider.altcraft.triggers import _polls
+from airflow_provider.altcraft.triggers.action import AltcraftActionTrigger
+
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(1200)]
+
+Connect = Callable[..., str]
+WAITS = 1000
+
+
+def trigger(number: int, seconds: float, **arguments: Any) -> AltcraftActionTrigger:
+    given: dict[str, Any] = {
+        "altcraft_conn_id": "altcraft_default",
+        "condition": {"actions": ["form_post"], "fail_on": ["complain"]},
+        "deadline": (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)).isoformat(),
+        "poke_interval": 5.0,
+        "profile": {"matching": "email", "email": f"user{number}@example.com"},
+        "since": "2020-01-02T03:04:05+00:00",
+    }
+    return AltcraftActionTrigger(**given | arguments)
+
+
+class Steps:
+    """How long the loop was held by single calls, by the thread's own processor time and by the clock."""
+
+    def __init__(self) -> None:
+        self.cpu: list[float] = []
+        self.wall: list[float] = []
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        run = asyncio.Handle._run
+        thread = threading.get_ident()
+
+        def timed(handle: asyncio.Handle) -> None:
+            if threading.get_ident() != thread:  # the emulator's loop
+                run(handle)
+                return
+            cpu, wall = time.thread_time(), time.perf_counter()
+            run(handle)
+            self.cpu.append(time.thread_time() - cpu)
+            self.wall.append(time.perf_counter() - wall)
+
+        asyncio.Handle._run = timed  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            asyncio.Handle._run = run  # type: ignore[method-assign]
+
+
+@pytest.fixture
+def api(connect: Connect) -> Iterator[Emulator]:
+    with Emulator() as api:
+        # What happened before the waits began to count.
+        api.seed(profiles=WAITS, events_per_profile=20, start=dt.datetime(2019, 1, 1, tzinfo=dt.UTC), days=30)
+        connect(api)
+        yield api
+
+
+def test_a_thousand_waits_on_one_connection(api: Emulator, connect: Connect) -> None:
+    connect(api, requests_per_second=100)
+    steps, process = Steps(), psutil.Process()
+
+    async def wait() -> tuple[list[str], int, int, float]:
+        before = process.memory_info().rss
+        began = time.monotonic()
+        with steps.measured():
+            tasks = [asyncio.ensure_future(anext(trigger(number, 45).run())) for number in range(WAITS)]
+            await asyncio.sleep(30)
+            after, connections = process.memory_info().rss, api.open_connections
+            events = await asyncio.gather(*tasks)
+        took = time.monotonic() - began
+        return [event.payload["status"] for event in events], after - before, connections, took
+
+    statuses, memory, connections, took = asyncio.run(wait())
+    by_second = Counter(int(request.at.timestamp()) for request in api.requests)
+    busiest = max(by_second.values())
+    print(f"\n{WAITS} waits, one connection, requests_per_second=100, poke_interval=5:")
+    print(f"  requests {len(api.requests)} in {took:.0f} s; a second: median {statistics.median(by_second.values())},")
+    print(f"  at most {busiest}; connections open {connections}")
+    print(
+        f"  longest call of the loop {max(steps.cpu) * 1000:.1f} ms of CPU, {max(steps.wall) * 1000:.1f} ms by the clock"
+    )
+    print(f"  memory for each wait, emulator and its record of requests included: {memory / WAITS / 1024:.1f} KiB")
+    assert set(statuses) == {"timeout"}
+    assert max(steps.cpu) < 0.1
+    assert connections <= 16
+    # Evenly paced; a second may get what was under way at its border.
+    assert len(api.requests) <= 100 * (took + 1)
+    assert busiest <= 120
+
+
+def test_memory_of_each_wait(api: Emulator, connect: Connect) -> None:
+    """By what Python allocates: between two looks, once all have looked."""
+    import tracemalloc
+
+    connect(api, max_connections=64)
+    api.record = False
+
+    async def held(count: int) -> float:
+        tasks = [
+            asyncio.ensure_future(anext(trigger(number % WAITS, 600, poke_interval=300).run()))
+            for number in range(count)
+        ]
+        while api.request_count < count:  # noqa: ASYNC110 - the emulator lives in another thread
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
+        gc.collect()
+        size, _ = tracemalloc.get_traced_memory()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        api.reset()
+        return size
+
+    asyncio.run(held(10))
+    tracemalloc.start()
+    try:
+        few, many = asyncio.run(held(10)), asyncio.run(held(WAITS))
+    finally:
+        tracemalloc.stop()
+    each = (many - few) / (WAITS - 10)
+    print(f"\nmemory that a wait holds between two looks: {each / 1024:.1f} KiB")
+    assert each < 64 * 1024
+
+
+def test_a_thousand_waits_that_ask_the_same(api: Emulator) -> None:
+    async def wait() -> list[Any]:
+        return await asyncio.gather(*(anext(trigger(7, 20).run()) for _ in range(WAITS)))
+
+    events = asyncio.run(wait())
+    print(f"\n{WAITS} waits that ask the same, poke_interval=5, 20 s: {len(api.requests)} requests")
+    assert {event.payload["status"] for event in events} == {"timeout"}
+    assert len(api.requests) <= 7
+
+
+def test_large_histories_do_not_hold_up_the_loop(api: Emulator, connect: Connect) -> None:
+    api.add_database(2)
+    api.seed(list_id=2, profiles=2, events_per_profile=20_000, start=dt.datetime(2026, 1, 1, tzinfo=dt.UTC), days=30)
+    steps = Steps()
+
+    async def look() -> str:
+        event = await anext(trigger(1, 0, list_id=2, since=None).run())
+        return str(event.payload["status"])
+
+    async def measured() -> str:
+        with steps.measured():
+            return await look()
+
+    assert asyncio.run(measured()) == "timeout"
+    print(f"\na history of 20,000 events: longest call of the loop {max(steps.cpu) * 1000:.1f} ms of CPU")
+    assert max(steps.cpu) < 0.1
+
+
+@pytest.mark.parametrize("amid", ["request", "pause", "start"])
+def test_ten_thousand_starts_and_cancels(api: Emulator, amid: str) -> None:
+    api.record = False
+    if amid == "request":
+        api.play_forever(faults.stall())
+    process = psutil.Process()
+    figures: list[dict[str, float]] = []
+
+    async def round_of(count: int) -> None:
+        api.reset()
+        if amid == "request":
+            api.play_forever(faults.stall())
+        tasks = [asyncio.ensure_future(anext(trigger(number, 600).run())) for number in range(count)]
+        wanted = {"request": 16, "pause": count, "start": 0}[amid]
+        while api.request_count < wanted:  # noqa: ASYNC110 - the emulator lives in another thread
+            await asyncio.sleep(0.005)
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(each, asyncio.CancelledError) for each in ended)
+        while api.open_connections:  # noqa: ASYNC110 - it hears of the ends in its own thread
+            await asyncio.sleep(0.005)
+
+    async def rounds() -> None:
+        for number in range(101):
+            await round_of(100)
+            if number in {0, 100}:  # the first has made what stays
+                gc.collect()
+                figures.append(
+                    {
+                        "descriptors": len(os.listdir("/proc/self/fd")),
+                        "tasks": len(asyncio.all_tasks()),
+                        "connections": api.open_connections,
+                        "MiB": round(process.memory_info().rss / 2**20, 1),
+                        "shared": sum(len(every) for every in _polls._SHARED.values()),
+                    }
+                )
+
+    asyncio.run(rounds())
+    before, after = figures
+    print(f"\n10,000 starts and cancels amid a {amid}: before {before}, after {after}")
+    growth = after.pop("MiB") - before.pop("MiB")
+    assert after == before
+    assert growth < 20
+
+
+def test_the_soaks_are_on_a_system_that_counts_descriptors() -> None:
+    assert Path("/proc/self/fd").is_dir()
