@@ -129,3 +129,14 @@ def _extra(event: HistoryEvent) -> str | None:
     sent = {"subscription": event.subscription, "subscriptions": event.subscriptions}
     extra = {key: value for key, value in sent.items() if value is not None} | (event.model_extra or {})
     return json.dumps(extra, ensure_ascii=False, separators=(",", ":"), sort_keys=True) if extra else None
+
+
+def with_keys(events: Iterable[HistoryEvent], *, list_id: int) -> list[tuple[str, HistoryEvent]]:
+    """Each event with its ``event_key``, by time.
+
+    Args:
+        events: all that an answer holds at each moment they are of: events alike in everything are told apart by their
+            number there.
+        list_id: the database that was asked, for rows that do not name theirs.
+    """
+    return [(key, event) for key, _, event in _keyed(events, list_id)]

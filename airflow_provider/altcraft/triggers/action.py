@@ -11,6 +11,9 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider.altcraft.condition import ActionCondition
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
+from airflow_provider.altcraft.triggers._event import AltcraftActionEventTrigger
+
+__all__ = ["AltcraftActionEventTrigger", "AltcraftActionTrigger"]
 
 
 class AltcraftActionTrigger(BaseTrigger):
