@@ -17,7 +17,7 @@ from typing import Any, Final
 from airflow_provider.altcraft.window import UTC
 
 WIDTH: Final = 8
-"""Bytes kept of a key. Among 100,000 events, one is taken for another with a chance of 1 in 10 billion."""
+"""Bytes kept of a key. That one of 100,000 events is taken for another has a chance below 1 in a billion."""
 
 PAGE_KEYS: Final = 4000
 """Keys a page holds at most: 43 kB as text."""

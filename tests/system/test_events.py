@@ -14,6 +14,7 @@ from tests.system.test_examples import ROOT, load, run
 
 pytestmark = pytest.mark.usefixtures("airflow_db")
 EMAILS = ["ann@example.com", "bob@example.com"]
+ON_AIRFLOW_3_3 = tuple(map(int, airflow.__version__.split(".")[:2])) >= (3, 3)
 SOON = dt.timedelta(minutes=1)
 
 
@@ -45,3 +46,18 @@ if airflow.__version__.startswith("3."):
         assert sorted(values["follow_up"]) == [f"Thank you, {email}" for email in EMAILS]
         state, tasks, values = run(dag)
         assert (state, values["who_posted"], tasks["follow_up"]) == ("success", [], "skipped")
+
+
+if ON_AIRFLOW_3_3:
+
+    def test_the_assets_state_store_keeps_it(api: Emulator) -> None:
+        from airflow.models.asset_state_store import AssetStateStoreModel
+        from airflow.utils.session import create_session
+        from sqlalchemy import delete, select
+
+        with create_session() as session:
+            session.execute(delete(AssetStateStoreModel))
+        run(load("altcraft_follow_up"))
+        with create_session() as session:
+            (key,) = session.scalars(select(AssetStateStoreModel.key))
+        assert key.startswith("altcraft_events_")

@@ -50,6 +50,7 @@ def impatient(example: str) -> str:
         "poll_interval=60": "poll_interval=2",
         "*/10 * * * *": "* * * * *",
         "retry_delay=dt.timedelta(minutes=1)": "retry_delay=dt.timedelta(seconds=2)",
+        "asset=forms, retries=3": "asset=forms, retries=3, retry_delay=dt.timedelta(seconds=2)",
         '    return f"Thank you': (
             "    import os\n"
             "    with open(os.environ['FOLLOWED_UP'], 'a') as file:\n"

@@ -18,6 +18,7 @@ from airflow_provider.altcraft._arguments import (
     profiles_of,
 )
 from airflow_provider.altcraft._watch import DEFAULT_LOOKBACK, People, names_of, seconds_of
+from airflow_provider.altcraft.condition import whole_second
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
 from airflow_provider.altcraft.operators._ledger import Keyed, Ledger, Store, Variables
 from airflow_provider.altcraft.sensors.action import RUN_DUE, _run_due
@@ -84,7 +85,7 @@ def events_since_last_run(
         _stores(context, asset),
         context["ti"].dag_id,
         context["ti"].task_id,
-        since=min(begin, announced or begin),
+        since=whole_second(min(begin, announced or begin)),
         lookback=ago,
     )
     if announced:
