@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
@@ -63,6 +62,7 @@ class Stack:
             # What died is taken over soon.
             "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
             "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "20",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
             "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "NO_PROXY": "127.0.0.1",
@@ -78,10 +78,10 @@ class Stack:
         self._running[name] = self._run(*COMPONENTS[name])
 
     def kill(self, name: str) -> None:
-        """Kill a component without a word, as a machine that loses its power does; its tasks go on by themselves."""
-        process = self._running.pop(name)
-        process.kill()
-        process.wait()
+        """Kill a component and all its children without a word, as a machine does that loses its power."""
+        for process in self._family(self._running.pop(name)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
     def start_all(self) -> None:
         """Make Airflow's tables and start all components; returns when they are healthy."""
@@ -93,16 +93,14 @@ class Stack:
 
     def end(self) -> None:
         """End all that was started, however it was left."""
-        family = [psutil.Process(process.pid) for process in self._running.values() if process.poll() is None]
+        family = [each for process in self._all for each in self._family(process)]
         for process in self._all:
-            with contextlib.suppress(OSError):
-                os.killpg(process.pid, signal.SIGTERM)
-        psutil.wait_procs(family, 15)
-        marker = f"AIRFLOW_HOME={self.home}\0".encode()
-        for each in psutil.process_iter():
-            with contextlib.suppress(OSError, psutil.Error):
-                if marker in Path(f"/proc/{each.pid}/environ").read_bytes() + b"\0":
-                    each.kill()
+            if process.poll() is None:
+                process.terminate()
+        _, left = psutil.wait_procs(family, 20)
+        for each in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
         for process in self._all:
             process.wait(20)
 
@@ -149,6 +147,15 @@ class Stack:
     def _healthy(self) -> bool:
         with _DIRECT.open(f"{self.url}/api/v2/monitor/health", timeout=5) as answer:
             return all(component["status"] == "healthy" for component in json.load(answer).values())
+
+    @staticmethod
+    def _family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+        """The process and all its descendants; none where it has ended."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.poll() is None:
+                parent = psutil.Process(process.pid)
+                return [parent, *parent.children(recursive=True)]
+        return []
 
     def _run(self, *command: str) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:

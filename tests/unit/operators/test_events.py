@@ -85,8 +85,9 @@ def emails(events: list[dict[str, Any]]) -> list[str]:
 
 
 def post(api: Emulator, *names: str, at: dt.datetime | None = None) -> None:
-    for name in names:
-        api.add_event(f"{name}@example.com", "form_post", at=at)
+    for number, name in enumerate(names):
+        when = (at or dt.datetime.now(dt.UTC)) + number * dt.timedelta(milliseconds=1)
+        api.add_event(f"{name}@example.com", "form_post", at=when)
 
 
 def announced(at: dt.datetime) -> dict[str, Any]:
