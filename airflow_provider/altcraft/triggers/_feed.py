@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
+from airflow.providers.common.compat.sdk import AirflowException
+
 from airflow_provider.altcraft._watch import People
+from airflow_provider.altcraft.client._errors import AltcraftError, FatalError
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
 
 if TYPE_CHECKING:
@@ -83,8 +86,6 @@ class Feed:
 
     async def looks(self) -> AsyncGenerator[Look]:
         """Look, forever. Only one may iterate."""
-        from airflow_provider.altcraft.client import AltcraftError, FatalError
-
         failures = 0
         while True:
             try:
@@ -103,7 +104,7 @@ class Feed:
                         await self._pause(min((want.interval for want in self._wants), default=0))
             except AltcraftError as error:
                 failures += 1
-                pause = SLOW if isinstance(error, FatalError) else min(self._interval() * 2**failures, SLOW)
+                pause = SLOW if isinstance(error, FatalError) else min(self._interval() * 2 ** min(failures, 16), SLOW)
                 self._tell(error, pause)
             except Exception as error:  # a missing connection, or Airflow's own API: nobody is there to hear of it
                 pause = SLOW
@@ -114,9 +115,10 @@ class Feed:
         return min((want.interval for want in self._wants), default=1.0)
 
     def _tell(self, error: Exception, pause: float) -> None:
-        log.warning(
-            "A look at what people did failed, the next one is in %.0f s: %s: %s", pause, type(error).__name__, error
-        )
+        # What others' errors say is not ours to vouch for: a connection's might hold what it cannot read.
+        known = isinstance(error, AltcraftError | AirflowException | ValueError)
+        told = f"{type(error).__name__}: {error}" if known else type(error).__name__
+        log.warning("A look at what people did failed, the next one is in %.0f s: %s", pause, told)
 
     async def _somebody(self) -> None:
         while not self._wants:
