@@ -153,7 +153,7 @@ def test_a_later_format_is_refused() -> None:
 
 
 def test_what_an_earlier_version_stored_is_read() -> None:
-    """Written by 0.2; a change of the format must still read it."""
+    """Written by 0.1; a change of the format must still read it."""
     head = {
         "format": 1,
         "since": "2026-01-05T12:00:00+00:00",
