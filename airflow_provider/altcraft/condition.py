@@ -7,6 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from fractions import Fraction
+from math import ceil
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -103,6 +105,37 @@ class ActionCondition:
         if self.match == "all":
             return all(counts[action] >= self.min_count for action in self.actions)
         return counts.total() >= self.min_count
+
+
+def quorum_of(quorum: float | str | None, profiles: int | None) -> int:
+    """How many of a cohort are wanted.
+
+    Args:
+        quorum: a whole number, a share (a fraction up to 1.0, or a text such as ``50%``), or ``None`` for all; also as
+            the text that a template renders to.
+        profiles: how many the cohort has; ``None`` where that is not known yet.
+
+    Raises:
+        ValueError: it is neither, or more than there are profiles; or there is none to wait for.
+    """
+    wrong = ValueError(f"quorum: a whole number from 1 on, or a share above 0 up to 1.0 or 100%, is wanted: {quorum!r}")
+    if profiles == 0:
+        raise ValueError("profiles: there is none to wait for")
+    if quorum is None:
+        return profiles or 1
+    try:
+        text = str(quorum).strip()
+        share = Fraction(text.removesuffix("%")) / 100 if text.endswith("%") else Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise wrong from None
+    whole = not isinstance(quorum, float) and re.fullmatch(r"[0-9]+", text) is not None
+    if isinstance(quorum, bool) or share <= 0 or not (whole or share <= 1):
+        raise wrong
+    if whole:
+        if profiles is not None and share > profiles:
+            raise ValueError(f"quorum: {text} is wanted of {profiles} profiles")
+        return int(share)
+    return ceil(share * (profiles or 1))
 
 
 def whole_second(instant: dt.datetime) -> dt.datetime:

@@ -37,12 +37,17 @@ def api(altcraft_api: Emulator, connect: Callable[..., str]) -> Emulator:
 
 
 def load(name: str, folder: Path = ROOT / "example_dags") -> Any:
+    return load_module(name, folder).dag
+
+
+def load_module(name: str, folder: Path) -> Any:
     spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where its dataclasses look for their names
     spec.loader.exec_module(module)
-    return module.dag
+    return module
 
 
 def run(dag: Any, at: dt.datetime | None = None, **conf: Any) -> tuple[str, dict[str, str], dict[str, Any]]:

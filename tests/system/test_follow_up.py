@@ -106,7 +106,8 @@ def test_each_person_is_followed_up_with_exactly_once(
     stack.until(done, 1500)
     time.sleep(5)  # for what must not come
     runs = stack.every(f"/api/v2/dags/{DAG}/dagRuns", "dag_runs")
-    mapped = stack.every(path, "task_instances")
+    # A run without events has one instance that stands for none, and is skipped.
+    mapped = [task for task in stack.every(path, "task_instances") if task["map_index"] >= 0]
     ended = {task["rendered_map_index"]: dt.datetime.fromisoformat(task["end_date"]) for task in mapped}
     delays = sorted((ended[email] - posted[email]).total_seconds() for email in emails)
     sizes = Counter(task["dag_run_id"] for task in mapped)

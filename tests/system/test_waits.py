@@ -1,64 +1,89 @@
-"""The sensor's three modes on a real Airflow: the same state and the same XCom."""
+"""The sensor's three modes on a real Airflow: the same state and the same XCom for the same answers and faults."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+import json
+from collections import Counter
 from typing import Any
 
 import pytest
 
+from airflow_provider.altcraft.client import _constants, _retry
 from airflow_provider.altcraft.testing import Emulator, faults
-from tests.system.test_examples import ROOT, load, run
+from tests.system.test_examples import ROOT, load_module, run
 
-pytestmark = pytest.mark.usefixtures("airflow_db")
-
-
-@pytest.fixture
-def api(altcraft_api: Emulator, connect: Callable[..., str]) -> Emulator:
-    connect(altcraft_api)
-    altcraft_api.add_profile(email="ann@example.com")
-    return altcraft_api
+WAITS = load_module("waits", ROOT / "tests" / "system" / "dags")
 
 
-@pytest.fixture
-def dag() -> Any:
-    return load("waits", ROOT / "tests" / "system" / "dags")
+@pytest.fixture(scope="module")
+def ended(airflow_db: object) -> dict[str, dict[str, tuple[str, Any, int]]]:
+    """State, XCom and number of requests of every row's wait in each mode: one run of one DAG."""
+    with Emulator() as api, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_retry.Retry.__init__, "__defaults__", (_constants.ATTEMPTS, 0.01, 0.05))
+        connection = {"conn_type": "altcraft", "host": api.url, "password": api.token}
+        patch.setenv("AIRFLOW_CONN_ALTCRAFT_DEFAULT", json.dumps(connection | {"extra": {"list_id": 1, "timeout": 1}}))
+        _script(api)
+        _, states, values = run(WAITS.dag)
+        asked = Counter(_value(request.body) for request in api.requests)
+    return {
+        name: {
+            mode: (states[task], values[task], asked[_value(WAITS.lookup(mode, number))])
+            for mode, task in ((mode, f"{name}-{mode}") for mode in WAITS.MODES)
+        }
+        for number, name in enumerate(WAITS.ROWS)
+    }
 
 
-def states(dag: Any) -> dict[str, str]:
-    return run(dag)[1]
+def _script(api: Emulator) -> None:
+    # Not before any run was due, however long this takes.
+    at = dt.datetime.now(dt.UTC).replace(microsecond=0) + dt.timedelta(hours=1)
+    for number, row in enumerate(WAITS.ROWS.values()):
+        names = {mode: _value(WAITS.lookup(mode, number)) for mode in WAITS.MODES}
+        profile = api.add_profile(
+            email=names["poke"], phone=names["reschedule"], custom={"CRM_ID": names["deferrable"]}
+        )
+        for second, action in enumerate(row.did):
+            api.add_event(profile, action, at=at + dt.timedelta(seconds=second), message_id=number)
+        for name in names.values():
+            api.play(*row.play, lookup=name)
+            if row.forever:
+                api.play_forever(row.forever, lookup=name)
 
 
-def test_met(api: Emulator, dag: Any) -> None:
-    api.play(*[faults.null_data()] * 4)  # looks in vain
-    api.add_event("ann@example.com", "form_post", at=dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1), message_id=7)
-    _, found, values = run(dag)
-    assert found == {"poke": "success", "reschedule": "success", "deferrable": "success"}
-    assert [event["message_id"] for event in values["poke"]] == [7]
-    assert values["poke"] == values["reschedule"] == values["deferrable"]
-    assert len(api.requests) == 7
+def _value(body: Any) -> str:
+    return str(body.get("email") or body.get("phone") or body.get("field_value"))
 
 
-@pytest.mark.parametrize(("soft_fail", "state"), [(False, "failed"), (True, "skipped")])
-def test_timed_out(api: Emulator, dag: Any, soft_fail: bool, state: str) -> None:
-    for task in dag.tasks:
-        task.timeout, task.soft_fail = 1.5, soft_fail
-    assert set(states(dag).values()) == {state}
-    assert len(api.requests) >= 6
+@pytest.mark.parametrize("name", WAITS.ROWS)
+def test_the_modes_come_to_the_same(ended: dict[str, dict[str, tuple[str, Any, int]]], name: str) -> None:
+    row = WAITS.ROWS[name]
+    states = {mode: state for mode, (state, _, _) in ended[name].items()}
+    assert states == dict.fromkeys(WAITS.MODES, row.state)
+    values = [value for _, value, _ in ended[name].values()]
+    assert values[0] == values[1] == values[2]
+    if row.state == "success":
+        assert [event["action"] for event in values[0]] == list(row.did)
+    if row.requests is not None:
+        requests = {mode: count for mode, (_, _, count) in ended[name].items()}
+        assert requests == dict.fromkeys(WAITS.MODES, row.requests)
 
 
-def test_contrary(api: Emulator, dag: Any) -> None:
-    api.add_event("ann@example.com", "complain", at=dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1))
-    for task in dag.tasks:
-        task.fail_on, task.retries = ["complain"], 3
-    assert set(states(dag).values()) == {"failed"}
-    assert len(api.requests) == 3
-
-
-def test_no_rights(api: Emulator, dag: Any) -> None:
-    api.revoke(1)
-    for task in dag.tasks:
-        task.soft_fail, task.retries = True, 3
-    assert set(states(dag).values()) == {"failed"}
-    assert len(api.requests) == 3
+def test_each_fault_is_in_the_table() -> None:
+    made = {name for name, each in vars(faults).items() if callable(each) and not name.startswith("_")}
+    kinds = {fault.name.partition("(")[0] for row in WAITS.ROWS.values() for fault in [*row.play, row.forever] if fault}
+    helpers = {
+        "Reply",
+        "Wire",
+        "Fault",
+        "Envelope",
+        "Callable",
+        "Mapping",
+        "Any",
+        "Literal",
+        "dataclass",
+        "field",
+        "replace",
+    }
+    others = {"datetime", "format_datetime", "HTTPStatus", "to_json", "page", "reset_before_body"}
+    assert kinds == made - helpers - others

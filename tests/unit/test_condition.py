@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider.altcraft.client import Action, HistoryEvent
-from airflow_provider.altcraft.condition import ActionCondition, whole_second
+from airflow_provider.altcraft.condition import ActionCondition, quorum_of, whole_second
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
@@ -123,3 +123,37 @@ def test_one_action_may_be_a_plain_string() -> None:
 
 def test_whole_second() -> None:
     assert whole_second(START.replace(microsecond=999_999)) == START
+
+
+@pytest.mark.parametrize(
+    ("quorum", "profiles", "wanted"),
+    [
+        (None, 5, 5),
+        (1, 5, 1),
+        (5, 5, 5),
+        (1.0, 5, 5),
+        (0.5, 5, 3),
+        (0.7, 10, 7),
+        (0.001, 5, 1),
+        ("50%", 4, 2),
+        ("100%", 4, 4),
+        (" 3 ", 4, 3),
+        ("0.25", 8, 2),
+        ("1.0", 8, 8),
+        (3, None, 3),
+        ("10 %", 50, 5),
+    ],
+)
+def test_quorum(quorum: Any, profiles: int | None, wanted: int) -> None:
+    assert quorum_of(quorum, profiles) == wanted
+
+
+@pytest.mark.parametrize("quorum", [0, -1, 6, 1.5, 0.0, "half", "0%", "101%", "nan", "inf", True, "1/0", [], ""])
+def test_what_is_no_quorum(quorum: Any) -> None:
+    with pytest.raises(ValueError, match="quorum"):
+        quorum_of(quorum, 5)
+
+
+def test_a_cohort_of_nobody() -> None:
+    with pytest.raises(ValueError, match="none to wait for"):
+        quorum_of(None, 0)

@@ -52,13 +52,17 @@ class AltcraftHook(BaseHook):
         base_url, token, options = self.client_arguments()
         return AltcraftClient(base_url, token, **options)
 
-    async def aget_conn(self) -> AsyncAltcraftClient:
-        """As ``get_conn``, for the running event loop."""
+    async def aclient_arguments(self) -> tuple[str, str, ClientOptions]:
+        """As ``client_arguments``, without holding up the running event loop."""
         from airflow.providers.common.compat.connection import get_async_connection
 
+        return client_arguments(await get_async_connection(self.altcraft_conn_id))
+
+    async def aget_conn(self) -> AsyncAltcraftClient:
+        """As ``get_conn``, for the running event loop."""
         from airflow_provider.altcraft.client import AsyncAltcraftClient
 
-        base_url, token, options = client_arguments(await get_async_connection(self.altcraft_conn_id))
+        base_url, token, options = await self.aclient_arguments()
         return AsyncAltcraftClient(base_url, token, **options)
 
     def get_history(

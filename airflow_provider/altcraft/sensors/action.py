@@ -1,9 +1,12 @@
-"""The sensor that waits until a profile has done something."""
+"""The sensor that waits until a profile, or enough of many, have done something."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
+import math
+import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +14,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
     BaseSensorOperator,
     PokeReturnValue,
     conf,
@@ -24,15 +28,18 @@ from airflow_provider.altcraft._arguments import (
     list_id_of,
     profiles_of,
 )
-from airflow_provider.altcraft.condition import ActionCondition, Match, whole_second
+from airflow_provider.altcraft._wait import MAX_FAILURES, Outcome, Pauses, Wait
+from airflow_provider.altcraft.condition import ActionCondition, Match, quorum_of, whole_second
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
+from airflow_provider.altcraft.sensors._look import look
+from airflow_provider.altcraft.sensors._tries import earlier_failures, earlier_looks, keep_failures
 from airflow_provider.altcraft.triggers.action import AltcraftActionTrigger
 from airflow_provider.altcraft.window import DateLike, utc
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider.altcraft.client import ProfileLookup
+    from airflow_provider.altcraft.client import AltcraftError, ProfileLookup
 
 RUN_DUE: Final = "run_due"
 """``since``: the moment the run was due, which neither retries nor clearing move."""
@@ -42,12 +49,16 @@ _GRACE: Final = 60.0
 
 
 class AltcraftActionSensor(BaseSensorOperator):
-    """Waits until a profile has done an action, such as ``confirm`` or ``form_post``.
+    """Waits until a profile has done an action, such as ``confirm`` or ``form_post``; or until enough of many have.
 
-    Poking, rescheduling and deferring come to the same outcome; deferring holds no worker while it waits.
+    Poking, rescheduling and deferring come to the same outcome; deferring holds no worker while it waits. ``timeout``
+    counts from the start of each try, and ``execution_timeout`` too: it ends a try wherever it waits.
 
     Args:
         profile: a ``ProfileLookup``, a mapping of its fields, or an e-mail.
+        profiles: a cohort of them, instead of ``profile``: a list, or JSON text as of a template with ``| tojson``.
+        quorum: how many of ``profiles`` must have done it: a whole number, or a share such as ``0.5`` or ``"50%"``, of
+            which ``1.0`` is all of them, as is ``None``.
         actions: one action or several; any string, see ``client.Action`` for the documented ones.
         list_id: the profile database; the connection's own where ``None``.
         since: only events from this moment on count, cut at its whole second: a date (its first instant in UTC) or an
@@ -56,22 +67,30 @@ class AltcraftActionSensor(BaseSensorOperator):
         min_count: how often, by the events' ``count``: all matching actions together for ``any``, each for ``all``.
         message_id: only actions on this message count.
         campaign_id: only actions of this campaign count.
-        fail_on: actions that end the wait as failed, such as ``unsub_manual``, ``complain`` or ``hbounce``.
+        fail_on: actions that end the wait as failed, such as ``unsub_manual``, ``complain`` or ``hbounce``. Of a cohort
+            they take out who did one, and the wait fails once too few are left for the quorum.
+        max_consecutive_failures: how many looks in a row may fail for a reason that may pass (each was tried several
+            times by the client) before the try fails and Airflow's ``retries`` apply; any number with ``silent_fail``.
         deferrable: whether to wait in the triggerer; Airflow's ``[operators] default_deferrable`` by default.
         altcraft_conn_id: the connection.
 
     Returns:
-        The XCom: the events that met the wait, a list of mappings as ``HistoryEvent`` dumps them.
+        The XCom: the events that met the wait, a list of mappings as ``HistoryEvent`` dumps them. Of a cohort a
+        mapping: ``quorum``, how many were wanted; ``met``, by the profile's ``lookup`` its events; ``failed``, likewise
+        the event of ``fail_on``; ``missing``, the lookups of all others. It is pushed also where the wait was in vain.
 
     Raises:
         ValueError: a constant argument that does not fit, when the DAG file is parsed.
         AirflowFailException: what a retry would not help: an argument, the connection or the account does not fit (also
             with ``soft_fail``), or an action of ``fail_on`` came (skipped with ``soft_fail``).
         AirflowSensorTimeout: the actions did not come within ``timeout`` (skipped with ``soft_fail``).
+        AltcraftError: the platform could not be asked, too often in a row or when the time was up.
     """
 
     template_fields: Sequence[str] = (
         "profile",
+        "profiles",
+        "quorum",
         "actions",
         "list_id",
         "since",
@@ -87,7 +106,9 @@ class AltcraftActionSensor(BaseSensorOperator):
     def __init__(
         self,
         *,
-        profile: ProfileLookup | Mapping[str, Any] | str,
+        profile: ProfileLookup | Mapping[str, Any] | str | None = None,
+        profiles: Sequence[ProfileLookup | Mapping[str, Any] | str] | str | None = None,
+        quorum: float | str | None = None,
         actions: str | Sequence[str],
         list_id: int | str | None = None,
         since: DateLike = RUN_DUE,
@@ -96,12 +117,15 @@ class AltcraftActionSensor(BaseSensorOperator):
         message_id: int | str | None = None,
         campaign_id: int | str | None = None,
         fail_on: str | Sequence[str] = (),
+        max_consecutive_failures: int = MAX_FAILURES,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         altcraft_conn_id: str = AltcraftHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.profile = profile
+        self.profiles = profiles
+        self.quorum = quorum
         self.actions = actions
         self.list_id = list_id
         self.since = since
@@ -110,10 +134,22 @@ class AltcraftActionSensor(BaseSensorOperator):
         self.message_id = message_id
         self.campaign_id = campaign_id
         self.fail_on = fail_on
+        self.max_consecutive_failures = max_consecutive_failures
         self.deferrable = deferrable
         self.altcraft_conn_id = altcraft_conn_id
+        if (profile is None) == (profiles is None):
+            raise ValueError("profile, profiles: one of the two is wanted")
+        if quorum is not None and profiles is None:
+            raise ValueError("quorum: only profiles, a cohort, have one")
+        if not isinstance(max_consecutive_failures, int) or max_consecutive_failures < 1:
+            raise ValueError(f"max_consecutive_failures: 1 or more is wanted, not {max_consecutive_failures!r}")
         check_profile_constants(profile)
+        check_profile_constants(profiles)
         check_list_id_constant(list_id)
+        if not is_template(quorum):
+            quorum_of(
+                quorum, len(profiles) if isinstance(profiles, list | tuple) and not is_template(profiles) else None
+            )
         if since != RUN_DUE and not is_template(since):
             instant_of(since, "since")
         if not any(map(is_template, self._condition_arguments().values())):
@@ -121,93 +157,147 @@ class AltcraftActionSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait in the way that was chosen. The result is the XCom."""
-        from airflow_provider.altcraft.client import FatalError
-
         try:
-            if self.deferrable:
-                self._defer(context)
-            return super().execute(context)
-        except AirflowSensorTimeout as error:
-            if self.never_fail:  # Airflow heeds it for what poke raises, but not here
-                raise AirflowSkipException(str(error)) from error
-            raise
-        except (ValueError, FatalError) as error:
+            wait = self._wait(context)
+            # A connection that does not fit is found out before anything else, whatever the mode.
+            AltcraftHook(self.altcraft_conn_id).client_arguments()
+        except ValueError as error:
+            raise self._for_good(str(error)) from error
+        except Exception as error:
             if self.never_fail:
                 raise AirflowSkipException(str(error)) from error
-            # Raised here, past what soft_fail turns into a skip: nobody shall wait in vain for a wrong token.
-            raise AirflowFailException(str(error)) from error
+            raise
+        if self.deferrable:
+            self._defer(wait)
+        return self._end(context, self._wait_here(context, wait))
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once."""
-        condition = self._condition()
-        events = AltcraftHook(self.altcraft_conn_id).get_history(
-            self._lookup(), list_id=list_id_of(self.list_id), date_from=self._since(context)
-        )
-        verdict = condition.verdict(events)
-        found = [event.model_dump(mode="json") for event in verdict.events]
-        if verdict.state == "failed":
-            raise _contrary(found)
-        return PokeReturnValue(is_done=verdict.state == "met", xcom_value=found)
+        wait = self._wait(context)
+        outcome = wait.looked(look(self.altcraft_conn_id, wait, list_id_of(self.list_id)))
+        if outcome is None or outcome["status"] == "timeout":
+            return PokeReturnValue(is_done=False)
+        return PokeReturnValue(is_done=True, xcom_value=self._end(context, outcome))
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> list[dict[str, Any]]:
+    def execute_complete(self, context: Context, event: Outcome) -> Any:
         """Take the trigger's outcome."""
-        match event["status"]:
-            case "met":
-                found: list[dict[str, Any]] = event["events"]
-                return found
-            case "failed":
-                raise _contrary(event["events"])
-            case "timeout":
-                raise AirflowSensorTimeout(f"The actions did not come within the timeout of {self.timeout:g} s.")
-            case _:
-                from airflow_provider.altcraft import client
-
-                kind: type[client.AltcraftError] = getattr(client, event["error"])
-                raise kind(event["message"])
+        return self._end(context, event)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Treat the trigger's errors as ``execute`` treats those of ``poke``."""
-        from airflow_provider.altcraft.client import AltcraftError, FatalError
+        """Go on after the trigger. What broke it is not skipped with ``soft_fail``: that is for waits in vain."""
+        if next_method == "__fail__" and "timeout" in str((next_kwargs or {}).get("error")).lower():
+            # No triggerer ran the trigger when its time was up, else it would have said so itself.
+            limit, began = self.execution_timeout, getattr(context["ti"], "start_date", None)
+            over = limit is not None and began is not None and dt.datetime.now(dt.UTC) >= utc(began) + limit
+            return self._end(context, {"status": "execution_timeout" if over else "timeout"})
+        return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
 
-        try:
-            return super().resume_execution(next_method, next_kwargs, context)
-        except AltcraftError as error:
-            if self.never_fail:
-                raise AirflowSkipException(str(error)) from error
-            if isinstance(error, FatalError):
-                raise AirflowFailException(str(error)) from error
-            raise
-        except (AirflowFailException, AirflowSensorTimeout) as error:
-            if self.never_fail:  # Airflow 2.11 heeds it only while poking
-                raise AirflowSkipException(str(error)) from error
-            raise
+    def _wait_here(self, context: Context, wait: Wait) -> Outcome:
+        while True:
+            left = wait.execution_left()
+            if left is not None and left <= 0:
+                return wait.expired()
+            before = wait.failures
+            if (outcome := wait.looked(look(self.altcraft_conn_id, wait, list_id_of(self.list_id)))) is not None:
+                return outcome
+            pause = wait.pause()
+            if (left := wait.execution_left()) is not None:
+                pause = max(0.0, min(pause, left))
+            if not self.reschedule:
+                time.sleep(pause)
+                continue
+            if wait.failures != before:
+                keep_failures(context, wait.failures)
+            raise _reschedule(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=pause))
 
-    def _defer(self, context: Context) -> None:
-        since = self._since(context)
-        # A connection that is not there, or does not fit, is found out here as it is when poking: an error within the
-        # triggerer would be skipped with soft_fail.
-        AltcraftHook(self.altcraft_conn_id).client_arguments()
+    def _end(self, context: Context, outcome: Outcome) -> Any:
+        """What an outcome is to Airflow. The result is the XCom."""
+        cohort = outcome.get("cohort")
+        if outcome["status"] == "met":
+            return outcome["events"] if cohort is None else cohort
+        if cohort is not None:  # who is missing is worth most to those who waited in vain
+            context["ti"].xcom_push(key="return_value", value=cohort)
+        match outcome["status"]:
+            case "failed":
+                raise self._in_vain(AirflowFailException(_contrary(outcome)))
+            case "timeout":
+                raise self._in_vain(
+                    AirflowSensorTimeout(f"The actions did not come within the timeout of {self.timeout:g} s.")
+                )
+            case "execution_timeout":
+                # Never skipped: on Airflow 2.11 it ends a deferred task before this is asked.
+                raise AirflowTaskTimeout(f"The execution_timeout of {self.execution_timeout} is over.")
+        if outcome.get("fatal"):
+            raise self._for_good(outcome["message"])
+        if self.never_fail:
+            raise AirflowSkipException(outcome["message"])
+        from airflow_provider.altcraft import client
+
+        kind: type[AltcraftError] = getattr(client, outcome["error"], client.RetriableError)
+        raise kind(outcome["message"])
+
+    def _in_vain(self, error: Exception) -> Exception:
+        return AirflowSkipException(str(error)) if self.soft_fail or self.never_fail else error
+
+    def _for_good(self, message: str) -> Exception:
+        """What no retry would help, nor is skipped with ``soft_fail``: nobody shall wait in vain for a wrong token."""
+        return AirflowSkipException(message) if self.never_fail else AirflowFailException(message)
+
+    def _defer(self, wait: Wait) -> None:
+        left = wait.execution_left()
+        cohort = wait.quorum is not None
         self.defer(
             trigger=AltcraftActionTrigger(
                 altcraft_conn_id=self.altcraft_conn_id,
-                profile=self._lookup().fields,
-                list_id=list_id_of(self.list_id),
-                condition=self._condition().to_json(),
-                since=None if since is None else since.isoformat(),
-                deadline=(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=self.timeout)).isoformat(),
+                condition=wait.condition.to_json(),
+                deadline=wait.deadline.isoformat(),
                 poke_interval=self.poke_interval,
+                profile=None if cohort else dict(wait.profiles[0]),
+                profiles=[dict(fields) for fields in wait.profiles] if cohort else None,
+                quorum=wait.quorum,
+                list_id=list_id_of(self.list_id),
+                since=None if wait.since is None else wait.since.isoformat(),
                 silent_fail=self.silent_fail,
+                max_consecutive_failures=self.max_consecutive_failures,
+                exponential_backoff=wait.pauses.exponential,
+                max_wait=wait.pauses.longest,
+                execution_deadline=None if wait.execution_deadline is None else wait.execution_deadline.isoformat(),
             ),
             method_name="execute_complete",
             # The trigger keeps the time itself; this ends the wait where no triggerer runs it.
-            timeout=dt.timedelta(seconds=self.timeout + _GRACE),
+            timeout=dt.timedelta(seconds=min(self.timeout, math.inf if left is None else left) + _GRACE),
         )
 
-    def _lookup(self) -> ProfileLookup:
-        lookups = profiles_of(self.profile)
-        if len(lookups) != 1:
+    def _wait(self, context: Context) -> Wait:
+        """The wait, as far as this try has come.
+
+        Raises:
+            ValueError: an argument does not fit.
+        """
+        cohort = self.profiles is not None
+        lookups = profiles_of(self.profiles if cohort else self.profile)
+        if not cohort and len(lookups) != 1:
             raise ValueError(f"profile: one profile is wanted, not {len(lookups)}")
-        return lookups[0]
+        list_id_of(self.list_id)
+        now = dt.datetime.now(dt.UTC)
+        looks, began = earlier_looks(context) if self.reschedule and not self.deferrable else (0, None)
+        limit = self.execution_timeout
+        return Wait(
+            profiles=[lookup.fields for lookup in lookups],
+            condition=self._condition(),
+            quorum=quorum_of(self.quorum, len(lookups)) if cohort else None,
+            since=self._since(context),
+            deadline=_later(began or now, self.timeout),
+            execution_deadline=None if limit is None else _later(began or now, limit.total_seconds()),
+            pauses=Pauses(
+                self.poke_interval,
+                self.exponential_backoff,
+                None if self.max_wait is None else self.max_wait.total_seconds(),
+            ),
+            budget=None if self.silent_fail else self.max_consecutive_failures,
+            looks=looks,
+            failures=earlier_failures(context) if looks else 0,
+        )
 
     def _since(self, context: Context) -> dt.datetime | None:
         since = _run_due(context) if self.since == RUN_DUE else instant_of(self.since, "since")
@@ -240,9 +330,30 @@ def _run_due(context: Context) -> dt.datetime:
     return utc(due)
 
 
-def _contrary(events: list[dict[str, Any]]) -> AirflowFailException:
-    first = events[0]
-    return AirflowFailException(f"The profile did {first['action']!r} at {first['datetime']}, which fail_on names.")
+def _later(moment: dt.datetime, seconds: float) -> dt.datetime:
+    try:
+        return moment + dt.timedelta(seconds=seconds)
+    except OverflowError:
+        return dt.datetime.max.replace(tzinfo=dt.UTC)
+
+
+def _reschedule(at: dt.datetime) -> Exception:
+    try:
+        from airflow.sdk.exceptions import AirflowRescheduleException
+    except ImportError:  # Airflow 2
+        from airflow.exceptions import AirflowRescheduleException
+    return AirflowRescheduleException(at)  # type: ignore[no-untyped-call]
+
+
+def _contrary(outcome: Outcome) -> str:
+    cohort = outcome.get("cohort")
+    if cohort is None:
+        (event,) = outcome["events"]
+        return f"The profile did {event['action']!r} at {event['datetime']}, which fail_on names."
+    did = Counter(event["action"] for event in cohort["failed"].values())
+    what = ", ".join(f"{action!r}: {count}" for action, count in sorted(did.items()))
+    left = len(cohort["met"]) + len(cohort["missing"])
+    return f"Too few are left for the quorum of {cohort['quorum']}: {left}. Of what fail_on names profiles did {what}."
 
 
 def _names(value: Any, name: str) -> Any:

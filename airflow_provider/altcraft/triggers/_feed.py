@@ -14,8 +14,8 @@ from weakref import WeakValueDictionary
 from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider.altcraft._watch import People
-from airflow_provider.altcraft.client._errors import AltcraftError, FatalError
-from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
+from airflow_provider.altcraft.client._errors import AltcraftError, RetriableError
+from airflow_provider.altcraft.triggers._polls import Polls
 
 if TYPE_CHECKING:
     from airflow_provider.altcraft.client import HistoryEvent
@@ -65,7 +65,7 @@ class Feed:
     """Looks now and then at what people did, as long as anybody wants to know.
 
     It lives as long as the process and never fails: a failure that may pass is followed by ever longer pauses, one that
-    somebody must mend (the token, the connection) by looks at a slow pace, each with the connection read anew.
+    somebody must mend (the token, the connection) by looks at a slow pace, which find it mended.
     """
 
     def __init__(self, altcraft_conn_id: str, people: People) -> None:
@@ -87,38 +87,33 @@ class Feed:
     async def looks(self) -> AsyncGenerator[Look]:
         """Look, forever. Only one may iterate."""
         failures = 0
-        while True:
-            try:
-                async with await AltcraftHook(self._conn_id).aget_conn() as client:
-                    while True:
-                        await self._somebody()
-                        wants = list(self._wants)
-                        start, actions = (
-                            min(want.start for want in wants),
-                            frozenset[str]().union(*(want.actions for want in wants)),
-                        )
-                        at = dt.datetime.now(dt.UTC)
-                        look = Look(at, start, actions, await self._people.alook(client, actions, start))
-                        failures = 0
-                        yield look
-                        await self._pause(min((want.interval for want in self._wants), default=0))
-            except AltcraftError as error:
-                failures += 1
-                pause = SLOW if isinstance(error, FatalError) else min(self._interval() * 2 ** min(failures, 16), SLOW)
-                self._tell(error, pause)
-            except Exception as error:  # a missing connection, or Airflow's own API: nobody is there to hear of it
-                pause = SLOW
-                self._tell(error, pause)
-            await asyncio.sleep(max(pause, self._interval()))
+        async with Polls.shared(self._conn_id) as polls:
+            while True:
+                await self._somebody()
+                found = await self._look(polls)
+                if isinstance(found, Look):
+                    failures = 0
+                    yield found
+                    await self._pause(self._interval())
+                    continue
+                failures = min(failures + 1, 16)
+                passes = isinstance(found, RetriableError)
+                pause = max(self._interval(), min(self._interval() * 2**failures, SLOW) if passes else SLOW)
+                log.warning("A look at what people did failed, the next one is in %.0f s: %s", pause, told(found))
+                await asyncio.sleep(pause)
+
+    async def _look(self, polls: Polls) -> Look | Exception:
+        start = min(want.start for want in self._wants)
+        actions = frozenset(action for want in self._wants for action in want.actions)
+        at = dt.datetime.now(dt.UTC)
+        try:
+            found = await polls.use(lambda client: self._people.alook(client, actions, start))
+        except Exception as error:  # nobody is there to hear of it, and all watchers would end
+            return error
+        return found if isinstance(found, AltcraftError) else Look(at, start, actions, found)
 
     def _interval(self) -> float:
         return min((want.interval for want in self._wants), default=1.0)
-
-    def _tell(self, error: Exception, pause: float) -> None:
-        # What others' errors say is not ours to vouch for: a connection's might hold what it cannot read.
-        known = isinstance(error, AltcraftError | AirflowException | ValueError)
-        told = f"{type(error).__name__}: {error}" if known else type(error).__name__
-        log.warning("A look at what people did failed, the next one is in %.0f s: %s", pause, told)
 
     async def _somebody(self) -> None:
         while not self._wants:
@@ -134,6 +129,12 @@ class Feed:
         except TimeoutError:
             return
         await asyncio.sleep(min(_TOGETHER, seconds))
+
+
+def told(error: Exception) -> str:
+    """What is said of an error: of others' only their names, for their texts may hold what nobody vouches for."""
+    known = isinstance(error, AltcraftError | AirflowException | ValueError)
+    return f"{type(error).__name__}: {error}" if known else type(error).__name__
 
 
 _feeds: WeakValueDictionary[Hashable, Feed] = WeakValueDictionary()

@@ -1,62 +1,92 @@
-"""The trigger behind the deferrable sensor: asks for a profile's history now and then, and ends the wait."""
+"""The trigger behind the deferrable sensor: asks for profiles' history now and then, and ends the wait."""
 
 from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import AsyncIterator
-from typing import Any
+import logging
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider.altcraft._wait import MAX_FAILURES, Outcome, Pauses, Wait, gives_up
 from airflow_provider.altcraft.condition import ActionCondition
-from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
 from airflow_provider.altcraft.triggers._event import AltcraftActionEventTrigger
+from airflow_provider.altcraft.triggers._polls import Answer, Polls
+
+if TYPE_CHECKING:
+    from airflow_provider.altcraft.client import AltcraftError
 
 __all__ = ["AltcraftActionEventTrigger", "AltcraftActionTrigger"]
 
+log = logging.getLogger(__name__)
+
 
 class AltcraftActionTrigger(BaseTrigger):
-    """Ends when a profile has met a condition, has failed it, or the time is up.
+    """Ends when a profile or a cohort has met a condition, can no longer meet it, or the time is up.
 
-    It keeps nothing between two looks, so it may be restarted, or run twice, without harm. Its arguments are plain JSON
-    and hold the connection's id, never a secret.
+    What it learns while it runs only spares requests, so it may be restarted, or run twice, without harm. Its arguments
+    are plain JSON and hold the connection's id, never a secret. Each has been there since the first version or has a
+    default, and what a later version may add is passed over: a trigger that one version stored is run by another.
 
     Args:
         altcraft_conn_id: the connection.
-        profile: the request fields of the lookup.
-        list_id: the database; the connection's own where ``None``.
         condition: an ``ActionCondition`` as JSON.
-        since: ISO 8601 with a zone: only events from then on count; ``None`` for all.
         deadline: ISO 8601 with a zone: when the wait has timed out.
-        poke_interval: seconds between two looks.
-        silent_fail: go on after an error, as a sensor with ``silent_fail`` does.
+        poke_interval: seconds between two looks, about.
+        profile: the request fields of the one lookup.
+        profiles: those of a cohort's, instead of ``profile``.
+        quorum: how many of the cohort are wanted; all of them where ``None``.
+        list_id: the database; the connection's own where ``None``.
+        since: ISO 8601 with a zone: only events from then on count; ``None`` for all.
+        silent_fail: any number of looks may fail in a row, as with a sensor's ``silent_fail``.
+        max_consecutive_failures: how many looks in a row may fail otherwise.
+        exponential_backoff: whether the pauses double.
+        max_wait: seconds that no pause exceeds.
+        execution_deadline: ISO 8601 with a zone: when Airflow's ``execution_timeout`` is over.
+        later: what later versions know.
 
-    Yields one event, a mapping with ``status``: ``met`` or ``failed`` with ``events``; ``timeout``; ``error`` with
-    ``error`` (name of its class) and ``message``.
+    Yields one event: an ``Outcome``.
     """
 
     def __init__(
         self,
         *,
         altcraft_conn_id: str,
-        profile: dict[str, Any],
-        list_id: int | None,
         condition: dict[str, Any],
-        since: str | None,
         deadline: str,
         poke_interval: float,
+        profile: dict[str, Any] | None = None,
+        profiles: Sequence[dict[str, Any]] | None = None,
+        quorum: int | None = None,
+        list_id: int | None = None,
+        since: str | None = None,
         silent_fail: bool = False,
+        max_consecutive_failures: int = MAX_FAILURES,
+        exponential_backoff: bool = False,
+        max_wait: float | None = None,
+        execution_deadline: str | None = None,
+        **later: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.altcraft_conn_id = altcraft_conn_id
-        self.profile = profile
-        self.list_id = list_id
         self.condition = condition
-        self.since = since
         self.deadline = deadline
         self.poke_interval = poke_interval
+        self.profile = profile
+        self.profiles = profiles
+        self.quorum = quorum
+        self.list_id = list_id
+        self.since = since
         self.silent_fail = silent_fail
+        self.max_consecutive_failures = max_consecutive_failures
+        self.exponential_backoff = exponential_backoff
+        self.max_wait = max_wait
+        self.execution_deadline = execution_deadline
+        if later:
+            log.warning("A later version stored this trigger; this one does not know of: %s", ", ".join(later))
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Where the class is and its arguments, as they are kept in Airflow's database."""
@@ -64,43 +94,86 @@ class AltcraftActionTrigger(BaseTrigger):
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
                 "altcraft_conn_id": self.altcraft_conn_id,
-                "profile": self.profile,
-                "list_id": self.list_id,
                 "condition": self.condition,
-                "since": self.since,
                 "deadline": self.deadline,
                 "poke_interval": self.poke_interval,
+                "profile": self.profile,
+                "profiles": self.profiles,
+                "quorum": self.quorum,
+                "list_id": self.list_id,
+                "since": self.since,
                 "silent_fail": self.silent_fail,
+                "max_consecutive_failures": self.max_consecutive_failures,
+                "exponential_backoff": self.exponential_backoff,
+                "max_wait": self.max_wait,
+                "execution_deadline": self.execution_deadline,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until there is an outcome."""
-        try:
-            outcome = await self._outcome()
-        except ValueError as error:  # the connection or an argument does not fit: as fatal as a refused request
-            outcome = {"status": "error", "error": "RequestError", "message": str(error)}
+        wait = self._wait()
+        async with Polls.shared(self.altcraft_conn_id) as polls:
+            try:
+                async with asyncio.timeout(wait.execution_left()) as limit:
+                    outcome = await self._outcome(polls, wait)
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                outcome = wait.expired()
         yield TriggerEvent(outcome)  # type: ignore[no-untyped-call]
 
-    async def _outcome(self) -> dict[str, Any]:
-        from airflow_provider.altcraft.client import AltcraftError
+    async def _outcome(self, polls: Polls, wait: Wait) -> Outcome:
+        pause = 0.0
+        while (outcome := wait.looked(await self._look(polls, wait, pause))) is None:
+            pause = wait.pause()
+        return outcome
 
-        condition = ActionCondition.from_json(self.condition)
-        deadline = dt.datetime.fromisoformat(self.deadline)
-        async with await AltcraftHook(self.altcraft_conn_id).aget_conn() as client:
-            while True:
-                try:
-                    events = await client.get_history(self.profile, list_id=self.list_id, date_from=self.since)
-                except AltcraftError as error:
-                    if not self.silent_fail:
-                        return {"status": "error", "error": type(error).__name__, "message": str(error)}
-                    self.log.warning("This look failed, the next one goes on: %s", error)
-                else:
-                    verdict = condition.verdict(events)
-                    if verdict.state != "waiting":
-                        found = [event.model_dump(mode="json") for event in verdict.events]
-                        return {"status": verdict.state, "events": found}
-                left = (deadline - dt.datetime.now(dt.UTC)).total_seconds()
-                if left <= 0:
-                    return {"status": "timeout"}
-                await asyncio.sleep(min(self.poke_interval, left))
+    def _wait(self) -> Wait:
+        cohort = self.profile is None
+        profiles = list(self.profiles or []) if self.profile is None else [self.profile]
+        quorum = len(profiles) if self.quorum is None else self.quorum
+        return Wait(
+            profiles=profiles,
+            condition=ActionCondition.from_json(self.condition),
+            quorum=quorum if cohort else None,
+            since=_instant(self.since),
+            deadline=dt.datetime.fromisoformat(self.deadline),
+            execution_deadline=_instant(self.execution_deadline),
+            pauses=Pauses(self.poke_interval, self.exponential_backoff, self.max_wait),
+            budget=None if self.silent_fail else self.max_consecutive_failures,
+        )
+
+    async def _look(self, polls: Polls, wait: Wait, pause: float) -> list[AltcraftError]:
+        """Pause, and look at each profile that is still waited for; gives the errors of those that did not answer."""
+        ask = partial(polls.look, list_id=self.list_id, day=None if wait.since is None else wait.since.date())
+        waiting = wait.waiting()
+        errors: list[AltcraftError] = []
+
+        def take(place: int, answer: Answer) -> None:
+            if isinstance(answer, list):
+                wait.take(place, answer)
+            else:
+                errors.append(answer)
+
+        if len(waiting) == 1:
+            ((place, profile),) = waiting
+            take(place, await ask(profile, pause=pause))
+            return errors
+        await asyncio.sleep(pause)
+        left = iter(waiting)
+
+        async def some_of_them() -> None:
+            for place, profile in left:
+                take(place, await ask(profile))
+                if gives_up(errors):
+                    return
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(await polls.concurrency(), len(waiting))):
+                group.create_task(some_of_them())
+        return errors
+
+
+def _instant(value: str | None) -> dt.datetime | None:
+    return None if value is None else dt.datetime.fromisoformat(value)

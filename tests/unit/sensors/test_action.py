@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import json
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.exceptions import TaskDeferred
-from airflow.providers.common.compat.sdk import (
-    DAG,
-    AirflowException,
-    AirflowFailException,
-    AirflowSensorTimeout,
-    AirflowSkipException,
-)
+from airflow.providers.common.compat.sdk import DAG, AirflowException
 
 from airflow_provider.altcraft.client import Action, ServerError
-from airflow_provider.altcraft.sensors.action import AltcraftActionSensor
 from airflow_provider.altcraft.testing import Emulator, faults
-from airflow_provider.altcraft.triggers.action import AltcraftActionTrigger
+from tests.unit.sensors.modes import DUE, MODES, context, outcome, sensor
 
 Connect = Callable[..., str]
-DUE = dt.datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=dt.UTC)
 
 
 @pytest.fixture
@@ -35,49 +27,17 @@ def api(altcraft_api: Emulator, connect: Connect) -> Emulator:
     return altcraft_api
 
 
-def context(**run: Any) -> Any:
-    return {"dag_run": SimpleNamespace(**{"run_after": DUE, "run_type": "manual"} | run)}
+each_mode = pytest.mark.parametrize("mode", MODES)
 
 
-def sensor(*, deferrable: bool, **arguments: Any) -> AltcraftActionSensor:
-    given = {"profile": "ann@example.com", "actions": "form_post", "poke_interval": 0.02, "timeout": 0.3}
-    return AltcraftActionSensor(task_id="wait", deferrable=deferrable, **given | arguments)
-
-
-def outcome(found: AltcraftActionSensor, run: Any = None) -> tuple[str, Any]:
-    """State and XCom of one try, the trigger run in place where the sensor defers."""
-    run = run or context()
-    try:
-        try:
-            value = found.execute(run)
-        except TaskDeferred as deferred:
-            path, arguments = deferred.trigger.serialize()
-            assert path == "airflow_provider.altcraft.triggers.action.AltcraftActionTrigger"
-            trigger = AltcraftActionTrigger(**json.loads(json.dumps(arguments)))
-            event = json.loads(json.dumps(asyncio.run(anext(trigger.run())).payload))
-            value = found.resume_execution(deferred.method_name, {"event": event}, run)
-    except AirflowSkipException:
-        return "skipped", None
-    except AirflowFailException as error:
-        return "failed for good", str(error)
-    except AirflowSensorTimeout:
-        return "timed out", None
-    except Exception as error:  # whatever Airflow would retry
-        return "failed", type(error)
-    return "success", value
-
-
-both = pytest.mark.parametrize("deferrable", [False, True], ids=["poke", "deferrable"])
-
-
-@both
+@each_mode
 class TestOutcomes:
-    """Poking and deferring side by side."""
+    """The modes side by side."""
 
-    def test_met(self, api: Emulator, deferrable: bool) -> None:
+    def test_met(self, api: Emulator, mode: str) -> None:
         api.add_event("ann@example.com", "open", at=DUE)
         row = api.add_event("ann@example.com", "form_post", at=DUE, message_id=7)
-        state, events = outcome(sensor(deferrable=deferrable))
+        state, events = outcome(sensor(mode))
         assert state == "success"
         (event,) = events
         assert {key: event[key] for key in ("action", "message_id", "xxh")} == {
@@ -88,30 +48,30 @@ class TestOutcomes:
         assert dt.datetime.fromisoformat(event["datetime"]) == DUE
         assert json.loads(json.dumps(events)) == events
 
-    def test_met_after_a_while(self, api: Emulator, deferrable: bool) -> None:
+    def test_met_after_a_while(self, api: Emulator, mode: str) -> None:
         api.add_event("ann@example.com", "form_post", at=DUE, visible_after=0.2)
-        assert outcome(sensor(deferrable=deferrable, timeout=10))[0] == "success"
+        assert outcome(sensor(mode, timeout=10))[0] == "success"
         assert len(api.requests) > 1
 
-    def test_timed_out(self, api: Emulator, deferrable: bool) -> None:
-        assert outcome(sensor(deferrable=deferrable))[0] == "timed out"
-        assert outcome(sensor(deferrable=deferrable, soft_fail=True))[0] == "skipped"
-        assert outcome(sensor(deferrable=deferrable, never_fail=True))[0] == "skipped"
+    def test_timed_out(self, api: Emulator, mode: str) -> None:
+        assert outcome(sensor(mode))[0] == "timed out"
+        assert outcome(sensor(mode, soft_fail=True))[0] == "skipped"
+        assert outcome(sensor(mode, never_fail=True))[0] == "skipped"
 
-    def test_actions_as_json_text(self, api: Emulator, deferrable: bool) -> None:
+    def test_actions_as_json_text(self, api: Emulator, mode: str) -> None:
         api.add_event("ann@example.com", "click", at=DUE)
         with DAG("d", schedule=None):
-            found = sensor(deferrable=deferrable, actions="{{ ['open', 'click'] | tojson }}", fail_on=None)
+            found = sensor(mode, actions="{{ ['open', 'click'] | tojson }}", fail_on=None)
         found.render_template_fields(context())
         assert outcome(found)[0] == "success"
 
-    def test_one_look_at_least(self, api: Emulator, deferrable: bool) -> None:
+    def test_one_look_at_least(self, api: Emulator, mode: str) -> None:
         api.add_event("ann@example.com", "form_post", at=DUE)
-        assert outcome(sensor(deferrable=deferrable, timeout=0))[0] == "success"
+        assert outcome(sensor(mode, timeout=0))[0] == "success"
 
-    def test_contrary(self, api: Emulator, deferrable: bool) -> None:
+    def test_contrary(self, api: Emulator, mode: str) -> None:
         api.add_event("ann@example.com", Action.COMPLAIN, at=DUE)
-        found = sensor(deferrable=deferrable, fail_on=[Action.COMPLAIN, Action.HBOUNCE], timeout=10)
+        found = sensor(mode, fail_on=[Action.COMPLAIN, Action.HBOUNCE], timeout=10)
         state, said = outcome(found)
         assert state == "failed for good"
         assert "'complain' at 2026-01-02T03:04:05.678" in said
@@ -121,41 +81,86 @@ class TestOutcomes:
         assert outcome(found)[0] == "skipped"
 
     @pytest.mark.parametrize("code", [400, 401, 402, 403])
-    def test_fatal_at_once_also_with_soft_fail(self, api: Emulator, deferrable: bool, code: int) -> None:
+    def test_fatal_at_once_also_with_soft_fail(self, api: Emulator, mode: str, code: int) -> None:
         api.play_forever(faults.error(code, "no"))
-        state, said = outcome(sensor(deferrable=deferrable, soft_fail=True, timeout=10))
+        state, said = outcome(sensor(mode, soft_fail=True, timeout=10))
         assert state == "failed for good"
         assert f"error {code}: no" in said
         assert len(api.requests) == 1
-        assert outcome(sensor(deferrable=deferrable, never_fail=True, timeout=10))[0] == "skipped"
+        assert outcome(sensor(mode, never_fail=True, timeout=10))[0] == "skipped"
 
-    def test_a_passing_fault_is_retried_within(self, api: Emulator, deferrable: bool) -> None:
+    def test_a_passing_fault_is_retried_within(self, api: Emulator, mode: str) -> None:
         api.add_event("ann@example.com", "form_post", at=DUE)
         api.play(faults.status(503), faults.reset(), faults.truncated_json())
-        assert outcome(sensor(deferrable=deferrable, timeout=10))[0] == "success"
+        assert outcome(sensor(mode, timeout=10))[0] == "success"
         assert len(api.requests) == 4
 
-    def test_a_lasting_fault_is_left_to_the_retries_of_airflow(self, api: Emulator, deferrable: bool) -> None:
+    def test_a_lasting_fault_is_left_to_the_retries_of_airflow(self, api: Emulator, mode: str) -> None:
         api.play_forever(faults.status(503))
-        assert outcome(sensor(deferrable=deferrable, soft_fail=True, timeout=10)) == ("failed", ServerError)
-        assert outcome(sensor(deferrable=deferrable, never_fail=True, timeout=10))[0] == "skipped"
+        arguments: dict[str, Any] = {"timeout": 10, "max_consecutive_failures": 3}
+        assert outcome(sensor(mode, soft_fail=True, **arguments)) == ("failed", ServerError)
+        assert len(api.requests) == 15
+        assert outcome(sensor(mode, never_fail=True, **arguments))[0] == "skipped"
 
-    def test_silent_fail_goes_on(self, api: Emulator, deferrable: bool) -> None:
+    def test_only_failures_in_a_row_count(self, api: Emulator, mode: str) -> None:
+        api.add_event("ann@example.com", "form_post", at=DUE)
+        row = [faults.status(503)] * 10 + [faults.null_data()]
+        api.play(*row * 3)
+        assert outcome(sensor(mode, timeout=20, max_consecutive_failures=3))[0] == "success"
+        assert len(api.requests) == 34
+
+    def test_an_outage_when_the_time_is_up_is_no_wait_in_vain(self, api: Emulator, mode: str) -> None:
+        api.play_forever(faults.status(503))
+        assert outcome(sensor(mode, timeout=0, soft_fail=True)) == ("failed", ServerError)
+        assert outcome(sensor(mode, timeout=0, silent_fail=True))[0] == "timed out"
+
+    def test_a_retry_begins_anew(self, api: Emulator, mode: str) -> None:
+        api.play(*[faults.status(503)] * 20)
+        found, run = sensor(mode, timeout=10, max_consecutive_failures=2), context()
+        assert outcome(found, run) == ("failed", ServerError)
+        api.add_event("ann@example.com", "form_post", at=DUE)
+        run["ti"].try_number = 2
+        assert outcome(found, run) == ("failed", ServerError)
+        assert len(api.requests) == 20
+        run["ti"].try_number = 3
+        assert outcome(found, run)[0] == "success"
+
+    def test_execution_timeout(self, api: Emulator, mode: str) -> None:
+        limit = {"execution_timeout": dt.timedelta(seconds=0.3), "timeout": 60}
+        for arguments in ({}, {"soft_fail": True}, {"never_fail": True}, {"poke_interval": 60}):
+            began = time.monotonic()
+            assert outcome(sensor(mode, **limit | arguments))[0] == "execution timed out"
+            assert 0.3 <= time.monotonic() - began < 10
+        api.add_event("ann@example.com", "form_post", at=DUE)
+        assert outcome(sensor(mode, **limit))[0] == "success"
+
+    def test_exponential_backoff(self, api: Emulator, mode: str) -> None:
+        arguments: dict[str, Any] = {"poke_interval": 0.05, "timeout": 1.5, "exponential_backoff": True}
+        assert outcome(sensor(mode, **arguments))[0] == "timed out"
+        # After 0, 0.05, 0.15, 0.35, 0.75 and 1.5 seconds, not thirty times; a slow machine makes fewer.
+        assert 4 <= len(api.requests) <= 6
+
+    def test_the_last_look_is_when_the_time_is_up(self, api: Emulator, mode: str) -> None:
+        api.add_event("ann@example.com", "form_post", at=DUE, visible_after=0.3)
+        assert outcome(sensor(mode, timeout=1, poke_interval=3600))[0] == "success"
+        assert len(api.requests) == 2
+
+    def test_silent_fail_goes_on(self, api: Emulator, mode: str) -> None:
         api.add_event("ann@example.com", "form_post", at=DUE)
         api.play(*[faults.status(503)] * 7)
-        assert outcome(sensor(deferrable=deferrable, silent_fail=True, timeout=10))[0] == "success"
+        assert outcome(sensor(mode, silent_fail=True, timeout=10))[0] == "success"
 
-    def test_connection_that_does_not_fit(self, api: Emulator, connect: Connect, deferrable: bool) -> None:
+    def test_connection_that_does_not_fit(self, api: Emulator, connect: Connect, mode: str) -> None:
         connect(api, token="***")
-        state, said = outcome(sensor(deferrable=deferrable, soft_fail=True))
+        state, said = outcome(sensor(mode, soft_fail=True))
         assert (state, "masked" in said) == ("failed for good", True)
         connect(api, list_id=None)
-        state, said = outcome(sensor(deferrable=deferrable))
+        state, said = outcome(sensor(mode))
         assert (state, "list_id" in said) == ("failed for good", True)
         assert api.requests == []
 
-    def test_no_such_connection(self, deferrable: bool) -> None:
-        state, _ = outcome(sensor(deferrable=deferrable, altcraft_conn_id="nowhere", soft_fail=True))
+    def test_no_such_connection(self, mode: str) -> None:
+        state, _ = outcome(sensor(mode, altcraft_conn_id="nowhere", soft_fail=True))
         assert state == "failed"
 
     @pytest.mark.parametrize(
@@ -171,37 +176,37 @@ class TestOutcomes:
             (DUE + dt.timedelta(days=9), "run_due", "success"),
         ],
     )
-    def test_since(self, api: Emulator, deferrable: bool, at: dt.datetime, since: Any, state: str) -> None:
+    def test_since(self, api: Emulator, mode: str, at: dt.datetime, since: Any, state: str) -> None:
         api.add_event("ann@example.com", "form_post", at=at)
-        assert outcome(sensor(deferrable=deferrable, since=since))[0] == state
+        assert outcome(sensor(mode, since=since))[0] == state
 
     @pytest.mark.parametrize("hours", [-12, 0, 3, 14])
-    def test_the_platforms_zone_does_not_matter(self, api: Emulator, deferrable: bool, hours: int) -> None:
+    def test_the_platforms_zone_does_not_matter(self, api: Emulator, mode: str, hours: int) -> None:
         api.utc_offset = dt.timedelta(hours=hours)
         for due in (DUE.replace(hour=0), DUE.replace(hour=23)):
             api.add_event("ann@example.com", "form_post", at=due)
-            assert outcome(sensor(deferrable=deferrable), context(run_after=due))[0] == "success"
+            assert outcome(sensor(mode), context(run_after=due))[0] == "success"
 
-    def test_narrowed(self, api: Emulator, deferrable: bool) -> None:
+    def test_narrowed(self, api: Emulator, mode: str) -> None:
         api.add_event("ann@example.com", "click", at=DUE, message_id=5, campaign_id=6, count=2)
         arguments: dict[str, Any] = {"actions": ["click"], "message_id": "5", "campaign_id": 6}
-        assert outcome(sensor(deferrable=deferrable, **arguments, min_count="2"))[0] == "success"
-        assert outcome(sensor(deferrable=deferrable, **arguments, min_count=3))[0] == "timed out"
-        assert outcome(sensor(deferrable=deferrable, **arguments | {"message_id": 6}))[0] == "timed out"
+        assert outcome(sensor(mode, **arguments, min_count="2"))[0] == "success"
+        assert outcome(sensor(mode, **arguments, min_count=3))[0] == "timed out"
+        assert outcome(sensor(mode, **arguments | {"message_id": 6}))[0] == "timed out"
 
-    def test_all(self, api: Emulator, deferrable: bool) -> None:
+    def test_all(self, api: Emulator, mode: str) -> None:
         api.add_event("ann@example.com", "open", at=DUE)
         arguments: dict[str, Any] = {"actions": ["open", "click"], "match": "all"}
-        assert outcome(sensor(deferrable=deferrable, **arguments))[0] == "timed out"
+        assert outcome(sensor(mode, **arguments))[0] == "timed out"
         api.add_event("ann@example.com", "click", at=DUE + dt.timedelta(seconds=1))
-        state, events = outcome(sensor(deferrable=deferrable, **arguments))
+        state, events = outcome(sensor(mode, **arguments))
         assert (state, [event["action"] for event in events]) == ("success", ["open", "click"])
 
-    def test_templates(self, api: Emulator, deferrable: bool) -> None:
+    def test_templates(self, api: Emulator, mode: str) -> None:
         api.add_event("ann@example.com", "click", at=DUE, message_id=5)
         with DAG("d", schedule=None):
             found = sensor(
-                deferrable=deferrable,
+                mode,
                 profile={"matching": "email", "email": "{{ name }}@example.com"},
                 actions=["{{ action }}"],
                 message_id="{{ message_id }}",
@@ -229,11 +234,9 @@ class TestOutcomes:
             ({"fail_on": "{{ 'a, b' }}"}, "fail_on"),
         ],
     )
-    def test_templates_that_do_not_fit(
-        self, api: Emulator, deferrable: bool, rendered: dict[str, Any], said: str
-    ) -> None:
+    def test_templates_that_do_not_fit(self, api: Emulator, mode: str, rendered: dict[str, Any], said: str) -> None:
         with DAG("d", schedule=None):
-            found = sensor(deferrable=deferrable, soft_fail=True, **rendered)
+            found = sensor(mode, soft_fail=True, **rendered)
         found.render_template_fields(context())
         state, message = outcome(found)
         assert state == "failed for good"
@@ -252,11 +255,20 @@ class TestOutcomes:
         ({"message_id": "x"}, "message_id"),
         ({"since": "soon"}, "since"),
         ({"list_id": "main"}, "list_id"),
+        ({"max_consecutive_failures": 0}, "max_consecutive_failures"),
+        ({"profiles": ["ann@example.com"], "profile": "ann@example.com"}, "one of the two"),
+        ({"profile": None}, "one of the two"),
+        ({"quorum": 1}, "only profiles"),
+        ({"profiles": ["ann@example.com", "no address"]}, r"profiles\[1\]"),
+        ({"profiles": []}, "none to wait for"),
+        ({"profiles": ["ann@example.com"], "quorum": 2}, "quorum"),
+        ({"profiles": ["ann@example.com"], "quorum": 1.5}, "quorum"),
+        ({"profiles": "{{ x }}", "quorum": "half"}, "quorum"),
     ],
 )
 def test_constants_are_refused_at_the_parse(arguments: dict[str, Any], said: str) -> None:
     with pytest.raises((ValueError, AirflowException), match=said):
-        sensor(deferrable=True, **arguments)
+        sensor("deferrable", **arguments)
 
 
 @pytest.mark.parametrize(
@@ -270,15 +282,15 @@ def test_constants_are_refused_at_the_parse(arguments: dict[str, Any], said: str
 )
 @pytest.mark.usefixtures("api")
 def test_when_a_run_was_due(run: dict[str, Any], expected: dt.datetime) -> None:
-    found = sensor(deferrable=True)
+    found = sensor("deferrable")
     with pytest.raises(TaskDeferred) as deferred:
-        found.execute({"dag_run": SimpleNamespace(**run)})
+        found.execute(context() | {"dag_run": SimpleNamespace(**run)})
     assert deferred.value.trigger.since == expected.replace(microsecond=0).isoformat()
 
 
 @pytest.mark.usefixtures("api")
 def test_defers_with_a_time_limit_of_airflows_too() -> None:
     with pytest.raises(TaskDeferred) as deferred:
-        sensor(deferrable=True, timeout=10).execute(context())
+        sensor("deferrable", timeout=10).execute(context())
     assert deferred.value.timeout == dt.timedelta(seconds=70)
     assert deferred.value.method_name == "execute_complete"

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import json
+import logging
 from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,24 +18,10 @@ from airflow_provider.altcraft.triggers.action import AltcraftActionTrigger
 
 Connect = Callable[..., str]
 
-# As a released version stored it: one that comes later must still take it.
-STORED = {
-    "altcraft_conn_id": "altcraft_default",
-    "profile": {"matching": "email", "email": "ann@example.com"},
-    "list_id": 1,
-    "condition": {
-        "actions": ["form_post"],
-        "match": "any",
-        "min_count": 1,
-        "message_id": None,
-        "campaign_id": None,
-        "fail_on": ["complain"],
-    },
-    "since": "2026-01-02T00:00:00+00:00",
-    "deadline": "2100-01-01T00:00:00+00:00",
-    "poke_interval": 0.02,
-    "silent_fail": False,
-}
+# As released versions stored them. What a later version stores gets files of its own; these are never changed.
+FILES = sorted((Path(__file__).parent / "stored").glob("*.json"))
+STORED = json.loads((Path(__file__).parent / "stored" / "one.json").read_text())["kwargs"]
+THEN = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
 
 
 @pytest.fixture
@@ -42,46 +31,98 @@ def api(altcraft_api: Emulator, connect: Connect) -> Emulator:
     return altcraft_api
 
 
-def test_what_is_stored_makes_the_same_trigger_again(api: Emulator) -> None:
-    path, arguments = AltcraftActionTrigger(**STORED).serialize()
-    assert path == "airflow_provider.altcraft.triggers.action.AltcraftActionTrigger"
-    assert json.loads(json.dumps(arguments)) == STORED
-    assert api.token not in repr(arguments)
-
-
-async def _events(trigger: AltcraftActionTrigger) -> list[dict[str, Any]]:
+async def events(trigger: AltcraftActionTrigger) -> list[dict[str, Any]]:
     return [event.payload async for event in trigger.run()]
 
 
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_what_earlier_versions_stored_is_run(api: Emulator, file: Path) -> None:
+    stored = json.loads(file.read_text())
+    module, _, name = stored["classpath"].rpartition(".")
+    trigger = getattr(import_module(module), name)(**stored["kwargs"])
+    api.add_event("ann@example.com", "form_post", at=THEN, message_id=7, campaign_id=8)
+    (event,) = asyncio.run(events(trigger))
+    assert event["status"] == "met"
+    met = event["cohort"]["met"]["ann@example.com"] if "cohort" in event else event["events"]
+    assert [found["action"] for found in met] == ["form_post"]
+
+
+@pytest.mark.parametrize("name", ["one", "cohort"])
+def test_what_this_version_stores(api: Emulator, name: str) -> None:
+    stored = json.loads((Path(__file__).parent / "stored" / f"{name}.json").read_text())
+    path, arguments = AltcraftActionTrigger(**stored["kwargs"]).serialize()
+    assert {"classpath": path, "kwargs": json.loads(json.dumps(arguments))} == stored
+    assert api.token not in repr(arguments)
+
+
+def test_what_a_later_version_stored_is_run(api: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+    api.add_event("ann@example.com", "form_post", at=THEN)
+    with caplog.at_level(logging.WARNING):
+        trigger = AltcraftActionTrigger(**STORED, colour="red")
+    assert asyncio.run(events(trigger))[0]["status"] == "met"
+    assert "does not know of: colour" in caplog.text
+
+
 def test_one_event_and_the_end(api: Emulator) -> None:
-    api.add_event("ann@example.com", "form_post", at=dt.datetime(2026, 1, 2, tzinfo=dt.UTC))
-    (event,) = asyncio.run(_events(AltcraftActionTrigger(**STORED)))
+    api.add_event("ann@example.com", "form_post", at=THEN)
+    (event,) = asyncio.run(events(AltcraftActionTrigger(**STORED)))
     assert (event["status"], [found["action"] for found in event["events"]]) == ("met", ["form_post"])
     assert api.requests[0].body["date_from"] == "2026-01-01"
     assert "date_to" not in api.requests[0].body
 
 
-def test_two_copies_come_to_the_same(api: Emulator) -> None:
-    api.add_event("ann@example.com", "form_post", visible_after=0.1)
+def test_two_copies_come_to_the_same_by_the_same_requests(api: Emulator) -> None:
+    api.play(*[faults.null_data()] * 3)
+    api.add_event("ann@example.com", "form_post", at=THEN)
 
     async def both() -> list[list[dict[str, Any]]]:
-        return await asyncio.gather(*(_events(AltcraftActionTrigger(**STORED)) for _ in range(2)))
+        return await asyncio.gather(*(events(AltcraftActionTrigger(**STORED)) for _ in range(2)))
 
     first, second = asyncio.run(both())
     assert first == second
+    assert len(api.requests) == 4
+
+
+def test_a_copy_that_begins_anew_comes_to_the_same(api: Emulator) -> None:
+    """A triggerer is killed amid a wait, and another one runs what is stored."""
+
+    async def killed() -> None:
+        task = asyncio.create_task(events(AltcraftActionTrigger(**STORED)))
+        while len(api.requests) < 3:  # noqa: ASYNC110 - the emulator lives in another thread
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait({task})
+
+    asyncio.run(killed())
+    api.add_event("ann@example.com", "form_post", at=THEN)
+    (event,) = asyncio.run(events(AltcraftActionTrigger(**STORED)))
+    assert event["status"] == "met"
 
 
 def test_a_past_deadline_still_looks_once(api: Emulator) -> None:
     past = STORED | {"deadline": "2026-01-01T00:00:00+00:00"}
-    assert asyncio.run(_events(AltcraftActionTrigger(**past))) == [{"status": "timeout"}]
+    assert asyncio.run(events(AltcraftActionTrigger(**past))) == [{"status": "timeout"}]
     assert len(api.requests) == 1
+
+
+def test_a_past_execution_timeout_does_not_look(api: Emulator) -> None:
+    past = STORED | {"execution_deadline": "2026-01-01T00:00:00+00:00"}
+    assert asyncio.run(events(AltcraftActionTrigger(**past))) == [{"status": "execution_timeout"}]
+    assert api.requests == []
+
+
+def test_an_execution_timeout_ends_a_request_too(api: Emulator) -> None:
+    api.play_forever(faults.stall())
+    soon = (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=0.5)).isoformat()
+    (event,) = asyncio.run(events(AltcraftActionTrigger(**STORED | {"execution_deadline": soon})))
+    assert event == {"status": "execution_timeout"}
 
 
 def test_cancelling_amid_a_request_leaves_nothing(api: Emulator) -> None:
     api.play_forever(faults.stall())
 
     async def cancelled() -> int:
-        task = asyncio.create_task(_events(AltcraftActionTrigger(**STORED)))
+        task = asyncio.create_task(events(AltcraftActionTrigger(**STORED)))
         while not api.requests:  # noqa: ASYNC110 - the emulator lives in another thread
             await asyncio.sleep(0.01)
         task.cancel()

@@ -1,0 +1,209 @@
+"""What the waits of one event loop share: a client for each connection, and one look for all who ask the same."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider.altcraft.client import FatalError, RetriableError, TokenError
+from airflow_provider.altcraft.testing import Emulator, faults
+from airflow_provider.altcraft.triggers import _polls
+from airflow_provider.altcraft.triggers._polls import Polls
+from airflow_provider.altcraft.triggers.action import AltcraftActionTrigger
+
+Connect = Callable[..., str]
+ANN = {"matching": "email", "email": "ann@example.com"}
+DAY = dt.date(2026, 1, 2)
+
+
+@pytest.fixture
+def api(altcraft_api: Emulator, connect: Connect) -> Emulator:
+    connect(altcraft_api)
+    for name in ("ann", "bob"):
+        altcraft_api.add_profile(email=f"{name}@example.com")
+    return altcraft_api
+
+
+def trigger(name: str = "ann", **arguments: Any) -> AltcraftActionTrigger:
+    given: dict[str, Any] = {
+        "altcraft_conn_id": "altcraft_default",
+        "condition": {"actions": ["form_post"]},
+        "deadline": (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=2)).isoformat(),
+        "poke_interval": 0.5,
+        "profile": {"matching": "email", "email": f"{name}@example.com"},
+        "since": "2026-01-02T03:04:05+00:00",
+    }
+    return AltcraftActionTrigger(**given | arguments)
+
+
+async def statuses(*triggers: AltcraftActionTrigger) -> list[str]:
+    events = await asyncio.gather(*(anext(each.run()) for each in triggers))
+    return [event.payload["status"] for event in events]
+
+
+def test_waits_that_ask_the_same_share_each_look(api: Emulator) -> None:
+    # They differ in what they wait for and since which second, not in what they ask.
+    waits = [
+        trigger(condition={"actions": [action]}, since=f"2026-01-02T03:04:0{second}+00:00")
+        for action in ("form_post", "click")
+        for second in range(10)
+    ]
+    began = time.monotonic()
+    assert set(asyncio.run(statuses(*waits))) == {"timeout"}
+    took = time.monotonic() - began
+    # A look each half a second and one at the end, whether one waits or twenty.
+    assert 2 <= len(api.requests) <= took / 0.45 + 2
+
+
+def test_waits_that_ask_for_other_things_do_not(api: Emulator) -> None:
+    now = dt.datetime.now(dt.UTC).isoformat()
+    others = [trigger("bob"), trigger(since="2026-01-03T00:00:00+00:00"), trigger(since=None), trigger(list_id=1)]
+    api.add_database(2)
+    assert len(asyncio.run(statuses(*(trigger(deadline=now),), *others))) == 5
+    assert len({json.dumps(request.body, sort_keys=True) for request in api.requests}) == 4
+
+
+def test_one_client_for_each_connection(api: Emulator, connect: Connect) -> None:
+    connect(api, max_connections=2)
+    now = dt.datetime.now(dt.UTC).isoformat()
+    names = [f"user{number}" for number in range(40)]
+    for name in names:
+        api.add_profile(email=f"{name}@example.com")
+    asyncio.run(statuses(*(trigger(name, deadline=now) for name in names)))
+    assert len(api.requests) == 40
+    assert len({request.connection for request in api.requests}) <= 2
+    assert not any(every for every in _polls._SHARED.values())
+
+
+def test_the_connections_pace_is_kept(api: Emulator, connect: Connect) -> None:
+    connect(api, requests_per_second=20)
+    names = [f"user{number}" for number in range(30)]
+    for name in names:
+        api.add_profile(email=f"{name}@example.com")
+    asyncio.run(statuses(*(trigger(name, poke_interval=0.01) for name in names)))
+    by_second = Counter(int(request.at.timestamp() * 2) for request in api.requests)
+    assert len(api.requests) > 30
+    # In half a second ten, and what a loaded machine lets arrive together.
+    assert sum(by_second.values()) / max(1, len(by_second) - 1) <= 15
+
+
+def test_a_look_of_anothers_is_heard_before_the_pause_is_over(api: Emulator) -> None:
+    async def heard() -> float:
+        async with Polls.shared("altcraft_default") as polls:
+            patient = asyncio.create_task(polls.look(ANN, list_id=None, day=DAY, pause=60))
+            await asyncio.sleep(0)
+            began = time.monotonic()
+            await polls.look(ANN, list_id=None, day=DAY)
+            assert isinstance(await patient, list)
+            return time.monotonic() - began
+
+    assert asyncio.run(heard()) < 30
+    assert len(api.requests) == 1
+
+
+def test_a_failure_of_anothers_is_not_ones_own(api: Emulator) -> None:
+    api.play(*[faults.status(503)] * 5)
+
+    async def both() -> tuple[Any, Any]:
+        async with Polls.shared("altcraft_default") as polls:
+            patient = asyncio.create_task(polls.look(ANN, list_id=None, day=DAY, pause=1.5))
+            await asyncio.sleep(0)
+            return await polls.look(ANN, list_id=None, day=DAY), await patient
+
+    eager, patient = asyncio.run(both())
+    assert isinstance(eager, RetriableError)
+    assert patient == []
+
+
+def test_what_is_final_for_another_is_final_for_all(api: Emulator) -> None:
+    api.play_forever(faults.error(403, "no"))
+
+    async def both() -> list[Any]:
+        async with Polls.shared("altcraft_default") as polls:
+            looks = (polls.look(ANN, list_id=None, day=DAY, pause=pause) for pause in (60, 0))
+            return await asyncio.gather(*looks)
+
+    assert all(isinstance(each, FatalError) for each in asyncio.run(both()))
+    assert len(api.requests) == 1
+
+
+def test_a_new_token_is_learnt_of_amid_a_wait(api: Emulator, connect: Connect) -> None:
+    async def wait() -> str:
+        task = asyncio.create_task(statuses(trigger(poke_interval=0.05)))
+        while len(api.requests) < 2:  # noqa: ASYNC110 - the emulator lives in another thread
+            await asyncio.sleep(0.01)
+        api.token = "another"
+        connect(api)
+        api.add_event("ann@example.com", "form_post", at=dt.datetime(2026, 1, 3, tzinfo=dt.UTC))
+        return (await task)[0]
+
+    assert asyncio.run(wait()) == "met"
+
+
+def test_a_token_that_is_wrong_stays_wrong(api: Emulator, connect: Connect) -> None:
+    connect(api, token="wrong")
+
+    async def look() -> Any:
+        async with Polls.shared("altcraft_default") as polls:
+            return await polls.look(ANN, list_id=None, day=DAY)
+
+    assert isinstance(asyncio.run(look()), TokenError)
+    assert len(api.requests) == 1
+
+
+def test_changed_settings_are_learnt_of_in_time(
+    api: Emulator, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_polls, "_FRESH", 0.0)
+
+    async def looks() -> list[Any]:
+        async with Polls.shared("altcraft_default") as polls:
+            first = await polls.look(ANN, list_id=None, day=DAY)
+            connect(api, list_id=7)
+            return [first, await polls.look(ANN, list_id=None, day=DAY)]
+
+    first, second = asyncio.run(looks())
+    assert first == []
+    assert "7" in str(second)
+    assert [request.body["list_id"] for request in api.requests] == [1, 7]
+
+
+def test_a_connection_that_cannot_be_read_may_come_back(
+    api: Emulator, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = connect(api)
+    monkeypatch.delenv("AIRFLOW_CONN_ALTCRAFT_DEFAULT")
+
+    async def wait() -> str:
+        task = asyncio.create_task(statuses(trigger(poke_interval=0.3)))
+        await asyncio.sleep(0.5)
+        connect(api)
+        api.add_event("ann@example.com", "form_post", at=dt.datetime(2026, 1, 3, tzinfo=dt.UTC))
+        return (await task)[0]
+
+    assert kept == "altcraft_default"
+    assert asyncio.run(wait()) == "met"
+
+
+@pytest.mark.parametrize("amid", ["request", "pause"])
+def test_who_leaves_does_not_disturb_who_stays(api: Emulator, amid: str) -> None:
+    api.play(faults.latency(0.3) if amid == "request" else faults.null_data())
+    api.add_event("ann@example.com", "form_post", at=dt.datetime(2026, 1, 3, tzinfo=dt.UTC))
+
+    async def wait() -> str:
+        leaver = asyncio.create_task(statuses(trigger()))
+        stayer = asyncio.create_task(statuses(trigger()))
+        while not api.requests:  # noqa: ASYNC110 - the emulator lives in another thread
+            await asyncio.sleep(0.01)
+        leaver.cancel()
+        return (await stayer)[0]
+
+    assert asyncio.run(wait()) == "met"
+    assert len(api.requests) <= 2
