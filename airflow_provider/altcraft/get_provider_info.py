@@ -72,7 +72,12 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": [{"integration-name": "Altcraft", "python-modules": [f"{_PACKAGE}.hooks.altcraft"]}],
-        "operators": [{"integration-name": "Altcraft", "python-modules": [f"{_PACKAGE}.operators.history"]}],
+        "operators": [
+            {
+                "integration-name": "Altcraft",
+                "python-modules": [f"{_PACKAGE}.operators.events", f"{_PACKAGE}.operators.history"],
+            }
+        ],
         "sensors": [{"integration-name": "Altcraft", "python-modules": [f"{_PACKAGE}.sensors.action"]}],
         "triggers": [{"integration-name": "Altcraft", "python-modules": [f"{_PACKAGE}.triggers.action"]}],
     }

@@ -183,3 +183,14 @@ def _extra(event: HistoryEvent) -> str | None:
 def json_of(extra: dict[str, Any]) -> str:
     """A JSON object with its keys sorted."""
     return _SORTED.encode(extra).decode()
+
+
+def with_keys(events: Iterable[HistoryEvent], *, list_id: int) -> list[tuple[str, HistoryEvent]]:
+    """Each event with its ``event_key``, by time.
+
+    Args:
+        events: all that an answer holds at each moment they are of: events alike in everything are told apart by their
+            number there.
+        list_id: the database that was asked, for rows that do not name theirs.
+    """
+    return [(key, event) for key, _, event in _keyed(events, list_id, None)]

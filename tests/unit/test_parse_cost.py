@@ -22,16 +22,19 @@ sdk.DAG, sdk.BaseOperator, sdk.BaseSensorOperator, sdk.BaseHook
 OURS = """
 from airflow_provider.altcraft.client import Action
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
+from airflow_provider.altcraft.operators.events import AltcraftEventsOperator
 from airflow_provider.altcraft.operators.history import AltcraftHistoryOperator
 from airflow_provider.altcraft.sensors.action import AltcraftActionSensor
 from airflow_provider.altcraft.targets import ObjectStorageTarget
-from airflow_provider.altcraft.triggers.action import AltcraftActionTrigger
+from airflow_provider.altcraft.triggers.action import AltcraftActionEventTrigger, AltcraftActionTrigger
 import datetime
+AltcraftActionEventTrigger(actions="form_post", profiles="ann@example.com")
 with sdk.DAG("d", schedule=None, start_date=datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)):
     wait = AltcraftActionSensor(
         task_id="wait", profile={"matching": "custom", "field_name": "CRM_ID", "field_value": 7},
         actions=[Action.CONFIRM], fail_on=["complain"], since="2026-01-01",
     )
+    AltcraftEventsOperator(task_id="events", actions="form_post")
     wait >> AltcraftHistoryOperator(
         task_id="pull", profiles=["ann@example.com", "{{ x }}"], date_from="{{ ds }}", date_to="2026-01-01",
         target=ObjectStorageTarget("s3://aws@bucket/{{ ds }}.parquet"),

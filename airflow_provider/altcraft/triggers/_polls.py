@@ -11,9 +11,9 @@ import datetime as dt
 import importlib
 import json
 import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 from airflow_provider.altcraft._wait import unreadable
@@ -21,6 +21,8 @@ from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
 
 if TYPE_CHECKING:
     from airflow_provider.altcraft.client import AltcraftError, AsyncAltcraftClient, HistoryEvent
+
+T = TypeVar("T")
 
 Answer: TypeAlias = "list[HistoryEvent] | AltcraftError"
 """What a look gives. An error is handed out, not raised, as many share it."""
@@ -95,18 +97,22 @@ class Polls:
 
     async def ask(self, profile: Mapping[str, Any], list_id: int | None, day: dt.date | None) -> Answer:
         """One look, by the connection as it is now."""
+        return await self.use(lambda client: client.get_history(profile, list_id=list_id, date_from=day))
+
+    async def use(self, ask: Callable[[AsyncAltcraftClient], Awaitable[T]]) -> T | AltcraftError:
+        """What is asked of the client, by the connection as it is now."""
         from airflow_provider.altcraft.client import FatalError
 
         began = asyncio.get_running_loop().time()
         used = await self._current()
         if not isinstance(used, _Used):
             return used
-        answer = await used.ask(profile, list_id, day)
+        answer = await used.ask(ask)
         if isinstance(answer, FatalError):
             # The token may have been changed since it was read.
             newer = await self._current(not_before=began)
             if isinstance(newer, _Used) and newer is not used:
-                return await newer.ask(profile, list_id, day)
+                return await newer.ask(ask)
         return answer
 
     async def _current(self, not_before: float = -math.inf) -> _Used | AltcraftError:
@@ -155,13 +161,13 @@ class _Used:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def ask(self, profile: Mapping[str, Any], list_id: int | None, day: dt.date | None) -> Answer:
+    async def ask(self, ask: Callable[[AsyncAltcraftClient], Awaitable[T]]) -> T | AltcraftError:
         from airflow_provider.altcraft.client import AltcraftError, RequestError
 
         self._asking += 1
         self._idle.clear()
         try:
-            return await self.client.get_history(profile, list_id=list_id, date_from=day)
+            return await ask(self.client)
         except AltcraftError as error:
             return error
         except ValueError as error:  # an argument, or the lack of a database

@@ -13,10 +13,13 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider.altcraft._wait import MAX_FAILURES, Outcome, Pauses, Wait, gives_up
 from airflow_provider.altcraft.condition import ActionCondition
+from airflow_provider.altcraft.triggers._event import AltcraftActionEventTrigger
 from airflow_provider.altcraft.triggers._polls import Answer, Polls
 
 if TYPE_CHECKING:
     from airflow_provider.altcraft.client import AltcraftError
+
+__all__ = ["AltcraftActionEventTrigger", "AltcraftActionTrigger"]
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,156 @@
+"""The trigger behind an asset's watcher: starts DAGs from what people did."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider.altcraft._arguments import instant_of, list_id_of
+from airflow_provider.altcraft._watch import DEFAULT_LOOKBACK, People, names_of, seconds_of
+from airflow_provider.altcraft.condition import whole_second
+from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
+from airflow_provider.altcraft.triggers._feed import Feed, Look, Want, feed_of
+from airflow_provider.altcraft.triggers._keeper import Keeper, Progress
+from airflow_provider.altcraft.window import DateLike
+
+if TYPE_CHECKING:
+    from airflow_provider.altcraft.client import HistoryEvent, ProfileLookup
+
+try:
+    from airflow.triggers.base import BaseEventTrigger
+except ImportError:  # Airflow 2 has no watchers: there the class can be imported, and nothing more
+    BaseEventTrigger = BaseTrigger  # type: ignore[misc,assignment]
+
+KEYS_AN_EVENT: Final = 1000
+"""Keys that one event of the trigger holds at most; more are several events."""
+
+
+class AltcraftActionEventTrigger(BaseEventTrigger):
+    """Fires when a profile, any of several, or anybody in a database does one of the actions; for an ``AssetWatcher``.
+
+    Each event counts once, by its ``event_key``. What counted, and up to when all was looked at, is kept in the asset's
+    state store (Airflow 3.3): after a restart the trigger goes on where it was, and what happened meanwhile counts.
+    Killed at the wrong moment it fires again for what it fired for in the last moments, never not at all. Before
+    Airflow 3.3 nothing is kept: a trigger that starts again begins at ``since``.
+
+    Args:
+        actions: one action or several; any string.
+        profiles: a profile or a list of them, each a ``ProfileLookup``, a mapping of its fields, or an e-mail; ``None``
+            is everybody in the database, at the price of a walk through the database's days with each look.
+        list_id: the profile database; the connection's own where ``None``.
+        since: a date (its first instant in UTC) or an aware date-time: only events from then on count; ``None`` is the
+            moment at which the trigger first starts.
+        lookback: seconds: how late an event may appear and still count.
+        poll_interval: seconds between two looks. Watchers of the same people share their looks (Airflow 3.3), as often
+            as the most impatient one wants.
+        altcraft_conn_id: the connection.
+
+    Yields events with a mapping: ``list_id``, ``actions``, ``keys`` (the ``event_key`` of up to 1,000 events) and
+    ``window`` (``start`` and ``end``: times of the first and the last of them, both inclusive).
+
+    Raises:
+        ValueError: an argument that does not fit, when the DAG file is parsed.
+    """
+
+    def __init__(
+        self,
+        *,
+        actions: str | Sequence[str],
+        profiles: ProfileLookup | Mapping[str, Any] | str | Iterable[Any] | None = None,
+        list_id: int | None = None,
+        since: DateLike = None,
+        lookback: float | dt.timedelta = DEFAULT_LOOKBACK,
+        poll_interval: float | dt.timedelta = 60.0,
+        altcraft_conn_id: str = AltcraftHook.default_conn_name,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.actions = names_of(actions)
+        self.list_id = list_id_of(list_id)
+        self.people = People.of(profiles, self.list_id)
+        self.since = instant_of(since, "since")
+        self.lookback = seconds_of(lookback, "lookback", least=0)
+        self.poll_interval = seconds_of(poll_interval, "poll_interval", least=0.1)
+        self.altcraft_conn_id = altcraft_conn_id
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Where the class is and its arguments, as they are kept in Airflow's database."""
+        profiles = self.people.profiles
+        return (
+            "airflow_provider.altcraft.triggers.action.AltcraftActionEventTrigger",
+            {
+                "actions": self.actions,
+                "profiles": None if profiles is None else [dict(profile) for profile in profiles],
+                "list_id": self.list_id,
+                "since": None if self.since is None else self.since.isoformat(),
+                "lookback": self.lookback,
+                "poll_interval": self.poll_interval,
+                "altcraft_conn_id": self.altcraft_conn_id,
+            },
+        )
+
+    def shared_stream_key(self) -> Hashable | None:
+        """Watchers of the same people by the same connection share one poll (Airflow 3.3)."""
+        profiles = json.dumps(self.serialize()[1]["profiles"], sort_keys=True)
+        return ("airflow_provider.altcraft", self.altcraft_conn_id, str(self.list_id), profiles)
+
+    @classmethod
+    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[Look]:
+        """The poll: one ``Look`` after another, for all watchers there are."""
+        async with aclosing(cls(**kwargs)._feed().looks()) as looks:
+            async for look in looks:
+                yield look
+
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[Look]) -> AsyncIterator[TriggerEvent]:
+        """What is new to this watcher, out of the looks that all share."""
+        async with aclosing(self._events(shared_stream, self._feed())) as events:
+            async for event in events:
+                yield event
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look by itself: Airflow before 3.3 has no shared streams."""
+        feed = Feed(self.altcraft_conn_id, self.people)
+        async with aclosing(feed.looks()) as looks, aclosing(self._events(looks, feed)) as events:
+            async for event in events:
+                yield event
+
+    def _feed(self) -> Feed:
+        return feed_of(self.shared_stream_key(), self.altcraft_conn_id, self.people)
+
+    async def _events(self, looks: AsyncIterator[Look], feed: Feed) -> AsyncGenerator[TriggerEvent]:
+        keeper = Keeper(getattr(self, "asset_state_store", None), self._identity())
+        since = whole_second(self.since or dt.datetime.now(dt.UTC))
+        progress = Progress(await keeper.restored(since), dt.timedelta(seconds=self.lookback))
+        want = Want(frozenset(self.actions), progress.start, self.poll_interval)
+        with feed.wanting(want):
+            async for look in looks:
+                if look.start > want.start or not want.actions <= look.actions:
+                    continue  # it began before this watcher came
+                # What was fired for is noted as fired only now: a triggerer that dies meanwhile has it fired again.
+                if progress.settle() or keeper.behind:
+                    await keeper.store(progress.seen)
+                new = progress.news(look, want.actions)
+                want.start = progress.start
+                for place in range(0, len(new), KEYS_AN_EVENT):
+                    event = self._payload(new[place : place + KEYS_AN_EVENT])
+                    yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+
+    def _payload(self, events: Sequence[tuple[str, HistoryEvent]]) -> dict[str, Any]:
+        return {
+            "list_id": self.list_id,
+            "actions": self.actions,
+            "keys": [key for key, _ in events],
+            "window": {"start": events[0][1].datetime.isoformat(), "end": events[-1][1].datetime.isoformat()},
+        }
+
+    def _identity(self) -> str:
+        """What tells this watcher's state from others' of the same asset: whatever decides which events count."""
+        arguments = self.serialize()[1]
+        kept = [arguments[name] for name in ("altcraft_conn_id", "list_id", "profiles", "since")]
+        text = json.dumps([*kept, sorted(self.actions)], sort_keys=True)
+        return f"altcraft-{blake2b(text.encode(), digest_size=6).hexdigest()}"

@@ -1,0 +1,63 @@
+"""Consuming tasks on a real Airflow: what a run was given is kept where Airflow keeps things."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import airflow
+import pytest
+
+from airflow_provider.altcraft.testing import Emulator
+from tests.system.test_examples import ROOT, load, run
+
+pytestmark = pytest.mark.usefixtures("airflow_db")
+EMAILS = ["ann@example.com", "bob@example.com"]
+ON_AIRFLOW_3_3 = tuple(map(int, airflow.__version__.split(".")[:2])) >= (3, 3)
+SOON = dt.timedelta(minutes=1)
+
+
+@pytest.fixture
+def api(altcraft_api: Emulator, connect: Callable[..., str]) -> Emulator:
+    connect(altcraft_api)
+    for email in EMAILS:
+        altcraft_api.add_profile(email=email)
+        altcraft_api.add_event(email, "form_post", at=dt.datetime.now(dt.UTC) + SOON)
+    return altcraft_api
+
+
+def test_each_run_is_given_what_none_was_given(api: Emulator) -> None:
+    dag: Any = load("events", ROOT / "tests" / "system" / "dags")
+    state, _, values = run(dag)
+    assert state == "success"
+    assert [event["email"] for event in values["given"]] == values["in_a_block"] == sorted(values["each"]) == EMAILS
+    api.add_event(EMAILS[0], "form_post")
+    state, _, values = run(dag)
+    assert (state, values["in_a_block"], values["each"]) == ("success", EMAILS[:1], EMAILS[:1])
+
+
+if airflow.__version__.startswith("3."):
+
+    def test_the_example_that_follows_up(api: Emulator) -> None:
+        dag = load("altcraft_follow_up")
+        state, _, values = run(dag)
+        assert state == "success"
+        assert sorted(values["follow_up"]) == [f"Thank you, {email}" for email in EMAILS]
+        state, tasks, values = run(dag)
+        assert (state, values["who_posted"], tasks["follow_up"]) == ("success", [], "skipped")
+
+
+if ON_AIRFLOW_3_3:
+
+    def test_the_assets_state_store_keeps_it(api: Emulator) -> None:
+        from airflow.models.asset_state_store import AssetStateStoreModel
+        from airflow.utils.session import create_session
+        from sqlalchemy import delete, select
+
+        with create_session() as session:
+            session.execute(delete(AssetStateStoreModel))
+        run(load("altcraft_follow_up"))
+        with create_session() as session:
+            (key,) = session.scalars(select(AssetStateStoreModel.key))
+        assert key.startswith("altcraft_events_")

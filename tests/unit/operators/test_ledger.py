@@ -1,0 +1,105 @@
+"""Whatever happens, in whatever order: the runs share the events out among them, each to one."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections import Counter
+from hashlib import blake2b
+from types import SimpleNamespace
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider.altcraft.operators._ledger import Ledger
+from airflow_provider.altcraft.window import Window
+
+HOUR = dt.timedelta(hours=1)
+
+
+class Killed(BaseException):
+    """What a kill is to the code that it ends."""
+
+
+class Store(dict[str, str]):
+    """Rows; it may be killed before one is written or deleted."""
+
+    left = 1000
+
+    def _step(self) -> None:
+        if not self.left:
+            raise Killed
+        self.left -= 1
+
+    def get(self, key: str, default: Any = None) -> Any:  # type: ignore[override]
+        return json.loads(self[key]) if key in self else default
+
+    def set(self, key: str, value: Any) -> None:
+        self._step()
+        self[key] = json.dumps(value)
+
+    def delete(self, key: str) -> None:
+        self._step()
+        del self[key]
+
+
+class World:
+    """Events that come to pass, some late, and runs that are given them."""
+
+    def __init__(self) -> None:
+        self.began = dt.datetime.now(dt.UTC) - 2 * HOUR
+        self.store = Store()
+        self.events: list[tuple[str, Any]] = []
+        self.given: dict[str, list[str]] = {}
+
+    def happen(self, late: int) -> None:
+        """One more event, of so many minutes ago."""
+        key = blake2b(str(len(self.events)).encode(), digest_size=16).hexdigest()
+        at = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=late)
+        self.events.append((key, SimpleNamespace(datetime=at)))
+
+    def run(self, name: str, limit: int, dies_after: int) -> None:
+        """A run's task, or the same once more; it may be killed while it notes what it is given."""
+        self.store.left = dies_after
+        try:
+            ledger = Ledger([self.store], "dag", "task", since=self.began, lookback=HOUR)
+            found = ledger.give(name, self._look, limit)
+            ledger.keep()
+        except Killed:
+            return
+        finally:
+            self.store.left = 1000
+        keys = [key for key, _ in found]
+        if self.given.get(name):
+            assert sorted(keys) == sorted(self.given[name])
+        self.given[name] = keys
+
+    def _look(self, window: Window) -> list[tuple[str, Any]]:
+        return sorted(
+            (each for each in self.events if each[1].datetime in window), key=lambda each: (each[1].datetime, each[0])
+        )
+
+
+happens = st.tuples(st.just("happen"), st.integers(0, 55))
+runs = st.tuples(st.just("run"), st.integers(0, 4), st.integers(1, 5), st.sampled_from([0, 1, 2, 3, 1000, 1000]))
+
+
+@given(st.lists(st.one_of(happens, happens, runs), max_size=40), st.sampled_from([0, 2, 2500]))
+def test_each_event_is_given_to_one_run(steps: list[tuple[Any, ...]], in_head: int) -> None:
+    from airflow_provider.altcraft import _seen
+
+    before, _seen.HEAD_KEYS = _seen.HEAD_KEYS, in_head
+    try:
+        world = World()
+        for step in steps:
+            if step[0] == "happen":
+                world.happen(step[1])
+            else:
+                world.run(f"run{step[1]}", step[2], step[3])
+        # The last runs: those that were killed are cleared, and new ones come until there is nothing left.
+        for name in [f"run{number}" for number in range(5)] + [f"last{number}" for number in range(45)]:
+            world.run(name, 5, 1000)
+    finally:
+        _seen.HEAD_KEYS = before
+    assert Counter(key for keys in world.given.values() for key in keys) == Counter(key for key, _ in world.events)

@@ -1,0 +1,446 @@
+"""The trigger behind a watcher: each event once, across looks, restarts and late arrivals; and it never dies."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar
+
+import airflow
+import pytest
+
+from airflow_provider.altcraft.client import ProfileLookup
+from airflow_provider.altcraft.testing import Emulator, faults
+from airflow_provider.altcraft.triggers import _feed, _keeper
+from airflow_provider.altcraft.triggers.action import AltcraftActionEventTrigger
+
+Connect = Callable[..., str]
+Payload = dict[str, Any]
+
+STORED = json.loads((Path(__file__).parent / "fixtures" / "event_trigger.json").read_text())
+ON_AIRFLOW_3_3 = tuple(map(int, airflow.__version__.split(".")[:2])) >= (3, 3)
+SOON = 0.1
+DAY = dt.timedelta(days=1)
+HOUR_AGO = dt.datetime.now(dt.UTC) - dt.timedelta(hours=1)
+
+
+class Store:
+    """An asset's state store, with what Airflow's asks of values."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Any] = {}
+        self.fails = 0
+
+    def _check(self) -> None:
+        if self.fails:
+            self.fails -= 1
+            raise RuntimeError("the API server is away")
+
+    async def aget(self, key: str, default: Any = None) -> Any:
+        self._check()
+        return json.loads(self.rows[key]) if key in self.rows else default
+
+    async def aset(self, key: str, value: Any) -> None:
+        self._check()
+        assert value is not None
+        self.rows[key] = json.dumps(value)
+
+    async def adelete(self, key: str) -> None:
+        self._check()
+        self.rows.pop(key, None)
+
+
+@pytest.fixture
+def api(altcraft_api: Emulator, connect: Connect) -> Emulator:
+    connect(altcraft_api)
+    for name in ("ann", "bob", "cid"):
+        altcraft_api.add_profile(email=f"{name}@example.com", custom={"CRM_ID": name})
+    return altcraft_api
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses that a test can wait for."""
+    for module, name, value in ((_feed, "SLOW", 0.2), (_feed, "_TOGETHER", 0.02), (_keeper, "_TRY_AGAIN", 0.02)):
+        monkeypatch.setattr(module, name, value)
+    settles_after(monkeypatch, 0)
+
+
+def settles_after(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    monkeypatch.setattr(_keeper, "SETTLED", seconds)
+
+
+def watcher(store: Store | None = None, **arguments: Any) -> AltcraftActionEventTrigger:
+    made = AltcraftActionEventTrigger(**{"actions": "form_post", "poll_interval": SOON, "since": HOUR_AGO} | arguments)
+    made.asset_state_store = store
+    return made
+
+
+async def fired(
+    trigger: AltcraftActionEventTrigger, api: Emulator, *, requests: int, then: Callable[[], object] | None = None
+) -> list[Payload]:
+    """What the trigger fires until it has asked so often, ``then`` being done amid. A look at a database asks twice."""
+    found: list[Payload] = []
+
+    async def listen() -> None:
+        async with aclosing(trigger.run()) as events:
+            async for event in events:
+                found.append(json.loads(json.dumps(event.payload)))  # noqa: PERF401 - seen while it goes on
+
+    listening = asyncio.create_task(listen())
+    try:
+        await looked(api, len(api.requests) + (requests if then is None else requests // 2))
+        if then is not None:
+            then()
+            await looked(api, len(api.requests) + requests)
+        assert not listening.done()
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+    return found
+
+
+async def looked(api: Emulator, times: int) -> None:
+    """Until the emulator was asked so often, and the answer was dealt with."""
+    async with asyncio.timeout(30):
+        while len(api.requests) < times:  # noqa: ASYNC110 - the emulator lives in another thread
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(SOON)
+
+
+def keys(payloads: list[Payload]) -> list[str]:
+    return [key for payload in payloads for key in payload["keys"]]
+
+
+# What is stored of it
+
+
+def test_what_an_earlier_version_stored_makes_the_same_trigger() -> None:
+    module, _, name = STORED["classpath"].rpartition(".")
+    trigger = getattr(import_module(module), name)(**STORED["kwargs"])
+    assert trigger.serialize() == (STORED["classpath"], STORED["kwargs"])
+    assert json.loads(json.dumps(trigger.serialize()[1])) == STORED["kwargs"]
+
+
+def test_it_is_the_same_however_it_is_written() -> None:
+    """Else each parse of the DAG file would make a new trigger."""
+    trigger = AltcraftActionEventTrigger(
+        actions=["form_post", "confirm", "form_post"],
+        profiles=["ann@example.com", ProfileLookup(matching="custom", field_name="CRM_ID", field_value=7)],
+        list_id=20,
+        since=dt.date(2026, 1, 2),
+        lookback=dt.timedelta(hours=1),
+        poll_interval=dt.timedelta(seconds=30),
+    )
+    assert trigger.serialize() == (STORED["classpath"], STORED["kwargs"])
+
+
+def test_the_connections_secrets_are_not_among_it(api: Emulator) -> None:
+    assert api.token not in repr(watcher().serialize())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"actions": []}, "actions: at least one is wanted"),
+        ({"actions": "{{ x }}"}, "actions: names of actions are wanted"),
+        ({"profiles": []}, "profiles: at least one is wanted, or None"),
+        ({"profiles": ["ann@example.com", "bob"]}, r"profiles\[1\]: email: an e-mail address is wanted"),
+        ({"profiles": 7}, "profiles: one profile or a list of them is wanted, not int"),
+        ({"list_id": 0}, "list_id: "),
+        ({"since": "yesterday"}, "since: "),
+        ({"since": "2026-01-01T00:00"}, "since: .* has no time zone"),
+        ({"lookback": -1}, "lookback: seconds are wanted, 0 or more, not -1"),
+        ({"poll_interval": 0}, "poll_interval: seconds are wanted, 0.1 or more, not 0"),
+        ({"poll_interval": "60"}, "poll_interval: seconds are wanted"),
+        ({"lookback": float("inf")}, "lookback: seconds are wanted"),
+    ],
+)
+def test_what_does_not_fit_is_refused_at_once(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        watcher(**arguments)
+
+
+# Each event once
+
+
+def test_each_event_once(api: Emulator) -> None:
+    def later() -> None:
+        api.add_event("bob@example.com", "form_post")
+        api.add_event("bob@example.com", "open")
+
+    api.add_event("ann@example.com", "form_post")
+    first, second = asyncio.run(fired(watcher(Store()), api, requests=8, then=later))
+    assert len(first["keys"]) == len(second["keys"]) == 1
+    assert first["keys"] != second["keys"]
+    assert (first["list_id"], first["actions"]) == (None, ["form_post"])
+    assert first["window"]["start"] == first["window"]["end"]
+    assert api.requests[0].body["date_from"] == (HOUR_AGO.date() - DAY).isoformat()
+
+
+def test_events_alike_are_two(api: Emulator) -> None:
+    at = dt.datetime.now(dt.UTC).replace(microsecond=0) + dt.timedelta(seconds=1)
+
+    def twin() -> None:
+        api.add_event("ann@example.com", "form_post", at=at, event_id=...)
+
+    twin()
+    first, second = asyncio.run(fired(watcher(Store()), api, requests=8, then=twin))
+    assert len({*first["keys"], *second["keys"]}) == 2
+
+
+def test_before_it_began_nothing_counts_and_from_since_on_everything(api: Emulator) -> None:
+    now = dt.datetime.now(dt.UTC)
+    for hours in (1, 30):
+        api.add_event("ann@example.com", "form_post", at=now - dt.timedelta(hours=hours))
+    assert asyncio.run(fired(watcher(Store(), since=None), api, requests=6)) == []
+    for since, count in ((now - 5 * DAY, 2), (now - DAY, 1)):
+        assert len(keys(asyncio.run(fired(watcher(Store(), since=since), api, requests=6)))) == count
+
+
+def test_a_late_one_counts_within_the_lookback(api: Emulator) -> None:
+    now = dt.datetime.now(dt.UTC)
+
+    def late() -> None:
+        for minutes in (50, 70):
+            api.add_event("ann@example.com", "form_post", at=now - dt.timedelta(minutes=minutes))
+
+    trigger = watcher(Store(), since=now - DAY, lookback=3600)
+    (event,) = asyncio.run(fired(trigger, api, requests=8, then=late))
+    assert event["window"]["start"] < (now - dt.timedelta(minutes=49)).isoformat()
+    assert len(event["keys"]) == 1
+
+
+def test_a_time_in_the_future_holds_nothing_up(api: Emulator) -> None:
+    api.add_event("ann@example.com", "form_post", at=dt.datetime.now(dt.UTC) + dt.timedelta(hours=20))
+    events = asyncio.run(
+        fired(watcher(Store()), api, requests=8, then=lambda: api.add_event("bob@example.com", "form_post"))
+    )
+    assert len(set(keys(events))) == len(keys(events)) == 2
+
+
+def test_very_many_are_several_events(api: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider.altcraft.triggers._event.KEYS_AN_EVENT", 10)
+    for _ in range(25):
+        api.add_event("ann@example.com", "form_post")
+    events = asyncio.run(fired(watcher(Store()), api, requests=6))
+    assert [len(event["keys"]) for event in events] == [10, 10, 5]
+    assert len(set(keys(events))) == 25
+
+
+# Whose
+
+
+def test_only_of_the_profiles_that_are_named(api: Emulator) -> None:
+    for name in ("ann", "bob", "cid"):
+        api.add_event(f"{name}@example.com", "form_post")
+    twice = ["ann@example.com", {"matching": "custom", "field_name": "CRM_ID", "field_value": "ann"}]
+    for profiles, count in (("bob@example.com", 1), (["ann@example.com", "cid@example.com"], 2), (twice, 1)):
+        events = asyncio.run(fired(watcher(Store(), profiles=profiles), api, requests=6))
+        assert len(keys(events)) == count
+    assert {request.method for request in api.requests} == {"subscribers/history_get"}
+
+
+# Restarts
+
+
+def test_it_goes_on_where_it_was(api: Emulator) -> None:
+    store = Store()
+    api.add_event("ann@example.com", "form_post")
+    before = asyncio.run(fired(watcher(store), api, requests=8))
+    api.add_event("bob@example.com", "form_post")  # while nobody looks
+    after = asyncio.run(fired(watcher(store, poll_interval=2 * SOON), api, requests=6))
+    assert (len(keys(before)), len(keys(after))) == (1, 1)
+    assert keys(before) != keys(after)
+    assert asyncio.run(fired(watcher(store), api, requests=6)) == []
+
+
+def test_killed_before_airflow_has_it_it_fires_again(api: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never not at all: what is stored lags behind what was fired."""
+    settles_after(monkeypatch, 60)
+    store = Store()
+    api.add_event("ann@example.com", "form_post")
+    before, after = (asyncio.run(fired(watcher(store), api, requests=8)) for _ in range(2))
+    assert keys(before) == keys(after)
+    assert len(keys(before)) == 1
+
+
+def test_since_the_first_start_though_it_died_at_once(api: Emulator) -> None:
+    store = Store()
+
+    api.play_forever(faults.stall())
+    asyncio.run(fired(watcher(store, since=None), api, requests=1))
+    api.reset()
+    at = dt.datetime.now(dt.UTC)
+    api.add_event("ann@example.com", "form_post", at=at)
+    while dt.datetime.now(dt.UTC) - at < dt.timedelta(seconds=1.1):
+        time.sleep(0.1)  # as from the whole second before on everything counts
+    assert len(keys(asyncio.run(fired(watcher(store, since=None), api, requests=6)))) == 1
+
+
+def test_without_a_store_it_begins_anew(api: Emulator) -> None:
+    api.add_event("ann@example.com", "form_post")
+    before, after = (asyncio.run(fired(watcher(), api, requests=4)) for _ in range(2))
+    assert keys(before) == keys(after)
+    assert len(keys(before)) == 1
+
+
+def test_watchers_of_one_asset_keep_apart(api: Emulator) -> None:
+    store = Store()
+    api.add_event("ann@example.com", "form_post")
+    api.add_event("ann@example.com", "confirm")
+    for action in ("form_post", "confirm"):
+        assert len(keys(asyncio.run(fired(watcher(store, actions=action), api, requests=6)))) == 1
+    assert len({row.partition("/")[0] for row in store.rows}) == 2
+
+
+# It never dies
+
+
+def test_failures_that_pass(api: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+    api.play(*[faults.status(503)] * 5, *[faults.status(429)] * 5)
+    api.add_event("ann@example.com", "form_post")
+    assert len(keys(asyncio.run(fired(watcher(Store()), api, requests=13)))) == 1
+    assert "ServerError" in caplog.text
+
+
+def test_a_wrong_token_is_told_and_mended(
+    api: Emulator, connect: Connect, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(api, token="wrong-s3cr3t")
+    api.add_event("ann@example.com", "form_post")
+    events = asyncio.run(fired(watcher(Store()), api, requests=8, then=lambda: connect(api)))
+    assert len(keys(events)) == 1
+    told = [record for record in caplog.records if "TokenError" in record.message]
+    assert 2 <= len(told) <= 4
+    assert told[0].levelno == logging.WARNING
+    assert "s3cr3t" not in caplog.text
+    assert api.token not in caplog.text
+
+
+def test_a_connection_that_is_not_there_yet(api: Emulator, connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> list[Payload]:
+        api.add_event("ann@example.com", "form_post")
+        task = asyncio.create_task(fired(watcher(Store(), altcraft_conn_id="later"), api, requests=6))
+        await asyncio.sleep(0.5)
+        connect(api, "later")
+        return await task
+
+    assert len(keys(asyncio.run(run()))) == 1
+    assert "A look at what people did failed" in caplog.text
+
+
+def test_airflows_api_away(api: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+    store = Store()
+
+    def away() -> None:
+        store.fails = 2
+        api.add_event("ann@example.com", "form_post")
+
+    away()
+    events = asyncio.run(fired(watcher(store), api, requests=12, then=away))
+    assert len(keys(events)) == 2
+    assert store.fails == 0
+    assert "cannot be had yet" in caplog.text
+    assert "could not be stored" in caplog.text
+    assert asyncio.run(fired(watcher(store), api, requests=6)) == []
+
+
+def test_cancelling_leaves_nothing(api: Emulator) -> None:
+    async def left() -> int:
+        await fired(watcher(Store()), api, requests=4)
+        return len(asyncio.all_tasks())
+
+    assert asyncio.run(left()) == 1
+
+
+if ON_AIRFLOW_3_3:
+    from airflow.triggers.base import BaseEventTrigger
+    from airflow.triggers.shared_stream import SharedStreamManager
+
+    async def through_airflow(
+        api: Emulator, triggers: list[AltcraftActionEventTrigger], looks: int, then: Callable[[], object]
+    ) -> list[list[Payload]]:
+        """As the triggerer runs them: one stream for all with one key."""
+        import structlog
+
+        streams = SharedStreamManager(log=structlog.get_logger(), max_subscriber_queue=1024)
+        found: list[list[Payload]] = [[] for _ in triggers]
+
+        async def listen(number: int, trigger: AltcraftActionEventTrigger) -> None:
+            key = trigger.shared_stream_key()
+            stream: AsyncIterator[Any] = streams.subscribe(trigger_id=number, trigger=trigger, key=key)
+            async for event in trigger.filter_shared_stream(stream):
+                found[number].append(event.payload)
+
+        tasks = [asyncio.create_task(listen(number, trigger)) for number, trigger in enumerate(triggers)]
+        await looked(api, 1)
+        then()
+        await looked(api, len(api.requests) + looks)
+        assert not any(task.done() for task in tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await streams.stop_all()
+        return found
+
+    def test_airflow_takes_it_for_a_watchers_trigger() -> None:
+        from airflow.sdk import Asset, AssetWatcher
+
+        assert issubclass(AltcraftActionEventTrigger, BaseEventTrigger)
+        Asset("forms", watchers=[AssetWatcher(name="forms", trigger=watcher())])
+
+    def test_watchers_of_one_database_share_one_poll(api: Emulator) -> None:
+        stores = [Store() for _ in range(4)]
+        api.add_event("ann@example.com", "form_post", at=dt.datetime.now(dt.UTC) - 3 * DAY)
+        triggers = [
+            watcher(stores[0]),
+            watcher(stores[1], actions=["confirm", "form_post"]),
+            watcher(stores[2], actions="confirm", lookback=600),
+            watcher(stores[3], since=dt.datetime.now(dt.UTC) - 4 * DAY),
+        ]
+
+        def act() -> None:
+            api.add_event("ann@example.com", "form_post")
+            api.add_event("bob@example.com", "confirm")
+
+        api.reset()
+        found = asyncio.run(through_airflow(api, triggers, 6, act))
+        assert [len(keys(events)) for events in found] == [1, 2, 1, 2]
+        # A page and the empty one that ends the walk, each time; never one for each watcher.
+        times = sorted(request.at for request in api.requests)
+        assert all(
+            (later - former).total_seconds() > SOON / 2 for former, later in zip(times[:-2:2], times[2::2], strict=True)
+        )
+        assert asyncio.run(through_airflow(api, triggers[:1], 3, lambda: None)) == [[]]
+
+    def test_a_failure_of_the_poll_ends_no_watcher(api: Emulator) -> None:
+        def fail_and_act() -> None:
+            api.play(*[faults.status(500)] * 5)
+            api.add_event("ann@example.com", "form_post")
+
+        found = asyncio.run(through_airflow(api, [watcher(Store()), watcher(Store())], 8, fail_and_act))
+        assert [len(keys(events)) for events in found] == [1, 1]
+
+    def test_a_trigger_of_two_assets_keeps_its_state_for_both() -> None:
+        async def stored() -> tuple[Store, Store]:
+            one, two = Store(), Store()
+
+            class Accessors:
+                _by_name: ClassVar = {"one": one, "two": two}
+
+            keeper = _keeper.Keeper(Accessors(), "altcraft-x")
+            await keeper.restored(dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+            one.rows.clear()
+            seen = await keeper.restored(dt.datetime(2026, 2, 1, tzinfo=dt.UTC))
+            assert seen.since == dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+            return one, two
+
+        assert asyncio.run(stored())[1].rows
