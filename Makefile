@@ -13,7 +13,7 @@ READY   := $(VENV)/.ready
 ARGS    ?=
 UV      := uv==0.13.9
 
-.PHONY: help demo test lint format build airflow constraints clean
+.PHONY: help demo test test-soak lint format build airflow constraints clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ test: $(READY) ## Run the tests with coverage (AIRFLOW=2.11 for that line, ARGS=
 	@$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(ARGS)
 	$(BIN)/coverage report $(if $(ARGS),,--fail-under=95)
+
+test-soak: $(READY) ## Run the tests that take minutes: whole clusters, killed workers
+	@$(BIN)/python -m pytest -m soak $(ARGS)
 
 lint: $(READY) ## Check style and types
 	@$(BIN)/ruff check

@@ -34,13 +34,17 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run: where to ask, for how many profiles, over how many connections, and where to write."""
+    """One run: where to ask, for how many profiles, over how many connections, and where to write.
+
+    ``events`` is how many each profile has, ``postgres`` the table for those that write there.
+    """
 
     url: str
     profiles: int
     out: str
     connections: int = 64
     postgres: str = ""
+    events: int = 100
 
     @property
     def method(self) -> str:

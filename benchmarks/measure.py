@@ -74,7 +74,7 @@ def run(contender: str, url: str, profiles: int, *, schema: str = "") -> Run:
     """
     folder = tempfile.mkdtemp(prefix="altcraft-bench-")
     table = f"{schema}.history_{secrets.token_hex(4)}"
-    job = Job(url=url, profiles=profiles, out=folder, connections=CONNECTIONS, postgres=table)
+    job = Job(url=url, profiles=profiles, out=folder, connections=CONNECTIONS, postgres=table, events=EVENTS)
     result, log = Path(folder, "took.json"), Path(folder, "log")
     try:
         started = time.perf_counter()

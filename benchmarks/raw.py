@@ -64,7 +64,6 @@ class Connection(asyncio.Protocol):
 
 def fetch(url: str, numbers: Iterable[int], connections: int, take: Callable[[int, bytes], None]) -> None:
     """Ask for each profile; ``take`` gets its number and the body, in whatever order they come."""
-
     address = urlsplit(url)
     host, port = address.hostname or "", address.port or 80
 

@@ -17,11 +17,12 @@ from benchmarks.job import Job
 
 def main(contender: str, job: str, result: str) -> None:
     """Run the contender and write down what it took."""
-    work = importlib.import_module(f"benchmarks.contenders.{contender}").run
+    module = importlib.import_module(f"benchmarks.contenders.{contender}")
     given = Job(**json.loads(job))
+    prepared = [module.prepare(given)] if hasattr(module, "prepare") else []
     before, started = _processor(), time.perf_counter()
     base = _status("VmRSS")
-    work(given)
+    module.run(given, *prepared)
     took = {
         "wall": time.perf_counter() - started,
         "cpu": _processor() - before,
