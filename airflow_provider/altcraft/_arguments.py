@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeGuard
 
-from airflow_provider.altcraft.client._lookup import check_lookup
+from airflow_provider.altcraft.client._lookup import check_lookup, lookup_text
 from airflow_provider.altcraft.window import DateLike, Window, parse_date
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ def list_id_of(list_id: object) -> int | None:
     return list_id
 
 
-def profiles_of(profiles: object) -> list[ProfileLookup]:
-    """The profiles that are meant, each once, in their order.
+def lookups_of(profiles: object) -> Iterator[dict[str, Any]]:
+    """The lookups that are meant, as ``check_lookup`` gives them, one by one.
 
     Args:
         profiles: one profile or an iterable of them: a ``ProfileLookup``, a mapping, an e-mail; or the same as JSON
@@ -87,8 +88,6 @@ def profiles_of(profiles: object) -> list[ProfileLookup]:
     Raises:
         ValueError: one does not fit; the message names its place and field and shows no value.
     """
-    from airflow_provider.altcraft.client import ProfileLookup
-
     if isinstance(profiles, str) and profiles.lstrip().startswith(("[", "{")):
         try:
             profiles = json.loads(profiles)
@@ -97,17 +96,30 @@ def profiles_of(profiles: object) -> list[ProfileLookup]:
                 "profiles: the text is neither an e-mail nor JSON; let the template end in '| tojson', or set "
                 "render_template_as_native_obj=True on the DAG"
             ) from None
-    if isinstance(profiles, ProfileLookup | str | Mapping):
+    if isinstance(profiles, str | Mapping) or _is_lookup(profiles):
         profiles = [profiles]
     if not isinstance(profiles, Iterable):
         raise ValueError(f"profiles: one profile or a list of them is wanted, not {type(profiles).__name__}")
-    lookups: dict[tuple[str, str], ProfileLookup] = {}
     for index, profile in enumerate(profiles):
         with _at(f"profiles[{index}]"):
-            lookup = profile if isinstance(profile, ProfileLookup) else ProfileLookup.of(check_lookup(profile))
-            # By what stands in the rows: the numbers 7 and "7" are one custom value there.
-            lookups.setdefault(lookup.text, lookup)
-    return list(lookups.values())
+            yield profile.fields if _is_lookup(profile) else check_lookup(profile)
+
+
+def profiles_of(profiles: object) -> list[ProfileLookup]:
+    """As ``lookups_of``, each once, as a list."""
+    from airflow_provider.altcraft.client import ProfileLookup
+
+    # By what stands in the rows: the numbers 7 and "7" are one custom value there.
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for fields in lookups_of(profiles):
+        found.setdefault(lookup_text(fields), fields)
+    return [ProfileLookup.of(fields) for fields in found.values()]
+
+
+def _is_lookup(value: object) -> TypeGuard[ProfileLookup]:
+    # One that was made has loaded its class, so nothing is imported to know it.
+    models = sys.modules.get("airflow_provider.altcraft.client._models")
+    return models is not None and isinstance(value, models.ProfileLookup)
 
 
 def instant_of(value: DateLike, name: str) -> dt.datetime | None:

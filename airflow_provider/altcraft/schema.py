@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
+import msgspec
 import pyarrow as pa  # noqa: TID253 - whoever imports the schema is about to move Arrow batches
 
 from airflow_provider.altcraft.client import HistoryEvent
@@ -40,6 +40,9 @@ SCHEMA = pa.schema(_FIELDS)
 
 COLUMNS: tuple[str, ...] = tuple(SCHEMA.names)
 
+_DIGEST = blake2b(digest_size=16)  # a copy costs less than a new one
+_SORTED = msgspec.json.Encoder(order="sorted")
+
 # What comes straight from the event; the rest is computed.
 _SENT = (
     "xxh",
@@ -58,39 +61,78 @@ _SENT = (
 
 
 class RowBuffer:
-    """Gathers rows column by column and hands them out as one Arrow batch."""
+    """Gathers the rows of answers and hands them out as one Arrow batch."""
 
     def __init__(self) -> None:
-        self._columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+        self._batches: list[pa.RecordBatch] = []
+        self._rows = 0
 
     def __len__(self) -> int:
         """Rows gathered."""
-        return len(self._columns["event_key"])
+        return self._rows
 
     def add(self, events: Sequence[HistoryEvent], *, list_id: int, matching: str, lookup: str) -> None:
-        """Add the events of one answer.
+        """Add the events of one answer; see ``batch_of_events``."""
+        self.extend(batch_of_events(events, list_id=list_id, matching=matching, lookup=lookup))
 
-        Args:
-            events: all that the answer holds for the window; their order does not matter, rows are sorted by time.
-            list_id: the database that was asked, for rows that do not name theirs.
-            matching: by which mode the profile was looked up.
-            lookup: the value it was looked up by.
-        """
-        columns = self._columns
-        for key, extra, event in _keyed(events, list_id):
-            for name in _SENT:
-                columns[name].append(getattr(event, name))
-            columns["list_id"].append(list_id if event.list_id is None else event.list_id)
-            columns["channel"].append(event.known_channel)
-            columns["event_key"].append(key)
-            columns["matching"].append(matching)
-            columns["lookup"].append(lookup)
-            columns["extra"].append(extra)
+    def extend(self, batch: pa.RecordBatch) -> None:
+        """Add rows that are a batch already."""
+        if batch.num_rows:
+            self._batches.append(batch)
+            self._rows += batch.num_rows
 
     def flush(self) -> pa.RecordBatch:
         """All rows as one batch of ``SCHEMA``; the buffer is empty afterwards."""
-        columns, self._columns = self._columns, {name: [] for name in COLUMNS}
-        return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
+        batches, self._batches, self._rows = self._batches, [], 0
+        if not batches:
+            return pa.RecordBatch.from_pylist([], SCHEMA)
+        (whole,) = pa.Table.from_batches(batches, SCHEMA).combine_chunks().to_batches()
+        return whole
+
+
+def batch_of_events(
+    events: Sequence[HistoryEvent], *, list_id: int, matching: str | None, lookup: str | None
+) -> pa.RecordBatch:
+    """The rows of one answer, sorted by time.
+
+    Args:
+        events: all that the answer holds for the window; their order does not matter.
+        list_id: the database that was asked, for rows that do not name theirs.
+        matching: by which mode the profile was looked up; ``None`` where none was.
+        lookup: the value it was looked up by.
+    """
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    for key, extra, event in _keyed(events, list_id):
+        for name in _SENT:
+            columns[name].append(getattr(event, name))
+        columns["list_id"].append(list_id if event.list_id is None else event.list_id)
+        columns["channel"].append(event.known_channel)
+        columns["event_key"].append(key)
+        columns["matching"].append(matching)
+        columns["lookup"].append(lookup)
+        columns["extra"].append(extra)
+    return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
+
+
+def batch_of(arrays: Mapping[str, pa.Array[Any]]) -> pa.RecordBatch:
+    """Columns, each of its type, as a batch of ``SCHEMA``."""
+    return pa.RecordBatch.from_arrays([arrays[name] for name in COLUMNS], schema=SCHEMA)
+
+
+def keys_of(identities: Iterable[str]) -> list[str]:
+    """The ``event_key`` of each event of one answer, in order.
+
+    Two real events may be alike in everything: their ordinal keeps them two.
+    """
+    seen: dict[str, int] = {}
+    keys = []
+    for identity in identities:
+        ordinal = seen.get(identity, 0)
+        seen[identity] = ordinal + 1
+        digest = _DIGEST.copy()
+        digest.update(f"{identity}{ordinal}".encode())
+        keys.append(digest.hexdigest())
+    return keys
 
 
 def _keyed(events: Iterable[HistoryEvent], list_id: int) -> list[tuple[str, str | None, HistoryEvent]]:
@@ -99,14 +141,8 @@ def _keyed(events: Iterable[HistoryEvent], list_id: int) -> list[tuple[str, str 
         ((event.datetime, _identity(event, list_id), _extra(event) or "", event.count, event) for event in events),
         key=lambda row: row[:4],
     )
-    seen: Counter[str] = Counter()
-    keyed = []
-    for _, identity, extra, _, event in rows:
-        # Two real events may be alike in everything: the ordinal keeps them two.
-        key = blake2b(f"{identity}{seen[identity]}".encode(), digest_size=16).hexdigest()
-        seen[identity] += 1
-        keyed.append((key, extra or None, event))
-    return keyed
+    keys = keys_of(identity for _, identity, _, _, _ in rows)
+    return [(key, extra or None, event) for key, (_, _, extra, _, event) in zip(keys, rows, strict=True)]
 
 
 def _identity(event: HistoryEvent, list_id: int) -> str:
@@ -128,4 +164,9 @@ def _extra(event: HistoryEvent) -> str | None:
     """Every field without a column, as a JSON object with sorted keys; ``None`` where there is none."""
     sent = {"subscription": event.subscription, "subscriptions": event.subscriptions}
     extra = {key: value for key, value in sent.items() if value is not None} | (event.model_extra or {})
-    return json.dumps(extra, ensure_ascii=False, separators=(",", ":"), sort_keys=True) if extra else None
+    return json_of(extra) if extra else None
+
+
+def json_of(extra: dict[str, Any]) -> str:
+    """A JSON object with its keys sorted."""
+    return _SORTED.encode(extra).decode()

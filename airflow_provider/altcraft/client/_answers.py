@@ -123,7 +123,7 @@ def _envelope(answer: Answer) -> dict[str, Any] | None:
             root = fromstring(body.strip(), forbid_dtd=True)
             content: Any = _from_xml(root) if root.tag == "xml" else None
         else:
-            content = from_json(body, allow_inf_nan=False)
+            content = from_json(body, allow_inf_nan=False, cache_strings="keys")
     except (ValueError, LookupError, RecursionError, ParseError, DefusedXmlException):
         return None
     return content if isinstance(content, dict) else None
@@ -139,8 +139,11 @@ def _decoded(answer: Answer) -> str | bytes:
     for mark, name in _MARKS:
         if answer.body.startswith(mark):
             return answer.body.decode(name)
+    kind = answer.headers.get("content-type", "")
+    if "charset" not in kind.lower():
+        return answer.body
     header = Message()
-    header["content-type"] = answer.headers.get("content-type", "")
+    header["content-type"] = kind
     charset = header.get_param("charset")
     return answer.body.decode(charset) if isinstance(charset, str) and charset else answer.body
 

@@ -46,7 +46,7 @@ Profile: TypeAlias = ProfileLookup | Mapping[str, object] | str
 
 
 @contextmanager
-def _named(call: Call) -> Iterator[None]:
+def named(call: Call) -> Iterator[None]:
     """Errors that leave here say which method they come from, and hold nothing of the request."""
     try:
         yield
@@ -61,7 +61,7 @@ class _Shell:
 
     def __init__(self, base_url: str, token: str, options: ClientOptions) -> None:
         self.settings = Settings(base_url, token, **options)
-        self._core = Core(self.settings)
+        self.core = Core(self.settings)
         self._pace = Pace(self.settings.requests_per_second)
         self._closed = False
 
@@ -134,8 +134,8 @@ class AltcraftClient(_Shell):
             AltcraftError: see ``client._errors`` for the tree.
         """
         window = Window.of(date_from, date_to)
-        call = self._core.history(ProfileLookup.of(profile), list_id, window, format)
-        return in_window(self._send(call, self._core.events_of).rows, window)
+        call = self.core.history(ProfileLookup.of(profile), list_id, window, format)
+        return in_window(self._send(call, self.core.events_of).rows, window)
 
     def iter_database_history(
         self,
@@ -162,25 +162,25 @@ class AltcraftClient(_Shell):
         window = Window.of(date_from, date_to)
         walk = PageWalk[HistoryEvent](DATABASE_HISTORY, "", limit)
         while not walk.done:
-            call = self._core.database_page(list_id, window, str(walk.cursor), limit, fields)
-            page = self._send(call, self._core.events_of)
+            call = self.core.database_page(list_id, window, str(walk.cursor), limit, fields)
+            page = self._send(call, self.core.events_of)
             yield from (event for event in walk.take(page) if event.datetime in window)
 
     def list_databases(self, *, limit: int = 100) -> list[Database]:
         """The databases that the token may see."""
         walk, found = PageWalk[Database](DATABASES, 0, limit), list[Database]()
         while not walk.done:
-            found += walk.take(self._send(self._core.databases(walk.cursor, limit), self._core.databases_of))
+            found += walk.take(self._send(self.core.databases(walk.cursor, limit), self.core.databases_of))
         return found
 
     def count_databases(self) -> int:
         """How many databases the token may see: the cheapest call that wants a valid token."""
-        page = self._send(self._core.databases(0, 1), self._core.databases_of)
+        page = self._send(self.core.databases(0, 1), self.core.databases_of)
         return len(page.rows) if page.total_count is None else page.total_count
 
     def get_database(self, list_id: int | None = None) -> Database:
         """One database; the client's own where ``list_id`` is ``None``."""
-        return self._send(self._core.database(self.settings.database(list_id)), self._core.database_of)
+        return self._send(self.core.database(self.settings.database(list_id)), self.core.database_of)
 
     def close(self) -> None:
         """Close every connection. What is under way in other threads may last until its time-out."""
@@ -196,11 +196,11 @@ class AltcraftClient(_Shell):
         self.close()
 
     def _send(self, call: Call, read: Callable[[Call, Answer], T]) -> T:
-        url, headers, body = self._core.request(call)
+        url, headers, body = self.core.request(call)
 
         def once() -> T:
             # The slot comes before the turn, else turns that passed while waiting for slots would leave all at once.
-            with _named(call), self._slots:
+            with named(call), self._slots:
                 with self._turn:
                     time.sleep(self._pace.wait())
                     self._pace.leave()
@@ -229,11 +229,14 @@ class AsyncAltcraftClient(_Shell):
         **options: Unpack[ClientOptions],
     ) -> None:
         super().__init__(base_url, token, options)
-        settings = self.settings
-        self._slots = asyncio.BoundedSemaphore(settings.max_connections)
+        self._slots = asyncio.BoundedSemaphore(self.settings.max_connections)
         self._turn = asyncio.Lock()
         self._under_way: set[asyncio.Task[Answer]] = set()
-        self._transport = transport or AsyncHttpxTransport(
+        self._transport = transport or self._own_transport()
+
+    def _own_transport(self) -> AsyncTransport:
+        settings = self.settings
+        return AsyncHttpxTransport(
             timeout=settings.timeout, max_connections=settings.max_connections, verify=settings.ssl_context()
         )
 
@@ -248,8 +251,8 @@ class AsyncAltcraftClient(_Shell):
     ) -> list[HistoryEvent]:
         """As ``AltcraftClient.get_history``."""
         window = Window.of(date_from, date_to)
-        call = self._core.history(ProfileLookup.of(profile), list_id, window, format)
-        return in_window((await self._send(call, self._core.events_of)).rows, window)
+        call = self.core.history(ProfileLookup.of(profile), list_id, window, format)
+        return in_window((await self._send(call, self.core.events_of)).rows, window)
 
     async def iter_database_history(
         self,
@@ -264,8 +267,8 @@ class AsyncAltcraftClient(_Shell):
         window = Window.of(date_from, date_to)
         walk = PageWalk[HistoryEvent](DATABASE_HISTORY, "", limit)
         while not walk.done:
-            call = self._core.database_page(list_id, window, str(walk.cursor), limit, fields)
-            page = await self._send(call, self._core.events_of)
+            call = self.core.database_page(list_id, window, str(walk.cursor), limit, fields)
+            page = await self._send(call, self.core.events_of)
             for event in walk.take(page):
                 if event.datetime in window:
                     yield event
@@ -274,17 +277,17 @@ class AsyncAltcraftClient(_Shell):
         """As ``AltcraftClient.list_databases``."""
         walk, found = PageWalk[Database](DATABASES, 0, limit), list[Database]()
         while not walk.done:
-            found += walk.take(await self._send(self._core.databases(walk.cursor, limit), self._core.databases_of))
+            found += walk.take(await self._send(self.core.databases(walk.cursor, limit), self.core.databases_of))
         return found
 
     async def count_databases(self) -> int:
         """As ``AltcraftClient.count_databases``."""
-        page = await self._send(self._core.databases(0, 1), self._core.databases_of)
+        page = await self._send(self.core.databases(0, 1), self.core.databases_of)
         return len(page.rows) if page.total_count is None else page.total_count
 
     async def get_database(self, list_id: int | None = None) -> Database:
         """As ``AltcraftClient.get_database``."""
-        return await self._send(self._core.database(self.settings.database(list_id)), self._core.database_of)
+        return await self._send(self.core.database(self.settings.database(list_id)), self.core.database_of)
 
     async def aclose(self) -> None:
         """End what is under way, each call with a ``FatalError``, and close every connection."""
@@ -303,10 +306,10 @@ class AsyncAltcraftClient(_Shell):
         await self.aclose()
 
     async def _send(self, call: Call, read: Callable[[Call, Answer], T]) -> T:
-        url, headers, body = self._core.request(call)
+        url, headers, body = self.core.request(call)
 
         async def once() -> T:
-            with _named(call):
+            with named(call):
                 task = await self._start(partial(self._transport.send, url, headers, body))
                 started = time.monotonic()
                 await asyncio.wait({task})

@@ -18,6 +18,7 @@ from airflow_provider.altcraft import __version__
 from airflow_provider.altcraft.client._answers import number_of, read_envelope, rows_of
 from airflow_provider.altcraft.client._constants import API_PATH, MAX_CONNECTIONS, TIMEOUT
 from airflow_provider.altcraft.client._errors import UnreadableAnswerError
+from airflow_provider.altcraft.client._lookup import personal
 from airflow_provider.altcraft.client._models import Database, HistoryEvent, Page, ProfileLookup
 from airflow_provider.altcraft.client._retry import Retry
 from airflow_provider.altcraft.client._transport import Answer
@@ -180,11 +181,13 @@ class Core:
         """
         if fmt not in {"json", "xml"}:
             raise ValueError(f"format: 'json' or 'xml' is wanted, not {fmt!r}")
-        return Call(
-            HISTORY,
-            {"format": fmt, "list_id": self.settings.database(list_id)} | profile.fields | _days(window),
-            tuple(profile.personal),
-        )
+        return self.history_by(profile.fields, self.settings.database(list_id), window, fmt)
+
+    @staticmethod
+    def history_by(fields: Mapping[str, Any], list_id: int, window: Window, fmt: Format = "json") -> Call:
+        """As ``history``, of what ``check_lookup`` gave."""
+        asked = {"format": fmt, "list_id": list_id, **fields, **_days(window)}
+        return Call(HISTORY, asked, tuple(personal(fields)))
 
     def database_page(
         self, list_id: int | None, window: Window, from_id: str, limit: int, fields: Sequence[str]

@@ -124,6 +124,11 @@ def lookup_text(fields: Mapping[str, Any]) -> tuple[str, str]:
     return matching, (" " if matching in _EITHER else "=").join(values)
 
 
+def personal(fields: Mapping[str, Any]) -> list[str]:
+    """The values of a lookup that must not stand in a log."""
+    return [str(value) for key, value in fields.items() if key not in {"matching", "provider", "field_name"}]
+
+
 def _checked(fields: dict[str, Any]) -> dict[str, Any]:
     for key, item in fields.items():
         wanted = _CHECKS[key](item)

@@ -18,7 +18,7 @@ from pydantic import (  # noqa: TID253 - the package imports this module lazily
 )
 
 from airflow_provider.altcraft.client._actions import CHANNELS
-from airflow_provider.altcraft.client._lookup import check_lookup, lookup_text
+from airflow_provider.altcraft.client._lookup import check_lookup, lookup_text, personal
 from airflow_provider.altcraft.window import utc
 
 T = TypeVar("T")
@@ -89,7 +89,7 @@ class ProfileLookup(BaseModel):
     @property
     def personal(self) -> list[str]:
         """The values that must not stand in a log."""
-        return [str(value) for key, value in self.fields.items() if key not in {"matching", "provider", "field_name"}]
+        return personal(self.fields)
 
 
 class HistoryEvent(BaseModel):

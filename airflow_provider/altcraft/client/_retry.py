@@ -86,7 +86,7 @@ class Pace:
     """
 
     def __init__(self, per_second: float | None) -> None:
-        self._gap = 1.0 / per_second if per_second else 0.0
+        self.gap = 1.0 / per_second if per_second else 0.0
         self._turn = 0.0
 
     def wait(self) -> float:
@@ -97,4 +97,4 @@ class Pace:
 
     def leave(self) -> None:
         """The call leaves: the next one's turn comes a gap later, counted from when this one's was."""
-        self._turn += self._gap
+        self._turn += self.gap

@@ -1,15 +1,17 @@
 """The seam between this client and an HTTP library: request bytes in; status, headers and body bytes out; our errors.
 
-httpx stands behind it here. Whatever stands behind it tells the same fault by the same error, and "could not connect"
-means that nothing was sent.
+httpx stands behind it here, aiohttp in ``_aiohttp``. Whatever stands behind it tells the same fault by the same error,
+and "could not connect" means that nothing was sent.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gzip
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -84,7 +86,8 @@ class HttpxTransport:
         """POST the body and return the whole answer."""
         self._deadline.start(self._timeout)
         with _our_errors(self._timeout):
-            return _answer(self._client.post(url, headers=headers, content=body))
+            with self._client.stream("POST", url, headers=headers, content=body) as response:
+                return _answer(response, b"".join(response.iter_raw()))
 
     def close(self) -> None:
         """Close every connection."""
@@ -111,7 +114,8 @@ class AsyncHttpxTransport:
         with _our_errors(self._timeout):
             # A server that drips a byte a second never meets a time-out of a single read.
             async with asyncio.timeout(self._timeout):
-                return _answer(await self._client.post(url, headers=headers, content=body))
+                async with self._client.stream("POST", url, headers=headers, content=body) as response:
+                    return _answer(response, b"".join([piece async for piece in response.aiter_raw()]))
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -119,10 +123,11 @@ class AsyncHttpxTransport:
 
 
 def _timeouts(timeout: float) -> httpx.Timeout:
-    return httpx.Timeout(timeout, connect=_connect_timeout(timeout))
+    return httpx.Timeout(timeout, connect=connect_timeout(timeout))
 
 
-def _connect_timeout(timeout: float) -> float:
+def connect_timeout(timeout: float) -> float:
+    """Seconds to wait for a connection."""
     # Less than the whole, so that it fires first: then it is known that nothing was sent.
     return min(0.9 * timeout, CONNECT_TIMEOUT)
 
@@ -131,9 +136,45 @@ def _limits(max_connections: int) -> httpx.Limits:
     return httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections)
 
 
-def _answer(response: httpx.Response) -> Answer:
+def ssl_context(verify: bool | ssl.SSLContext) -> ssl.SSLContext:
+    """The same trust behind every transport, ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` included."""
+    return httpx.create_ssl_context(verify=verify)
+
+
+def decompressed(body: bytes, packing: str | None) -> bytes:
+    """The body as it was before the encodings of ``Content-Encoding``.
+
+    httpx and aiohttp take what is cut off for whole, so it is done here.
+
+    Raises:
+        UnreadableAnswerError: it is broken, cut off, or of an encoding that was not asked for.
+    """
+    for name in reversed((packing or "").lower().split(",")):
+        try:
+            match name.strip():
+                case "gzip" | "x-gzip":
+                    body = gzip.decompress(body)
+                case "deflate":
+                    body = _inflated(body)
+                case "" | "identity":
+                    pass
+                case _:
+                    raise UnreadableAnswerError("the answer's compression is none that was asked for")
+        except (OSError, EOFError, zlib.error):
+            raise UnreadableAnswerError("the answer's compression is broken") from None
+    return body
+
+
+def _inflated(body: bytes) -> bytes:
+    try:
+        return zlib.decompress(body)
+    except zlib.error:  # some servers leave the zlib header out
+        return zlib.decompress(body, -zlib.MAX_WBITS)
+
+
+def _answer(response: httpx.Response, raw: bytes) -> Answer:
     headers = {key.lower(): value for key, value in response.headers.items()}
-    return Answer(response.status_code, headers, response.content)
+    return Answer(response.status_code, headers, decompressed(raw, headers.get("content-encoding")))
 
 
 @contextmanager
@@ -146,40 +187,47 @@ def _our_errors(timeout: float) -> Iterator[None]:
 
 
 def _translated(error: Exception, timeout: float) -> AltcraftError:
-    causes = list(_causes(error))
-    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
-        why = next(cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)).verify_message
-        return CertificateError(
-            f"the server's TLS certificate cannot be trusted ({why}): give its CA file as 'verify', or mend the host"
-        )
+    causes = list(causes_of(error))
+    untrusted = certificate_words(causes)
+    if untrusted:
+        return CertificateError(untrusted)
     match error:
         case httpx.ConnectTimeout():
-            return RequestTimeoutError(f"no connection within {_connect_timeout(timeout):g} s; nothing was sent")
+            return RequestTimeoutError(f"no connection within {connect_timeout(timeout):g} s; nothing was sent")
         case httpx.TimeoutException() | TimeoutError():
             return RequestTimeoutError(f"no whole answer within {timeout:g} s")
         case httpx.ConnectError() | httpx.ProxyError():
-            return ConnectError(f"could not connect, so nothing was sent: {_why(causes)}")
-        case httpx.DecodingError():
-            return UnreadableAnswerError("the answer's compression is broken")
+            return ConnectError(f"could not connect, so nothing was sent: {why(causes)}")
         case httpx.InvalidURL() | httpx.UnsupportedProtocol() | httpx.LocalProtocolError() | UnicodeEncodeError():
             return RequestError(
                 f"the request cannot be sent: {type(error).__name__}; look at the connection's host and token"
             )
         case _:
-            return NetworkError(f"the connection broke before the answer was whole: {_why(causes)}")
+            return NetworkError(f"the connection broke before the answer was whole: {why(causes)}")
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def certificate_words(causes: Iterable[BaseException]) -> str | None:
+    """What to say of a certificate that is not trusted, if that is among the causes."""
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return (
+                f"the server's TLS certificate cannot be trusted ({cause.verify_message}): "
+                "give its CA file as 'verify', or mend the host"
+            )
+    return None
+
+
+def causes_of(error: BaseException | None) -> Iterator[BaseException]:
     """The error and what caused it; of several connections that failed, each."""
     while error is not None:
         yield error
         if isinstance(error, BaseExceptionGroup):
             for each in error.exceptions:
-                yield from _causes(each)
+                yield from causes_of(each)
         error = error.__cause__ or error.__context__
 
 
-def _why(causes: list[BaseException]) -> str:
+def why(causes: list[BaseException]) -> str:
     """The cause in words of our own: the library's may quote what the server sent, and that may be the token."""
     for cause in causes:
         match cause:

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from itertools import islice
+from functools import partial
+from hashlib import blake2b
 from typing import Any, Literal
 
 import pyarrow as pa  # noqa: TID253 - only a running pull imports this module
+from pydantic_core import to_json
 
-from airflow_provider.altcraft.client import (
-    AltcraftError,
-    AsyncAltcraftClient,
-    HistoryEvent,
-    ProfileLookup,
-    RequestError,
-    RetriableError,
-)
+from airflow_provider.altcraft import __version__
+from airflow_provider.altcraft.client import AltcraftError, RequestError, RetriableError
+from airflow_provider.altcraft.client._answers import rows_of
+from airflow_provider.altcraft.client._bulk import BulkClient
+from airflow_provider.altcraft.client._core import Call, in_window
+from airflow_provider.altcraft.client._lookup import lookup_text
+from airflow_provider.altcraft.client._transport import Answer
+from airflow_provider.altcraft.extract._decode import fast_batch
+from airflow_provider.altcraft.extract._lookups import Lookups
+from airflow_provider.altcraft.extract._ordered import ordered
 from airflow_provider.altcraft.extract._progress import Progress
-from airflow_provider.altcraft.schema import RowBuffer
+from airflow_provider.altcraft.extract._pull import Piece
+from airflow_provider.altcraft.schema import RowBuffer, batch_of_events
 from airflow_provider.altcraft.window import Window
 
 log = logging.getLogger(__name__)
 
 BATCH_ROWS = 10_000
+
+PIECE_PROFILES = 1_000
+"""Profiles after which the state is told, however few events they have."""
+
+HELD_ROWS = 50_000
+"""Rows that wait for a slower answer before them, at which no other profile is asked."""
 
 
 @dataclass
@@ -35,8 +43,8 @@ class ProfilesPull:
     """One pull of profiles' histories.
 
     Attributes:
-        client: asks the platform; its ``max_connections`` bounds the requests under way.
-        lookups: the profiles, each once.
+        client: asks the platform.
+        lookups: the profiles.
         list_id: their database.
         window: which events are wanted.
         on_profile_error: ``fail`` ends the pull at the first profile whose history cannot be had; ``skip`` goes on.
@@ -47,8 +55,8 @@ class ProfilesPull:
         failed: the profiles passed over so far: ``{"lookup": {…}, "error": "…"}`` each.
     """
 
-    client: AsyncAltcraftClient
-    lookups: Sequence[ProfileLookup]
+    client: BulkClient
+    lookups: Lookups
     list_id: int
     window: Window
     on_profile_error: Literal["fail", "skip"] = "fail"
@@ -61,57 +69,55 @@ class ProfilesPull:
         self.progress = Progress(len(self.lookups))
         self._last_error: AltcraftError | None = None
 
-    async def batches(self) -> AsyncIterator[pa.RecordBatch]:
+    @property
+    def fingerprint(self) -> str:
+        """A digest of the profiles, their order and database, the window, and this package's version."""
+        decides = [__version__, self.lookups.digest, self.list_id, self.window.to_json()]
+        return blake2b(to_json(decides), digest_size=16).hexdigest()
+
+    def resume(self, state: Any) -> None:
+        """Leave out the profiles that an earlier attempt has done."""
+        self.progress.resume(state["profiles"], state["events"])
+        self.failed[:] = state["failed"]
+
+    async def batches(self) -> AsyncIterator[Piece]:
         """Batches of ``schema.SCHEMA``: profiles in their order, the events of each by time.
 
         Raises:
             AltcraftError: a history that cannot be had and may not be passed over.
         """
         buffer = RowBuffer()
-        async for lookup, outcome in self._histories():
+        told = self.progress.profiles
+        async for lookup, outcome in ordered(
+            self.lookups.since(self.progress.profiles),
+            self._ask,
+            workers=self.concurrency,
+            size=lambda outcome: 0 if isinstance(outcome, AltcraftError) else outcome.num_rows,
+            most=HELD_ROWS,
+        ):
             if isinstance(outcome, AltcraftError):
                 self._pass_over(lookup, outcome)
                 self.progress.done(0)
-                continue
-            matching, value = lookup.text
-            buffer.add(outcome, list_id=self.list_id, matching=matching, lookup=value)
-            self.progress.done(len(outcome))
-            if len(buffer) >= BATCH_ROWS:
-                yield buffer.flush()
+            else:
+                buffer.extend(outcome)
+                self.progress.done(outcome.num_rows)
+            if len(buffer) >= BATCH_ROWS or self.progress.profiles - told >= PIECE_PROFILES:
+                told = self.progress.profiles
+                yield self._piece(buffer)
         if self.failed and len(self.failed) == len(self.lookups):
-            assert self._last_error is not None  # noqa: S101 - it came with the last of them
-            self._last_error.add_note("No profile's history could be had, so nothing was written.")
-            raise self._last_error
-        if len(buffer):
-            yield buffer.flush()
+            error = self._last_error or RetriableError(self.failed[-1]["error"])
+            error.add_note("No profile's history could be had, so nothing was written.")
+            raise error
+        yield self._piece(buffer)
 
-    async def _histories(self) -> AsyncIterator[tuple[ProfileLookup, list[HistoryEvent] | AltcraftError]]:
-        waiting = iter(self.lookups)
-        under_way: deque[tuple[ProfileLookup, asyncio.Task[list[HistoryEvent] | AltcraftError]]] = deque()
+    def _piece(self, buffer: RowBuffer) -> Piece:
+        done = {"profiles": self.progress.profiles, "events": self.progress.events, "failed": list(self.failed)}
+        return Piece(buffer.flush() if len(buffer) else None, done)
 
-        def start(count: int) -> None:
-            under_way.extend((lookup, asyncio.create_task(self._ask(lookup))) for lookup in islice(waiting, count))
-
-        start(self.concurrency)
+    async def _ask(self, lookup: dict[str, Any]) -> pa.RecordBatch | AltcraftError:
+        call = self.client.core.history_by(lookup, self.list_id, self.window)
         try:
-            while under_way:
-                lookup, task = under_way[0]
-                outcome = await task
-                under_way.popleft()
-                start(1)
-                yield lookup, outcome
-        finally:
-            for _, task in under_way:
-                task.cancel()
-            for _, task in under_way:
-                with suppress(asyncio.CancelledError, Exception):
-                    await task
-
-    async def _ask(self, lookup: ProfileLookup) -> list[HistoryEvent] | AltcraftError:
-        try:
-            return await self.client.get_history(
-                lookup, list_id=self.list_id, date_from=self.window.start, date_to=self.window.end
-            )
+            return await self.client.ask(call, partial(self._read, *lookup_text(lookup)))
         except RequestError as error:
             if error.code is None:  # not the platform's word on this profile, but a wrong address
                 raise
@@ -119,15 +125,24 @@ class ProfilesPull:
         except RetriableError as error:
             return error
 
-    def _pass_over(self, lookup: ProfileLookup, error: AltcraftError) -> None:
-        place = f"profile {self.progress.profiles + 1} of {self.progress.total}, looked up by {lookup.text[0]}"
-        log.debug("%s: %s", place, lookup.fields)
+    def _read(self, matching: str, value: str, call: Call, answer: Answer) -> pa.RecordBatch:
+        core = self.client.core
+        rows = rows_of(core.envelope(call, answer), answer.status)
+        batch = fast_batch(rows, self.window, list_id=self.list_id, matching=matching, lookup=value)
+        if batch is not None:
+            return batch
+        events = in_window(core.events_of(call, answer).rows, self.window)
+        return batch_of_events(events, list_id=self.list_id, matching=matching, lookup=value)
+
+    def _pass_over(self, lookup: dict[str, Any], error: AltcraftError) -> None:
+        place = f"profile {self.progress.profiles + 1} of {self.progress.total}, looked up by {lookup_text(lookup)[0]}"
+        log.debug("%s: %s", place, lookup)
         if self.on_profile_error == "fail":
             error.add_note(f"This is {place}. on_profile_error='skip' would go on without it.")
             raise error
         log.warning("Skipped %s: %s", place, error)
         self._last_error = error
-        self.failed.append({"lookup": lookup.fields, "error": str(error)})
+        self.failed.append({"lookup": lookup, "error": str(error)})
         if len(self.failed) > self.max_failed_profiles:
             error.add_note(
                 f"More than max_failed_profiles={self.max_failed_profiles} profiles failed; the last is {place}."

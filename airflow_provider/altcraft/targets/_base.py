@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from airflow_provider.altcraft.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 class Scope:
     """What a pull covers: after its commit the target holds exactly these events for exactly this.
 
-    ``lookups`` are pairs of ``matching`` and ``lookup`` as they stand in the rows; ``None`` means the whole
-    database.
+    ``lookups`` are pairs of ``matching`` and ``lookup`` as they stand in the rows, each once; ``None`` means the whole
+    database. There may be millions: iterate over them, as often as you like, and keep no list.
     """
 
     list_id: int
-    lookups: Sequence[tuple[str, str]] | None
+    lookups: Collection[tuple[str, str]] | None
     window: Window = field(default_factory=Window)
 
 

@@ -342,7 +342,8 @@ def test_a_target_of_the_users_own(api: Emulator) -> None:
     result = run(profiles=["ann@example.com"], date_from="2026-01-02", date_to="2026-01-02", target=target)
     assert (result["uris"], result["rows"], result["bytes"]) == (["list://mine"], 1, None)
     assert target.scope is not None
-    assert (target.scope.list_id, target.scope.lookups) == (1, [("email", "ann@example.com")])
+    assert target.scope.lookups is not None
+    assert (target.scope.list_id, list(target.scope.lookups)) == (1, [("email", "ann@example.com")])
     assert NOON in target.scope.window
     assert target.aborted == 0
     api.play_forever(faults.error(401, "no"))

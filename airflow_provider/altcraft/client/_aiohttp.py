@@ -1,0 +1,162 @@
+"""aiohttp behind the seam, for requests by the million: httpx's async pool costs more the more connections it has."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import ssl
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp  # noqa: TID253 - only a running pull imports this module
+from yarl import URL
+
+from airflow_provider.altcraft.client._errors import (
+    AltcraftError,
+    CertificateError,
+    ConnectError,
+    NetworkError,
+    RequestError,
+    RequestTimeoutError,
+)
+from airflow_provider.altcraft.client._transport import (
+    Answer,
+    causes_of,
+    certificate_words,
+    connect_timeout,
+    decompressed,
+    ssl_context,
+    why,
+)
+
+_HEADER_BYTES = 100 * 1024
+"""A header's length at most, as in httpx; aiohttp's own limit of 8 kB is less than proxies are known to send."""
+
+
+class AiohttpTransport:
+    """aiohttp's session, of the event loop in which it is first used. ``send`` may be cancelled at any moment.
+
+    Args:
+        timeout: seconds for one whole call.
+        max_connections: connections at most.
+        verify: ``True``, ``False``, or an SSL context.
+
+    Raises:
+        ValueError: the environment names a proxy that cannot be used.
+    """
+
+    def __init__(self, *, timeout: float, max_connections: int, verify: bool | ssl.SSLContext) -> None:
+        self._timeout = timeout
+        self._max_connections = max_connections
+        self._ssl = ssl_context(verify)
+        self._proxies = _Proxies()
+        self._session: aiohttp.ClientSession | None = None
+        self._urls: dict[str, tuple[URL, str | None]] = {}
+
+    async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """POST the body and return the whole answer."""
+        session = self._session or self._open()
+        # A server may have closed a connection while the loop was busy: two rounds, and the pool has heard of it.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        try:
+            place, proxy = self._urls.get(url) or self._place(url)
+            async with (
+                asyncio.timeout(self._timeout),
+                session.post(place, data=body, headers=headers, proxy=proxy, allow_redirects=False) as response,
+            ):
+                raw = await response.read()
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            # The library's error is not chained: it holds the request, and with it the token.
+            raise _translated(error, self._timeout) from None
+        found = {name.lower(): value for name, value in response.headers.items()}
+        packing = found.get("content-encoding")
+        return Answer(response.status, found, decompressed(raw, packing) if packing else raw)
+
+    async def aclose(self) -> None:
+        """End what is under way and close every connection."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _open(self) -> aiohttp.ClientSession:
+        wait = connect_timeout(self._timeout)
+        limits: dict[str, Any] = {"max_line_size": _HEADER_BYTES, "max_field_size": _HEADER_BYTES}
+        if "max_headers" in inspect.signature(aiohttp.ClientSession).parameters:
+            limits["max_headers"] = 1000
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=self._max_connections, ssl=self._ssl, resolver=aiohttp.ThreadedResolver()
+            ),
+            # Reads have no time-out of their own: the whole call has one.
+            timeout=aiohttp.ClientTimeout(total=None, connect=wait, sock_connect=wait),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,  # aiohttp takes an answer whose gzip is cut off for a whole one
+            skip_auto_headers=("Accept",),
+            **limits,
+        )
+        return self._session
+
+    def _place(self, url: str) -> tuple[URL, str | None]:
+        self._urls[url] = place = (URL(url), self._proxies.of(url))
+        return place
+
+
+class _Proxies:
+    """The environment's proxies, read once: aiohttp itself would read it again for each request."""
+
+    def __init__(self) -> None:
+        self._found = {scheme: proxy for scheme, proxy in getproxies().items() if scheme in {"http", "https", "all"}}
+        for name, proxy in self._found.items():
+            if urlsplit(self._spelled(proxy)).scheme not in {"http", "https"}:
+                raise ValueError(f"{name}_proxy: only proxies of http and https can be used in a pull, not SOCKS")
+
+    def of(self, url: str) -> str | None:
+        parts = urlsplit(url)
+        proxy = self._found.get(parts.scheme) or self._found.get("all")
+        if not proxy or proxy_bypass(parts.netloc.rpartition("@")[2]):
+            return None
+        return self._spelled(proxy)
+
+    @staticmethod
+    def _spelled(proxy: str) -> str:
+        return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _translated(error: Exception, timeout: float) -> AltcraftError:
+    causes = list(causes_of(error))
+    untrusted = certificate_words(causes)
+    if untrusted:
+        return CertificateError(untrusted)
+    match error:
+        case aiohttp.ConnectionTimeoutError():
+            return RequestTimeoutError(f"no connection within {connect_timeout(timeout):g} s; nothing was sent")
+        case TimeoutError() if not isinstance(error, aiohttp.ClientOSError):
+            return RequestTimeoutError(f"no whole answer within {timeout:g} s")
+        case aiohttp.ClientHttpProxyError():
+            return ConnectError("could not connect, so nothing was sent: the proxy refused")
+        case aiohttp.ClientConnectorError():
+            return ConnectError(f"could not connect, so nothing was sent: {why([error.os_error, *causes])}")
+        case aiohttp.ClientResponseError():
+            return NetworkError("the connection broke before the answer was whole: what came is not HTTP")
+        case aiohttp.ServerDisconnectedError():
+            return NetworkError("the connection broke before the answer was whole: the server closed it")
+        case aiohttp.ClientPayloadError():
+            return NetworkError(f"the connection broke before the answer was whole: {_of_payload(causes)}")
+        case aiohttp.InvalidURL() | ValueError():
+            return RequestError(
+                f"the request cannot be sent: {type(error).__name__}; look at the connection's host and token"
+            )
+        case _:
+            return NetworkError(f"the connection broke before the answer was whole: {why(causes)}")
+
+
+def _of_payload(causes: list[BaseException]) -> str:
+    for cause in causes:
+        if isinstance(cause, aiohttp.http_exceptions.TransferEncodingError):
+            return "what came is not HTTP"
+        if isinstance(cause, ConnectionResetError) and cause.errno:
+            return "the server reset the connection"
+    return "the server closed it"
