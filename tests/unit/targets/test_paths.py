@@ -53,7 +53,6 @@ def test_a_good_path(path, uri, suffix, local):
         ("s3://c@/a.parquet", "lacks a bucket or a key"),
         ("s3://b/a/../c.parquet", "'.' or '..'"),
         ("s3://b//c.parquet", "empty part"),
-        ("sql://conn/schema.table", "sql:// is not supported"),
         ("gs://b/a.parquet", "gs:// is not supported"),
         (7, "not int"),
         (None, "not NoneType"),
@@ -126,7 +125,6 @@ def test_resolve_target():
         (None, "not NoneType"),
         (7, "not int"),
         (ObjectStorageTarget, "not the class ObjectStorageTarget"),
-        ("sql://conn/schema.table", "sql:// is not supported"),
     ],
 )
 def test_what_is_no_target_is_refused(value, says):

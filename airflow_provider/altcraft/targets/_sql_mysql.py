@@ -1,0 +1,117 @@
+"""MariaDB and MySQL: multi-row inserts, under a named lock."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
+import sqlalchemy as sa  # noqa: TID253 - the same
+
+from airflow_provider.altcraft.schema import COLUMNS, SCHEMA
+from airflow_provider.altcraft.targets import _sql_table
+from airflow_provider.altcraft.targets._sql_session import NEWS, AlchemySession, rows, slices
+from airflow_provider.altcraft.targets._sql_table import Shape
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+log = logging.getLogger(__name__)
+
+
+class MySqlSession(AlchemySession):
+    """A transaction of MariaDB or MySQL, by mysqlclient or mysql-connector-python."""
+
+    kind = "mysql"
+    same = "{0} <=> {1}"
+    # Texts of the table may compare by a collation that takes different ones for equal.
+    equal = "({0} = {1} AND BINARY {0} = BINARY {1})"
+    longest = 64
+
+    def _url(self) -> str:
+        if type(self.raw).__module__.startswith("MySQLdb"):
+            from MySQLdb.cursors import Cursor
+
+            self.raw.cursorclass = Cursor
+            self.raw.set_character_set("utf8mb4")
+            return "mysql+mysqldb://"
+        return "mysql+mysqlconnector://"
+
+    def _begin(self) -> None:
+        # Without it what is too long would be cut off with but a warning.
+        self.execute("SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'")
+        ((charset, self._packet),) = self.execute("SELECT @@character_set_client, @@max_allowed_packet")
+        if charset != "utf8mb4":
+            self.execute("SET NAMES utf8mb4")
+
+    def _define(self) -> sa.Table:
+        dialect: Any = self.dialect
+        collation = "utf8mb4_nopad_bin" if dialect.is_mariadb else "utf8mb4_0900_bin"
+        return _sql_table.define(self.name, self.kind, self.disposition, collation=collation, longest=self.longest)
+
+    def shape(self) -> Shape | None:
+        """The table as it is there."""
+        shape = super().shape()
+        if shape is not None and shape.columns:
+            shape.problems += self._problems()
+        return shape
+
+    def _problems(self) -> Iterator[tuple[str, str | None]]:
+        place = "table_schema = coalesce(?, database()) AND table_name = ?"
+        at = (self.name.schema, self.name.table)
+        for (engine,) in self.execute(f"SELECT engine FROM information_schema.tables WHERE {place}", *at):
+            if engine != "InnoDB":
+                yield f"its engine {engine} has no transactions", f"ALTER TABLE {self.target} ENGINE = InnoDB"
+        collation = self.table.kwargs["mysql_collate"]
+        names = ", ".join(f"'{each.name}'" for each in SCHEMA if _sql_table.role(each) in {"text", "json"})
+        for name, charset in self.execute(
+            f"SELECT column_name, character_set_name FROM information_schema.columns WHERE {place}"
+            f" AND column_name IN ({names}) AND character_set_name <> 'utf8mb4'",
+            *at,
+        ):
+            yield (
+                f"column {name} is of the character set {charset}, which lacks characters",
+                f"ALTER TABLE {self.target} CONVERT TO CHARACTER SET utf8mb4 COLLATE {collation}",
+            )
+
+    def lock(self) -> None:
+        """Wait until no other task writes the table, and keep others out to the end."""
+        ((schema,),) = self.execute("SELECT coalesce(?, database())", self.name.schema)
+        digest = blake2b(f"{schema}.{self.name.table}".encode(), digest_size=16).hexdigest()
+        while self.execute("SELECT GET_LOCK(?, 5)", f"altcraft {digest}")[0][0] != 1:
+            log.info("%s: another task writes it; waiting", self.name)
+
+    def settle(self) -> None:
+        """Go on from the table's making to the transaction, where the making was none."""
+        self.commit()
+
+    def instant(self, value: dt.datetime) -> Any:
+        """An instant in UTC as the driver takes it for a value."""
+        return value.replace(tzinfo=None).isoformat(" ", "microseconds")
+
+    def load(self, into: str, columns: Sequence[str], batches: Iterable[pa.RecordBatch]) -> None:
+        """Insert columns of batches."""
+        self._insert(into, columns, batches, "")
+
+    def upsert(self, batches: Iterable[pa.RecordBatch]) -> None:
+        """Insert rows by ``event_key``, the last of each replacing all before it."""
+        settings = ", ".join(f"{self.quote(name)} = VALUES({self.quote(name)})" for name in NEWS)
+        self._insert(self.target, COLUMNS, batches, f" ON DUPLICATE KEY UPDATE {settings}")
+
+    def _insert(self, into: str, columns: Sequence[str], batches: Iterable[pa.RecordBatch], end: str) -> None:
+        row = f"({', '.join(['%s'] * len(columns))})"
+        begin = f"INSERT INTO {into} ({self.columns(columns)}) VALUES "
+        with self.raw.cursor() as cursor:
+            for batch in slices(batches):
+                # Escaped, a byte may take two; and a row more than others.
+                most = max(1, min(1_000, batch.num_rows * int(self._packet) // (8 * max(1, batch.nbytes))))
+                values = rows(batch, columns)
+                while chunk := list(islice(values, most)):
+                    sql = begin + ",".join([row] * len(chunk)) + end
+                    cursor.execute(sql, [value for each in chunk for value in each])
+
+    def _indexed(self, table: str, columns: Sequence[str]) -> str:
+        return f"{table} ({self.quote(columns[-1])}(180))"

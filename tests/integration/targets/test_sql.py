@@ -1,0 +1,72 @@
+"""Tables of real databases, written whole or not at all: what holds for each of them and each write disposition."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider.altcraft.targets import Scope
+from airflow_provider.altcraft.window import Window
+
+ANN, BOB = ("email", "ann@example.com"), ("email", "bob@example.com")
+DAY = Window.of("2024-01-01", "2024-01-01")
+
+
+def alike(rows, wanted):
+    """Whether the rows are these, as a multiset."""
+
+    def key(row):
+        return repr(sorted(row.items()))
+
+    return sorted(rows, key=key) == sorted(wanted, key=key)
+
+
+def pull(database, table, disposition, *batches, scope=None):
+    """One pull, from the opening to the commit."""
+    writer = database.target(table, disposition).open(scope or Scope(1, [ANN], DAY))
+    for each in batches:
+        writer.write(each)
+    return writer.commit()
+
+
+@pytest.fixture
+def table(database):
+    return database.new_table()
+
+
+@pytest.fixture
+def of(batch):
+    """Rows by a lookup."""
+
+    def make(lookup, rows, start=0, **columns):
+        return batch(rows, start, matching=lookup[0], lookup=lookup[1], **columns)
+
+    return make
+
+
+@pytest.mark.parametrize("disposition", ["merge", "replace", "append"])
+@pytest.mark.parametrize("rows", [0, 1, 25_003])
+def test_what_was_written_reads_back_alike(database, table, of, disposition, rows):
+    found = of(ANN, rows)
+    written = pull(database, table, disposition, found)
+    assert written.uris == (f"sql://{database.conn_id}/{table}",)
+    assert written.rows == rows
+    assert alike(database.rows(table), found.to_pylist())
+
+
+def test_a_pull_again_leaves_the_same(database, table, of):
+    for disposition in ("merge", "replace"):
+        name = f"{table}_{disposition}"
+        for _ in range(2):
+            pull(database, name, disposition, of(ANN, 500), of(ANN, 500, start=500))
+        assert alike(database.rows(name), of(ANN, 1000).to_pylist())
+
+
+def test_nothing_is_seen_before_the_commit(database, table, of):
+    for disposition in ("merge", "replace", "append"):
+        writer = database.target(table + disposition, disposition).open(Scope(1, [ANN]))
+        writer.write(of(ANN, 10))
+        assert not database.exists(table + disposition)
+        writer.abort()
+        assert not database.exists(table + disposition)
+        with pytest.raises(RuntimeError, match="was aborted already"):
+            writer.commit()
