@@ -116,7 +116,8 @@ def _wait(process: subprocess.Popen[bytes]) -> float:
 def environment(url: str, folder: str) -> dict[str, str]:
     """An Airflow of its own, connected to the platform and to PostgreSQL; nothing of the caller's."""
     extra = {"list_id": 1, "max_connections": CONNECTIONS, "requests_per_second": 1_000_000, "timeout": 60}
-    own = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
+    left_out = ("AIRFLOW_", "PYTHONDONTWRITEBYTECODE")
+    own = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     return own | {
         "AIRFLOW_HOME": folder,
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -139,10 +140,14 @@ def _check_files(folder: Path) -> tuple[int, str]:
     import pyarrow.json
     import pyarrow.parquet as pq
 
-    files = [file for file in folder.rglob("*.parquet") if not _hidden(file.relative_to(folder))]
-    tables = [pq.read_table(file, columns=["event_id", "email"]) for file in files]
-    tables += [pa.json.read_json(file).select(["event_id", "email"]) for file in folder.glob("*.jsonl")]
-    tables = [table.cast(pa.schema([("event_id", pa.string()), ("email", pa.string())])) for table in tables]
+    wanted = pa.schema([("event_id", pa.string()), ("email", pa.string())])
+    only = pa.json.ParseOptions(explicit_schema=wanted, unexpected_field_behavior="ignore")
+    tables = []
+    for file in folder.rglob("*"):
+        if not _hidden(file.relative_to(folder)) and file.suffix == ".parquet":
+            tables.append(pq.read_table(file, columns=wanted.names).cast(wanted))
+        elif not _hidden(file.relative_to(folder)) and file.suffix == ".jsonl":
+            tables.append(pa.json.read_json(file, parse_options=only).cast(wanted))
     if not tables:
         return 0, "it wrote nothing"
     written = pa.concat_tables(tables)

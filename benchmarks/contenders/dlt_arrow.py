@@ -6,10 +6,13 @@ from typing import Any
 
 import pyarrow as pa  # noqa: TID253 - imported before the clock starts
 
-from benchmarks.contenders._dlt import load
+from benchmarks.contenders._dlt import load, prepare
 from benchmarks.job import Job, arrow_schema, flat
 
 SCHEMA = arrow_schema()
+
+
+__all__ = ["prepare", "run"]
 
 
 def run(job: Job) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from benchmarks.contenders._dlt import load
+from benchmarks.contenders._dlt import load, prepare
 from benchmarks.job import Job
+
+
+__all__ = ["prepare", "run"]
 
 
 def run(job: Job) -> None:

@@ -20,7 +20,7 @@ def prepare(_: Job) -> None:
     initdb()
 
 
-def run(job: Job, _: None) -> None:
+def run(job: Job) -> None:
     """Pull and write."""
     with DAG("mapped", schedule=None, start_date=dt.datetime(2026, 1, 1, tzinfo=dt.UTC)) as dag:
         asked = HttpOperator.partial(

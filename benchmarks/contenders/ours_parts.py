@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from benchmarks.contenders._ours import pull
+from benchmarks.contenders._ours import load, pull
 from benchmarks.job import Job
+
+
+def prepare(job: Job) -> None:
+    """Load what a running task has loaded."""
+    load(f"file://{job.out}/.load/")
 
 
 def run(job: Job) -> None:

@@ -77,7 +77,7 @@ def test_workers_that_die(api: Emulator, airflows: Cluster, tmp_path: Path) -> N
     airflows.start_worker("third")
 
     orphans = airflows.until("a shard runs on the second worker", lambda: running(airflows, "r", second, 1))
-    api.latency = 3.0  # they go on until their retries have begun
+    api.latency = 8.0  # they go on until their retries have begun
     kill([process for process in [second, *second.children(recursive=True)] if process not in orphans])
     pids = {orphan.pid for orphan in orphans}
     bereaved = {task["map_index"] for task in shards(airflows, "r") if task["pid"] in pids}
