@@ -160,7 +160,7 @@ class Goal:
     text: str
     least: float
     most: bool = False
-    unit: str = "×"
+    unit: str = " times"
 
     def reached(self, value: float) -> bool:
         """Whether it is."""

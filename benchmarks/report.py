@@ -10,7 +10,17 @@ from benchmarks.measure import CONNECTIONS, EVENTS
 from benchmarks.plan import Goal, Steps
 from benchmarks.results import Results, Runs
 
-PACKAGES = ("apache-airflow", "aiohttp", "uvloop", "pyarrow", "requests", "httpx", "pydantic", "dlt", "psycopg")
+PACKAGES: tuple[str, ...] = (
+    "apache-airflow",
+    "aiohttp",
+    "uvloop",
+    "pyarrow",
+    "requests",
+    "httpx",
+    "pydantic",
+    "dlt",
+    "psycopg",
+)
 PACKAGES += ("apache-airflow-providers-http", "airflow-provider-altcraft")
 MAIN = "ours_parts"
 
@@ -86,8 +96,10 @@ def _version(name: str) -> str:
 def _table(name: str, cell: dict[str, Runs]) -> str:
     lines = [
         f"## {name[0].upper()}{name[1:]}\n",
-        "| | profiles | wall s (least to most) | profiles/s | CPU s per million events | peak MB | of it after imports "
-        "| whole process s | rows | runs |",
+        (
+            "| | profiles | wall s (least to most) | profiles/s | CPU s per million events | peak MB | of it after imports "
+            "| whole process s | rows | runs |"
+        ),
         "| --- |" + " ---: |" * 9,
     ]
     for runs in sorted(cell.values(), key=lambda runs: -runs.rate if runs.runs else 0):
@@ -146,7 +158,7 @@ def _goals(results: Results, steps: Steps) -> str:
         if value is None:
             lines.append(f"| {goal.text} | {wanted} | not measured | |")
             continue
-        figure = f"{value:,.0f}{goal.unit}" if goal.unit != "×" else f"{value:.2f}×"
+        figure = f"{value:,.0f}{goal.unit}" if goal.unit != " times" else f"{value:.2f} times"
         lines.append(
             f"| {goal.text} | {wanted} | {figure} | {'reached' if goal.reached(value) else '**not reached**'} |"
         )

@@ -30,7 +30,8 @@ class Runs:
 
     def median(self, name: str) -> float:
         """Of one of the figures of a run."""
-        return statistics.median(getattr(run, name) for run in self.runs)
+        figures: list[float] = [getattr(run, name) for run in self.runs]
+        return statistics.median(figures)
 
     @property
     def rate(self) -> float:

@@ -6,9 +6,9 @@ from types import TracebackType
 from typing import Self
 
 import pyarrow as pa  # noqa: TID253 - imported before the clock starts
-from airflow_provider.altcraft.extract._decode import fast_batch
 from pydantic_core import from_json
 
+from airflow_provider.altcraft.extract._decode import fast_batch
 from airflow_provider.altcraft.extract.profiles import BATCH_ROWS
 from airflow_provider.altcraft.schema import RowBuffer
 from airflow_provider.altcraft.targets import Scope, resolve_target

@@ -10,7 +10,8 @@ from benchmarks.job import Job
 def prepare(job: Job) -> list[bytes]:
     """All pages."""
     answers = Answers(job.profiles, job.events)
-    pages, cursor = [], ""
+    pages: list[bytes] = []
+    cursor = ""
     while True:
         _, _, body = answers.page(FIRST_DAY, LAST_DAY, cursor, 1000).partition(b"\r\n\r\n")
         cursor = body.rpartition(b'"next_from_id":"')[2].rstrip(b'"}').decode()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from benchmarks.contenders._dlt import load, prepare
 from benchmarks.job import Job
 
-
 __all__ = ["prepare", "run"]
 
 
