@@ -14,7 +14,7 @@ ARGS    ?=
 WORKERS ?= 3
 UV      := uv==0.13.9
 
-.PHONY: help demo test test-soak lint format build airflow constraints clean
+.PHONY: help demo test test-soak bench bench-quick lint format build airflow constraints clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,6 +36,12 @@ test: $(READY) ## Run the tests with coverage (AIRFLOW=2.11 for that line, ARGS=
 
 test-soak: $(READY) ## Run what takes minutes, one after another, with its figures printed
 	@$(BIN)/pytest -m soak -s --show-capture=no $(ARGS)
+
+bench: $(READY) ## Measure against what users would otherwise pick, and write docs/benchmarks.md (15 minutes)
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: $(READY) ## The same in less than three minutes, printed only
+	@$(BIN)/python -m benchmarks --quick $(ARGS)
 
 lint: $(READY) ## Check style and types
 	@$(BIN)/ruff check
@@ -60,4 +66,4 @@ constraints: $(READY) ## Renew the pins of both Airflow lines
 	done
 
 clean: ## Remove what the other targets made
-	@rm -rf .venv* .demo .airflow dist .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv* .bench .demo .airflow dist .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

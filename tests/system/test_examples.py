@@ -142,6 +142,18 @@ def test_mapped_export(api: Emulator, tmp_path: Path) -> None:
     assert (values["total"]["profiles"], values["total"]["rows"]) == (3, 90)
 
 
+def test_sharded_export(api: Emulator, tmp_path: Path) -> None:
+    seed(api)
+    conf = {"customers": 20, "shards": 3, "target": f"file://{tmp_path}/SHARD.parquet"}
+    state, _, values = run(load("altcraft_sharded_export"), **conf)
+    assert state == "success"
+    files = sorted(tmp_path.glob("*.parquet"))
+    assert len(files) == 3
+    emails = [f"user{number}@example.com" for number in range(20)]
+    assert sum(map(written, files), Counter()) == held(api, *emails)
+    assert (values["total"]["profiles"], values["total"]["rows"]) == (20, 600)
+
+
 def test_demo(api: Emulator, tmp_path: Path) -> None:
     seed(api)
     api.add_event("ann@example.com", "form_post", at=dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1))

@@ -1,0 +1,1 @@
+"""What is measured: each module's ``run`` pulls all profiles of a job and writes their events."""

@@ -1,0 +1,199 @@
+"""The page and the plot, from what was measured."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+from benchmarks.measure import CONNECTIONS, EVENTS
+from benchmarks.plan import Goal, Steps
+from benchmarks.results import Results, Runs
+
+PACKAGES: tuple[str, ...] = (
+    "apache-airflow",
+    "aiohttp",
+    "uvloop",
+    "pyarrow",
+    "requests",
+    "httpx",
+    "pydantic",
+    "dlt",
+    "psycopg",
+)
+PACKAGES += ("apache-airflow-providers-http", "airflow-provider-altcraft")
+MAIN = "ours_parts"
+
+HEAD = """# Benchmarks
+
+Written by `make bench`. `make bench-quick` takes less than three minutes and prints a smaller one. Both set up all they
+need; PostgreSQL is `BENCH_POSTGRES` (default `postgresql://postgres@127.0.0.1:5432/postgres`) and is left out where there is none.
+
+The question: what do users get who pull the histories of many profiles, asked one by one, into one place? Each contender is written
+as its documentation shows, and each run is a process of its own against a server on the same machine.
+"""
+
+FAIR = """## What makes it unfair
+
+To the others:
+
+- All run on one machine with the server, over loopback. Where an answer takes long and a network is slow, all that do enough at once are
+  equally fast.
+- `requests`, httpx and dlt could be tuned: other JSON parsers, a connection pool each, more processes. They are as their documentation shows them.
+- dlt infers and evolves a schema, keeps state and loads in a step of its own, which this provider does not. Its rows come from a function
+  that calls its REST client, for its `rest_api` source would do the same call with more around it.
+- `HttpOperator` is not meant for this. What is measured is its `execute` for one profile after the other in one process: mapped for
+  real, each is also scheduled, started and reported, as the row by `dag.test()` shows.
+- The floor has no time-outs, no retries and no TLS, and reads this server's answers only.
+
+To this provider:
+
+- It retries, keeps a pace, checks each answer's envelope, cuts by the window, computes an `event_key` for each row, sorts what comes out of
+  order, writes parts that a retry resumes, and replaces what was there at once. The scripts do none of that: they keep all rows in memory
+  and write at the end, and a fault ends them.
+- It is run as the operator, so Airflow is loaded; *whole process* has that. The scripts would run within a task too, and would pay the
+  same there.
+- The others get rows whose nested fields they keep as JSON without order, which is cheaper than a canonical form.
+"""
+
+
+def page(results: Results, steps: Steps) -> str:
+    """The page, in Markdown."""
+    parts = [HEAD, _machine(results), _goals(results, steps), "![Profiles a second](benchmarks.svg)\n"]
+    parts += [_table(name, cell) for name, cell in results.cells.items()]
+    return "\n".join([*parts, FAIR])
+
+
+def _machine(results: Results) -> str:
+    versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
+    rows = {"full": "as the newest known texts show them", "oldest": "as the oldest text shows them"}[results.shape]
+    return (
+        f"{results.date}, {os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}. {versions}.\n\n"
+        f"{EVENTS} events a profile, rows {rows}, {results.body / 1000:.0f} kB an answer, {CONNECTIONS} connections. "
+        f"The server gives {results.ceiling:,.0f} answers a second to a client that does nothing with them, "
+        f"{_headroom(results)}. Medians; the clock starts when all is imported and ends when the output is complete; "
+        "then the output is read back, and every row is there once and is its profile's, where *rows* says ✓.\n"
+    )
+
+
+def _headroom(results: Results) -> str:
+    rates = [
+        runs.rate for name, cell in results.cells.items() if "profiles" in name for runs in cell.values() if runs.runs
+    ]
+    times = results.ceiling / max(rates, default=1)
+    return f"{times:.1f} times what the fastest of these gets" + (
+        "" if times >= 4 else ": **less than the 4 that are wanted**"
+    )
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def _table(name: str, cell: dict[str, Runs]) -> str:
+    lines = [
+        f"## {name[0].upper()}{name[1:]}\n",
+        (
+            "| | profiles | wall s (least to most) | profiles/s | CPU s per million events | peak MB | of it after imports "
+            "| whole process s | rows | runs |"
+        ),
+        "| --- |" + " ---: |" * 9,
+    ]
+    for runs in sorted(cell.values(), key=lambda runs: -runs.rate if runs.runs else 0):
+        if not runs.runs:
+            lines.append(f"| {runs.name} | {runs.profiles:,} | failed |" + " |" * 7)
+            continue
+        peak, base = runs.median("peak_mb"), runs.median("base_mb")
+        name = f"**{runs.name}**" if runs.ours else runs.name
+        lines.append(
+            f"| {name} | {runs.profiles:,} | {runs.median('wall'):.2f} ({runs.spread}) | {runs.rate:,.0f} | {runs.cpu:.1f} "
+            f"| {peak:,.0f} | {peak - base:,.0f} | {runs.median('whole'):.1f} | {runs.wrong or '✓'} | {len(runs.runs)} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def goals(results: Results, steps: Steps) -> list[tuple[Goal, float | None]]:
+    """What must be reached, and what was; None where it was not measured."""
+    main, large = f"{steps.main:,} profiles, 20 ms", f"{steps.large:,} profiles, 20 ms"
+    ours, ours_large = results.get(main, MAIN), results.get(large, MAIN)
+
+    def against(module: str) -> float | None:
+        other = results.get(main, module)
+        return ours.rate / other.rate if ours and other else None
+
+    def pair(where: str, module: str, other: str) -> float | None:
+        one, two = results.get(where, module), results.get(where, other)
+        return one.rate / two.rate if one and two else None
+
+    memory = ours_large.median("peak_mb") / ours.median("peak_mb") if ours and ours_large else None
+    beyond = ours_large.median("peak_mb") - ours_large.median("base_mb") if ours_large else None
+    return [
+        (Goal("`requests`, 16 threads: wall", 3), against("requests_threads")),
+        (Goal("`requests` in a loop: profiles a second", 20), against("requests_loop")),
+        (Goal("dlt, dict rows: wall", 7), against("dlt_dicts")),
+        (Goal("dlt, Arrow tables: wall", 3), against("dlt_arrow")),
+        (Goal("httpx async and models: profiles a second", 6), against("httpx_models")),
+        (Goal("the floor: profiles a second", 0.5), against("floor")),
+        (Goal(f"peak memory of {steps.large:,} profiles against {steps.main:,}", 1.1, most=True), memory),
+        (Goal(f"peak memory of {steps.large:,} profiles beyond imports", 200, most=True, unit=" MB"), beyond),
+        (Goal("whole database: decode and write alone", 0.6), pair("whole database", "database", "database_alone")),
+        (
+            Goal("PostgreSQL: `executemany`", 5),
+            pair("PostgreSQL", "sql_postgres_copy", "sql_postgres_executemany"),
+        ),
+    ]
+
+
+def _goals(results: Results, steps: Steps) -> str:
+    lines = [
+        f"## What must be reached\n\nAt 20 ms and {steps.main:,} profiles, to Parquet parts with checkpoints.\n",
+        "| against | wanted | measured | |",
+        "| --- | ---: | ---: | --- |",
+    ]
+    for goal, value in goals(results, steps):
+        wanted = f"{'at most' if goal.most else 'at least'} {goal.least:g}{goal.unit}"
+        if value is None:
+            lines.append(f"| {goal.text} | {wanted} | not measured | |")
+            continue
+        figure = f"{value:,.0f}{goal.unit}" if goal.unit != " times" else f"{value:.2f} times"
+        lines.append(
+            f"| {goal.text} | {wanted} | {figure} | {'reached' if goal.reached(value) else '**not reached**'} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+WIDTH, ROW, LEFT = 860, 26, 330
+
+
+def plot(results: Results, steps: Steps) -> str:
+    """Profiles a second and peak memory of each contender in the main setting, as SVG."""
+    cell = results.cells.get(f"{steps.main:,} profiles, 20 ms", {})
+    shown = sorted((runs for runs in cell.values() if runs.runs), key=lambda runs: -runs.rate)
+    lines: list[str] = []
+    top = 30
+    for title, figures, unit in (
+        ("Profiles a second (more is better)", [runs.rate for runs in shown], ""),
+        ("Peak memory, MB (less is better)", [runs.median("peak_mb") for runs in shown], ""),
+    ):
+        lines.append(f'<text x="10" y="{top}" class="title">{title}: {steps.main:,} profiles, 20 ms</text>')
+        scale = (WIDTH - LEFT - 80) / max(figures, default=1)
+        for place, (runs, figure) in enumerate(zip(shown, figures, strict=True)):
+            y = top + 14 + place * ROW
+            kind = "ours" if runs.ours else "other"
+            lines += [
+                f'<text x="{LEFT - 8}" y="{y + 14}" class="name">{runs.name}</text>',
+                f'<rect x="{LEFT}" y="{y}" width="{figure * scale:.1f}" height="{ROW - 8}" class="{kind}"/>',
+                f'<text x="{LEFT + figure * scale + 6:.1f}" y="{y + 14}">{figure:,.0f}{unit}</text>',
+            ]
+        top += len(shown) * ROW + 50
+    style = (
+        "text{font:13px sans-serif;fill:#333}.title{font-weight:bold}.name{text-anchor:end}"
+        ".ours{fill:#2a8f5b}.other{fill:#9aa5b1}rect.bg{fill:#fff}"
+    )
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top}" width="{WIDTH}" height="{top}">'
+    return "\n".join(
+        [head, f"<style>{style}</style>", '<rect class="bg" width="100%" height="100%"/>', *lines, "</svg>\n"]
+    )
