@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -391,11 +392,12 @@ def _is_instant(column: pa.Array[Any]) -> bool:
     return pa.types.is_timestamp(column.type)
 
 
-def _lookups(pairs: Sequence[tuple[str, str]]) -> Iterator[pa.RecordBatch]:
+def _lookups(pairs: Iterable[tuple[str, str]]) -> Iterator[pa.RecordBatch]:
     schema = pa.schema([SCHEMA.field(name) for name in LOOKUP])
-    for at in range(0, len(pairs), ROWS):
-        columns = zip(*pairs[at : at + ROWS], strict=True)
-        yield pa.RecordBatch.from_arrays([pa.array(each, pa.string()) for each in columns], schema=schema)
+    each = iter(pairs)
+    while some := list(islice(each, ROWS)):
+        columns = zip(*some, strict=True)
+        yield pa.RecordBatch.from_arrays([pa.array(column, pa.string()) for column in columns], schema=schema)
 
 
 def _chain(first: pa.RecordBatch, rest: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
