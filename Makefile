@@ -31,7 +31,7 @@ demo: $(READY) ## Run the marketing workflow of example_dags/ on a real Airflow,
 	@$(BIN)/python scripts/demo.py
 
 test: $(READY) ## Run the tests with coverage (AIRFLOW=2.11 for that line, ARGS='-k name' for some)
-	@$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile --cov --cov-report= $(ARGS)
+	@$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadscope --cov --cov-report= $(ARGS)
 	$(BIN)/coverage report $(if $(ARGS),,--fail-under=95)
 
 test-soak: $(READY) ## Run what takes minutes, one after another, with its figures printed

@@ -12,7 +12,7 @@ import sqlalchemy as sa  # noqa: TID253 - the same
 from sqlalchemy.dialects import postgresql  # noqa: TID253 - the same
 
 from airflow_provider.altcraft.schema import COLUMNS, SCHEMA
-from airflow_provider.altcraft.targets._sql_session import NEWS, PATIENCE, Session, numbered
+from airflow_provider.altcraft.targets._sql_session import NEWS, PATIENCE, Session, numbered, slices
 from airflow_provider.altcraft.targets._sql_table import Found, Shape
 
 # The file is another process's, or this process is about to close it or has it open to read only.
@@ -121,12 +121,14 @@ class DuckDbSession(Session):
         differs = " OR ".join(
             f"{self.target}.{name} IS DISTINCT FROM excluded.{name}" for name in map(self.quote, NEWS)
         )
-        with _registered(self._raw, (*COLUMNS, number), numbered(batches, number)):
-            self.execute(
-                f"INSERT INTO {self.target} ({columns}) SELECT {columns} FROM altcraft_batches"
-                f" QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {number} DESC) = 1"
-                f" ON CONFLICT ({key}) DO UPDATE SET {settings} WHERE {differs}"
-            )
+        # One statement for all would have them all in memory: DuckDB keeps what it ranks, and what it has yet to index.
+        for batch in numbered(slices(batches), number):
+            with _registered(self._raw, (*COLUMNS, number), [batch]):
+                self.execute(
+                    f"INSERT INTO {self.target} ({columns}) SELECT {columns} FROM altcraft_batches"
+                    f" QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {number} DESC) = 1"
+                    f" ON CONFLICT ({key}) DO UPDATE SET {settings} WHERE {differs}"
+                )
 
 
 class _registered:  # noqa: N801 - reads as a word

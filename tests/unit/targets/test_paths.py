@@ -190,7 +190,6 @@ def test_resolve_target():
         (None, "not NoneType"),
         (7, "not int"),
         (ObjectStorageTarget, "not the class ObjectStorageTarget"),
-        ("sql://conn/schema.table", "sql:// is not supported"),
     ],
 )
 def test_what_is_no_target_is_refused(value, says):
