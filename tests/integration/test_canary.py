@@ -15,7 +15,7 @@ import pytest
 from airflow.exceptions import TaskDeferred
 from airflow.providers.common.compat.sdk import DAG
 
-from airflow_provider.altcraft.client import Retry
+from airflow_provider.altcraft.client import Retry, _pace
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
 from airflow_provider.altcraft.operators.history import AltcraftHistoryOperator
 from airflow_provider.altcraft.sensors.action import AltcraftActionSensor
@@ -145,6 +145,8 @@ def seen_of(work: Callable[[], Any]) -> list[str]:
 
 def test_nowhere(api: Emulator, logs: Everything, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Retry.__init__, "__defaults__", (2, 0.01, 0.01))
+    # A pull that is always refused would give up only after minutes.
+    monkeypatch.setattr(_pace, "RETRY_AFTER_CAP", 0.05)
     context: Any = {"dag_run": SimpleNamespace(run_after=None, run_type="manual", logical_date=None)}
     waiting = {"profile": EMAIL, "actions": "form_post", "since": None, "timeout": 0, "poke_interval": 0.01}
     with DAG("d", schedule=None) as dag:
