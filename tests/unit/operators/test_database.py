@@ -409,8 +409,6 @@ class TestLookback:
         ],
     )
     def test_what_would_double_is_refused(self, arguments: dict[str, Any], why: str) -> None:
-        if arguments["target"].endswith("/"):
-            pytest.importorskip("airflow_provider.altcraft.targets._parts", reason="no part files yet")
         with pytest.raises(ValueError, match=why):
             AltcraftDatabaseHistoryOperator(task_id="pull", date_from="2026-01-01", date_to="2026-01-01", **arguments)
 
