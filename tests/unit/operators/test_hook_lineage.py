@@ -1,0 +1,28 @@
+"""What Airflow's collector of hooks' lineage is told of an output: where it is, and no connection's id."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_mock import MockerFixture
+
+from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
+from airflow_provider.altcraft.operators import _lineage
+
+
+class Collector:
+    """Airflow's own has a reader only where a plugin brings one."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def add_output_asset(self, context: Any, uri: str) -> None:
+        self.told.append(uri)
+
+
+def test_each_output_is_told(mocker: MockerFixture) -> None:
+    collector = Collector()
+    mocker.patch("airflow.providers.common.compat.lineage.hook.get_hook_lineage_collector", return_value=collector)
+    uris = ["file:///lake/a.parquet", "s3://aws@lake/b/c.parquet", "gs://g@lake/d.parquet"]
+    _lineage._to_hook_lineage({"uris": uris}, AltcraftHook())
+    assert collector.told == ["file:///lake/a.parquet", "s3://lake/b/c.parquet", "gs://lake/d.parquet"]
