@@ -73,7 +73,10 @@ class ActionCondition:
         met: list[HistoryEvent] = []
         counts: Counter[str] = Counter()
         contrary: HistoryEvent | None = None
-        for event in sorted(events, key=lambda event: event.datetime):
+        named = {*self.actions, *self.fail_on}
+        # Of a long history only these are worth the sorting.
+        found = [event for event in events if event.action in named]
+        for event in sorted(found, key=lambda event: event.datetime):
             if contrary is not None and event.datetime > contrary.datetime:
                 break
             if self._counts(event):

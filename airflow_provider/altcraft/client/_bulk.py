@@ -12,16 +12,13 @@ from typing import TypeVar, Unpack
 from tenacity import AsyncRetrying
 
 from airflow_provider.altcraft.client._aiohttp import AiohttpTransport
-from airflow_provider.altcraft.client._client import AsyncAltcraftClient, named
+from airflow_provider.altcraft.client._client import SMALL, AsyncAltcraftClient, named
 from airflow_provider.altcraft.client._core import Call, ClientOptions
 from airflow_provider.altcraft.client._errors import NetworkError, RateLimitError, RetriableError
 from airflow_provider.altcraft.client._pace import AdaptivePace
 from airflow_provider.altcraft.client._transport import Answer, AsyncTransport
 
 T = TypeVar("T")
-
-_SMALL = 8_000
-"""Bytes of an answer that is read sooner than it is handed to another thread."""
 
 
 class BulkClient(AsyncAltcraftClient):
@@ -102,7 +99,7 @@ class BulkClient(AsyncAltcraftClient):
                 try:
                     result = (
                         read(call, answer)
-                        if len(answer.body) < _SMALL
+                        if len(answer.body) < SMALL
                         else await asyncio.get_running_loop().run_in_executor(self._reader, read, call, answer)
                     )
                 except RateLimitError as error:

@@ -23,7 +23,6 @@ from airflow_provider.altcraft.client._core import (
     Core,
     Format,
     Settings,
-    in_window,
 )
 from airflow_provider.altcraft.client._errors import AltcraftError, FatalError
 from airflow_provider.altcraft.client._models import Database, HistoryEvent, ProfileLookup
@@ -41,6 +40,9 @@ from airflow_provider.altcraft.window import DateLike, Window
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+SMALL = 8_000
+"""Bytes of an answer that is read sooner than it is handed to another thread, so as not to hold up the event loop."""
 
 Profile: TypeAlias = ProfileLookup | Mapping[str, object] | str
 
@@ -135,7 +137,7 @@ class AltcraftClient(_Shell):
         """
         window = Window.of(date_from, date_to)
         call = self.core.history(ProfileLookup.of(profile), list_id, window, format)
-        return in_window(self._send(call, self.core.events_of).rows, window)
+        return self._send(call, partial(self.core.history_of, window))
 
     def iter_database_history(
         self,
@@ -252,7 +254,7 @@ class AsyncAltcraftClient(_Shell):
         """As ``AltcraftClient.get_history``."""
         window = Window.of(date_from, date_to)
         call = self.core.history(ProfileLookup.of(profile), list_id, window, format)
-        return in_window((await self._send(call, self.core.events_of)).rows, window)
+        return await self._send(call, partial(self.core.history_of, window))
 
     async def iter_database_history(
         self,
@@ -317,7 +319,9 @@ class AsyncAltcraftClient(_Shell):
                     self._check_open()
                 answer = task.result()
                 self._log(call, answer, started)
-                return read(call, answer)
+                if len(answer.body) < SMALL:
+                    return read(call, answer)
+                return await asyncio.to_thread(read, call, answer)
 
         return await AsyncRetrying(**self.settings.retry.options())(once)
 

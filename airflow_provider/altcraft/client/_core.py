@@ -225,6 +225,10 @@ class Core:
         """The events of a ``history_get`` or ``history_get_all`` answer, as they came."""
         return self._page(HistoryEvent, call, answer)
 
+    def history_of(self, window: Window, call: Call, answer: Answer) -> list[HistoryEvent]:
+        """The events of a ``history_get`` answer within the window, oldest first."""
+        return in_window(self.events_of(call, answer).rows, window)
+
     def databases_of(self, call: Call, answer: Answer) -> Page[Database]:
         """The databases of a ``databases/list/`` answer."""
         return self._page(Database, call, answer)

@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -128,7 +129,9 @@ class Polls:
                 arguments = await AltcraftHook(self._conn_id).aclient_arguments()
                 if self._used is None or self._used.arguments != arguments:
                     base_url, token, options = arguments
-                    newer = _Used(client.AsyncAltcraftClient(base_url, token, **options), arguments)
+                    # The first one imports more, and each reads the CA file: a tenth of a second and more.
+                    make = partial(client.AsyncAltcraftClient, base_url, token, **options)
+                    newer = _Used(await asyncio.to_thread(make), arguments)
                     if self._used:
                         self._retire(self._used)
                     self._used = newer
