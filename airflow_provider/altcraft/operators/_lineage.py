@@ -7,22 +7,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseHook, Context
 
+    from airflow_provider.altcraft.targets import Written
+
 log = logging.getLogger(__name__)
 
 _TOLD = ("rows", "profiles", "window")
 _SAME_STORE = {"s3a": "s3", "gcs": "gs"}
+_AZURE = {"abfs", "abfss", "adl"}
 
 
 class LineageMixin:
-    """For operators whose result has ``uris``, ``rows`` and ``bytes``."""
+    """For operators whose result has ``uris``; they set ``_written`` to what their commit left behind."""
 
-    _reported: Mapping[str, Any] | None = None
+    _written: Written | None = None
 
     def report(self, context: Context, result: Mapping[str, Any], hook: BaseHook) -> None:
         """Tell of what was just committed.
@@ -32,7 +36,6 @@ class LineageMixin:
             result: what ``execute`` is about to return.
             hook: in whose name hook lineage is kept.
         """
-        self._reported = result
         for tell in (lambda: _to_outlets(self, context, result), lambda: _to_hook_lineage(result, hook)):
             try:
                 tell()  # type: ignore[no-untyped-call]
@@ -40,8 +43,9 @@ class LineageMixin:
                 log.warning("The output could not be told of: %s: %s", type(error).__name__, error)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
-        """Return the datasets that the task has written, with their schema and, where it is one, its rows and bytes."""
-        if self._reported is None:
+        """Return the datasets that the task has written, with their schema, rows and bytes."""
+        written = self._written
+        if written is None:
             return None
         from airflow.providers.common.compat.openlineage.facet import (
             OutputDataset,
@@ -59,19 +63,14 @@ class LineageMixin:
         make_output: Any = OutputDataset
         fields = [make_field(name=field.name, type=str(field.type)) for field in SCHEMA]
         schema = make_schema(fields=list(fields))
-        result = self._reported
-        statistics: dict[str, Any] = {}
-        if len(result["uris"]) == 1:  # of several, each one's share is not known
-            statistics["outputStatistics"] = make_statistics(rowCount=result["rows"], size=result["bytes"])
-        outputs: list[Any] = [
-            make_output(
-                namespace=namespace,
-                name=name,
-                facets={"schema": schema},
-                outputFacets=dict(statistics),
-            )
-            for namespace, name in map(dataset_of, result["uris"])
-        ]
+        whole = ((written.rows, written.bytes),) if len(written.uris) == 1 else ()
+        outputs: list[Any] = []
+        for uri, share in zip_longest(written.uris, written.each or whole):
+            namespace, name = dataset_of(uri)
+            output = make_output(namespace=namespace, name=name, facets={"schema": schema}, outputFacets={})
+            if share is not None:  # of several, a target may not know it
+                output.outputFacets["outputStatistics"] = make_statistics(rowCount=share[0], size=share[1])
+            outputs.append(output)
         return OperatorLineage(outputs=outputs)
 
 
@@ -91,13 +90,19 @@ def _to_hook_lineage(result: Mapping[str, Any], hook: BaseHook) -> None:
     collector: Any = get_hook_lineage_collector()  # type: ignore[no-untyped-call]
     if type(collector).__name__ == "NoOpCollector":  # nobody reads it
         return
-    for namespace, name in map(dataset_of, result["uris"]):
-        if namespace == "file":
-            collector.add_output_asset(context=hook, uri=f"file://{name}")
-        elif namespace.startswith(("postgres://", "mysql://")):
-            collector.add_output_asset(context=hook, uri=f"{namespace}/{name.replace('.', '/')}")
-        else:
-            collector.add_output_asset(context=hook, uri=f"{namespace}/{name}")
+    for uri in result["uris"]:
+        collector.add_output_asset(context=hook, uri=_asset_of(*dataset_of(uri)))
+
+
+def _asset_of(namespace: str, name: str) -> str:
+    """The URI by which Airflow knows a dataset of OpenLineage."""
+    if namespace == "file":
+        return f"file://{name}"
+    if namespace.startswith(("postgres://", "mysql://")):
+        return f"{namespace}/{name.replace('.', '/')}"
+    if namespace.startswith("abfss://"):  # of an asset what stands before an @ is dropped
+        return f"{namespace.partition('@')[0]}/{name}"
+    return f"{namespace}/{name}"
 
 
 def dataset_of(uri: str) -> tuple[str, str]:
@@ -110,6 +115,11 @@ def dataset_of(uri: str) -> tuple[str, str]:
     scheme = _SAME_STORE.get(parts.scheme, parts.scheme)
     place = uri.partition("://")[2].partition("?")[0]
     authority, _, name = place.partition("/")
+    if scheme in _AZURE:
+        from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+        account = ObjectStoragePath(uri).fs.service_client.account_name
+        return f"abfss://{authority.rpartition('@')[2]}@{account}.dfs.core.windows.net", name
     return f"{scheme}://{authority.rpartition('@')[2]}", name
 
 

@@ -129,7 +129,7 @@ class PullOperator(LineageMixin, BaseOperator):
                     log.info("Going on from an earlier attempt: %s", pull.progress.line())
             _run_apart(_hand_on(pull, writer))
             failed_uri = writer.keep_failures(pull.failed) if isinstance(writer, KeepsFailures) else None
-            written = writer.commit()
+            self._written = written = writer.commit()
         except BaseException:
             writer.abort()
             raise

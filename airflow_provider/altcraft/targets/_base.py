@@ -28,11 +28,15 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a commit left behind: where, how many rows and bytes (``None`` where the store does not say)."""
+    """What a commit left behind: where, how many rows and bytes (``None`` where the store does not say).
+
+    ``each`` has rows and bytes of each of several ``uris``, where the target knows them.
+    """
 
     uris: tuple[str, ...]
     rows: int
     bytes: int | None = None
+    each: tuple[tuple[int, int | None], ...] = ()
 
 
 @runtime_checkable

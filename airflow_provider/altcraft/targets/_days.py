@@ -93,12 +93,13 @@ class DaysWriter:
     def commit(self) -> Written:
         """Put what was staged in place of each day's object."""
         with self._one_step():
-            size = sum(self._send(day) for day in self._days)
+            each = tuple(self._send(day) for day in self._days)
             for staged in self._staged:
                 staged.commit()
             self._ended = "committed"
             self._spool.close()
-        return Written(uris=tuple(staged.uri for staged in self._staged), rows=self._spool.rows, bytes=size)
+        uris = tuple(staged.uri for staged in self._staged)
+        return Written(uris=uris, rows=self._spool.rows, bytes=sum(size for _, size in each), each=each)
 
     def abort(self) -> None:
         """Drop what was staged; does nothing where the writer has ended."""
@@ -110,19 +111,22 @@ class DaysWriter:
                 _drop(staged)
             self._spool.close()
 
-    def _send(self, day: dt.date) -> int:
+    def _send(self, day: dt.date) -> tuple[int, int]:
+        """Send a day's rows, and return how many they are, and their bytes."""
+        rows = 0
         staged = stage_at(self._place.on(day))
         self._staged.append(staged)
         encoder = Encoder(self._place.suffix, staged.write)
         try:
             for batch in self._spool.read(day):
                 encoder.write(batch)
+                rows += batch.num_rows
             size = encoder.finish()
         except BaseException:
             encoder.drop()
             raise
         staged.finish()
-        return size
+        return rows, size
 
     @contextlib.contextmanager
     def _one_step(self) -> Iterator[None]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import pytest
 from pytest_mock import MockerFixture
 
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
@@ -20,9 +22,16 @@ class Collector:
         self.told.append(uri)
 
 
-def test_each_output_is_told(mocker: MockerFixture) -> None:
+def test_each_output_is_told(mocker: MockerFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = {"conn_type": "wasb", "password": "a2V5", "extra": {"account_name": "shop"}}
+    monkeypatch.setenv("AIRFLOW_CONN_AZ", json.dumps(connection))
     collector = Collector()
     mocker.patch("airflow.providers.common.compat.lineage.hook.get_hook_lineage_collector", return_value=collector)
-    uris = ["file:///lake/a.parquet", "s3://aws@lake/b/c.parquet", "gs://g@lake/d.parquet"]
+    uris = ["file:///lake/a.parquet", "s3://aws@lake/b/c.parquet", "gs://g@lake/d.parquet", "abfs://az@lake/e/f.csv"]
     _lineage._to_hook_lineage({"uris": uris}, AltcraftHook())
-    assert collector.told == ["file:///lake/a.parquet", "s3://lake/b/c.parquet", "gs://lake/d.parquet"]
+    assert collector.told == [
+        "file:///lake/a.parquet",
+        "s3://lake/b/c.parquet",
+        "gs://lake/d.parquet",
+        "abfss://lake/e/f.csv",
+    ]

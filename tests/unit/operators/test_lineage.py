@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import Asset
+from openlineage.client.naming import dataset as naming
 
 from airflow_provider.altcraft.operators._lineage import dataset_of
 from airflow_provider.altcraft.operators.history import AltcraftHistoryOperator
@@ -54,22 +55,46 @@ def test_a_failure_to_tell_does_not_fail_the_task(api: Emulator, tmp_path: Path,
     assert "could not be told of: KeyError" in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("uri", "dataset"),
-    [
-        ("file:///a/b.parquet", ("file", "/a/b.parquet")),
-        ("s3a://conn@bucket/a/b.parquet", ("s3://bucket", "a/b.parquet")),
-        ("abfs://conn@lake/a/", ("abfs://lake", "a/")),
-        ("gs://lake/a.csv", ("gs://lake", "a.csv")),
-        ("sql://pg/events", ("postgres://db.example.com:5432", "crm.public.events")),
-        ("sql://pg/a.events", ("postgres://db.example.com:5432", "crm.a.events")),
-        ("dlt://pg/a.events", ("postgres://db.example.com:5432", "crm.a.events")),
-        ("sql://lite/events", ("sqlite:///a/b.db", "events")),
-        ("kept://place/a", ("kept://place", "a")),
-    ],
-)
-def test_names(monkeypatch: pytest.MonkeyPatch, uri: str, dataset: tuple[str, str]) -> None:
-    pg = {"conn_type": "postgres", "host": "db.example.com", "login": "me", "password": "s3cr3t", "schema": "crm"}
-    monkeypatch.setenv("AIRFLOW_CONN_PG", json.dumps(pg))
-    monkeypatch.setenv("AIRFLOW_CONN_LITE", json.dumps({"conn_type": "sqlite", "host": "/a/b.db"}))
+CONNECTIONS = {
+    "pg": {"conn_type": "postgres", "host": "db.example.com", "login": "me", "password": "s3cr3t", "schema": "crm"},
+    "my": {"conn_type": "mysql", "host": "db.example.com", "login": "me", "password": "s3cr3t", "schema": "crm"},
+    "lite": {"conn_type": "sqlite", "host": "/a/b.db"},
+    "duck": {"conn_type": "duckdb", "host": "/a/b.duckdb"},
+    "az": {"conn_type": "wasb", "login": "shop", "password": "a2V5", "extra": {"account_name": "shop"}},
+}
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, connection in CONNECTIONS.items():
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(connection))
+
+
+def named(dataset: naming.DatasetNaming) -> tuple[str, str]:
+    """As OpenLineage's own client names it."""
+    return dataset.get_namespace(), dataset.get_name()
+
+
+DATABASE: Any = {"host": "db.example.com", "port": "5432", "database": "crm"}
+NAMES = {
+    "file:///a/b.parquet": named(naming.LocalFileSystem(path="/a/b.parquet")),
+    "s3://conn@bucket/a/b.parquet": named(naming.S3(bucket_name="bucket", object_key="a/b.parquet")),
+    "s3a://conn@bucket/a/b.parquet": named(naming.S3(bucket_name="bucket", object_key="a/b.parquet")),
+    "gs://conn@lake/a.csv": named(naming.GCS(bucket_name="lake", object_key="a.csv")),
+    "abfs://az@lake/a/b.parquet": named(naming.ABFSS(container="lake", service="shop", path="a/b.parquet")),
+    "sql://pg/events": named(naming.Postgres(**DATABASE, schema="public", table="events")),
+    "sql://pg/a.events": named(naming.Postgres(**DATABASE, schema="a", table="events")),
+    "dlt://pg/a.events": named(naming.Postgres(**DATABASE, schema="a", table="events")),
+    "sql://my/events": named(naming.MySQL(**DATABASE | {"port": "3306"}, table="events")),
+    "sql://my/other.events": named(naming.MySQL(**DATABASE | {"port": "3306", "database": "other"}, table="events")),
+    # For these it has no names.
+    "sql://lite/events": ("sqlite:///a/b.db", "events"),
+    "sql://duck/a.events": ("duckdb:///a/b.duckdb", "a.events"),
+    "kept://place/a": ("kept://place", "a"),
+}
+
+
+@pytest.mark.usefixtures("connections")
+@pytest.mark.parametrize(("uri", "dataset"), NAMES.items())
+def test_names(uri: str, dataset: tuple[str, str]) -> None:
     assert dataset_of(uri) == dataset
