@@ -207,9 +207,9 @@ def stories(draw: st.DrawFn, *, whole_days: bool = False, again: bool = False, t
     run = st.builds(Run, st.integers(0, len(some) - 1), st.sampled_from(troubles), st.integers(0, 4))
     late = st.builds(Late, st.lists(HAPPENINGS, min_size=1, max_size=3).map(tuple))
     change = st.builds(Change, st.integers(0, 9), st.integers(2, 9))
-    steps = draw(st.lists(st.one_of(run, run, run, late, change), min_size=2, max_size=7))
+    steps = draw(st.lists(st.one_of(run, run, run, late, change), min_size=3, max_size=8))
     last = Run(draw(st.integers(0, len(some) - 1)), None, 0)
-    return Story(draw(KNOBS), tuple(draw(st.lists(HAPPENINGS, max_size=10))), tuple(some), (*steps, last))
+    return Story(draw(KNOBS), tuple(draw(st.lists(HAPPENINGS, min_size=2, max_size=12))), tuple(some), (*steps, last))
 
 
 # The platform

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 from airflow_provider.altcraft.extract import database as database_pull
 from airflow_provider.altcraft.extract import profiles as profiles_pull
@@ -293,6 +294,6 @@ def test_servers(kind: Kind, api: Emulator) -> None:
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("kind", ALL, indirect=True)
 def test_thousands(kind: Kind, api: Emulator, request: pytest.FixtureRequest) -> None:
-    """Other ones in each run."""
-    counts = check(kind, api, 300, derandomize=False)
+    """Other ones in each run, after those that have failed before."""
+    counts = check(kind, api, 300, derandomize=False, database=DirectoryBasedExampleDatabase(".hypothesis/examples"))
     print(request.node.callspec.id, dict(counts))
