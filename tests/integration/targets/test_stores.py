@@ -1,4 +1,4 @@
-"""An object in Azure or Google Cloud Storage is seen old or new, never half, whatever becomes of its writers."""
+"""An object in a store is seen old or new, never half, whatever becomes of its writers."""
 
 from __future__ import annotations
 
@@ -9,20 +9,26 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope, _store
-from tests.integration.stores import serve_azure, serve_gcs
+from tests.integration.stores import S3, serve_azure, serve_gcs
 
 SCOPE = Scope(1, None)
 
 
-@pytest.fixture(params=["azure", "gcs"])
+@pytest.fixture(params=["s3", "azure", "gcs"])
 def store(request):
     return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
-def key(request, monkeypatch):
-    monkeypatch.setattr(_store, "_PART", 1 << 20)
+def key(request, store, monkeypatch):
+    monkeypatch.setattr(_store, "_PART", (5 if isinstance(store, S3) else 1) << 20)  # S3 has a least size
     return f"{request.node.name}/a.jsonl".replace(" ", "-").replace("[", "-").replace("]", "-")
+
+
+@pytest.fixture
+def part(store):
+    """Rows that are a part of an upload and some more."""
+    return 20_000 if isinstance(store, S3) else 8_000
 
 
 @pytest.fixture
@@ -40,19 +46,28 @@ def lines(store, key):
     return store.read(key).splitlines()
 
 
-def test_only_a_commit_is_seen(store, target, key, batch):
-    writer, sent = target.open(SCOPE), batch(20_000)
+def unfinished(store, key):
+    """Uploads that nobody has finished, where a store keeps them for good."""
+    return store.unfinished(key) if isinstance(store, S3) else []
+
+
+def test_only_a_commit_is_seen(store, target, key, part, batch):
+    rows = part * 5 // 2
+    writer, sent = target.open(SCOPE), batch(rows)
     writer.write(sent)
     assert store.keys(key) == []
+    assert unfinished(store, key) == ([key] if isinstance(store, S3) else [])
     written = writer.commit()
-    assert (written.uris, written.rows, written.bytes) == ((store.uri(key),), 20_000, len(store.read(key)))
-    assert written.bytes > 4 * _store._PART
-    assert len(set(lines(store, key))) == 20_000
+    assert (written.uris, written.rows, written.bytes) == ((store.uri(key),), rows, len(store.read(key)))
+    assert written.bytes > 2 * _store._PART
+    assert len(set(lines(store, key))) == rows
+    assert unfinished(store, key) == []
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv.gz"])
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv.gz", ".ndjson.zst"])
 def test_no_rows_make_an_object_too(store, key, suffix):
     assert ObjectStorageTarget(store.uri(key + suffix)).open(SCOPE).commit().bytes == len(store.read(key + suffix))
+    assert unfinished(store, key) == []
 
 
 def test_a_key_is_taken_as_it_is_written(store, batch):
@@ -61,7 +76,7 @@ def test_a_key_is_taken_as_it_is_written(store, batch):
         assert len(lines(store, key)) == 2
 
 
-def test_a_reader_sees_old_or_new_and_nothing_else(store, target, key, batch):
+def test_a_reader_sees_old_or_new_and_nothing_else(store, target, key, part, batch):
     fill(target, batch, 5, email="old")
     seen, stop = set(), threading.Event()
 
@@ -74,52 +89,64 @@ def test_a_reader_sees_old_or_new_and_nothing_else(store, target, key, batch):
     reader.start()
     try:
         for _ in range(3):
-            fill(target, batch, 10_000, email="new")
+            fill(target, batch, part, email="new")
             fill(target, batch, 5, email="old")
     finally:
         stop.set()
         reader.join()
-    assert seen <= {(5, True, True), (10_000, False, True)}
+    assert seen <= {(5, True, True), (part, False, True)}
     assert (5, True, True) in seen
 
 
-def test_an_abort_leaves_the_old_object(store, target, key, batch):
+def test_an_abort_leaves_the_old_object(store, target, key, part, batch):
     fill(target, batch, 5)
     old = store.read(key)
-    for rows in (0, 1, 20_000):
+    for rows in (0, 1, part * 5 // 2):
         writer = target.open(SCOPE)
         writer.write(batch(rows))
         writer.abort()
         writer.abort()
         del writer
         assert store.read(key) == old
+        assert unfinished(store, key) == []
+
+
+def test_an_error_before_the_commit_leaves_the_old_object(store, target, key, part, batch):
+    fill(target, batch, 5)
+    writer = target.open(SCOPE)
+    writer.write(batch(part))
+    with pytest.raises(ValueError, match="schema"):
+        writer.write(batch(1).drop_columns(["extra"]))
+    assert len(lines(store, key)) == 5
+    assert unfinished(store, key) == []
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_of_two_writers_the_later_commit_wins_whole(store, target, key, batch, first):
-    writers = [target.open(SCOPE), target.open(SCOPE)]
+def test_of_two_writers_the_later_commit_wins_whole(store, target, key, part, batch, first):
+    writers, rows = [target.open(SCOPE), target.open(SCOPE)], part // 2
     for at in range(4):
         for number, writer in enumerate(writers):
-            writer.write(batch(5_000, start=at * 5_000, email=f"writer {number}"))
+            writer.write(batch(rows, start=at * rows, email=f"writer {number}"))
     writers[first].commit()
     writers[1 - first].commit()
     data = lines(store, key)
-    assert len(set(data)) == 20_000
+    assert len(set(data)) == len(data) == 4 * rows
     assert all(f"writer {1 - first}".encode() in line for line in data)
+    assert unfinished(store, key) == []
 
 
-@pytest.mark.parametrize(
-    ("point", "rows"), [("opened", 5), ("wrote 2", 5), ("before replace", 5), ("after replace", 24_000)]
-)
-def test_killed_it_leaves_old_or_new(store, target, key, batch, stepper, point, rows):
+@pytest.mark.parametrize("point", ["opened", "wrote 2", "before replace", "after replace"])
+def test_killed_it_leaves_old_or_new(store, target, key, part, batch, stepper, point):
     fill(target, batch, 5)
-    writer = stepper(store.uri(key), 3, 8_000)
+    writer = stepper(store.uri(key), 3, part)
     writer.until(point)
     writer.kill()
-    assert len(lines(store, key)) == rows
+    committed = point == "after replace"
+    assert len(lines(store, key)) == (3 * part if committed else 5)
     assert store.keys(key) == [key]
-    fill(target, batch, 10_000)
-    assert len(lines(store, key)) == len(set(lines(store, key))) == 10_000
+    assert unfinished(store, key) == ([key] if isinstance(store, S3) and not committed else [])
+    fill(target, batch, part)
+    assert len(lines(store, key)) == len(set(lines(store, key))) == part
     assert store.keys(key) == [key]
 
 
