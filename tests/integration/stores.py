@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -61,6 +62,7 @@ class S3:
     bucket: str
     endpoint: str
     client: Any
+    server: Relay
 
     def uri(self, key: str) -> str:
         return f"s3://{self.conn_id}@{self.bucket}/{key}"
@@ -99,6 +101,7 @@ class Azure:
     bucket: str
     endpoint: str
     client: Any
+    server: Running
 
     def uri(self, key: str) -> str:
         return f"abfs://{self.conn_id}@{self.bucket}/{key}"
@@ -131,6 +134,7 @@ class Gcs:
     conn_id: str
     bucket: str
     endpoint: str
+    server: Running
 
     def uri(self, key: str) -> str:
         return f"gs://{self.conn_id}@{self.bucket}/{key}"
@@ -191,8 +195,9 @@ def serve_s3(conn_id: str) -> Iterator[S3]:
     with _running([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], f"{endpoint}/moto-api/"):
         login = {"login": "key", "password": "s3cr3t-of-s3"}
         # Few and quick retries: here a server that is gone stays gone.
+        relay = Relay(port)
         extra = {
-            "endpoint_url": endpoint,
+            "endpoint_url": f"http://127.0.0.1:{relay.port}",
             "region_name": "us-east-1",
             "config_kwargs": {"connect_timeout": 5, "retries": {"total_max_attempts": 1}},
         }
@@ -205,7 +210,8 @@ def serve_s3(conn_id: str) -> Iterator[S3]:
             aws_secret_access_key=login["password"],
         )
         client.create_bucket(Bucket="lake")
-        yield S3(conn_id, "lake", endpoint, client)
+        yield S3(conn_id, "lake", endpoint, client, relay)
+        relay.stop()
 
 
 @contextlib.contextmanager
@@ -216,16 +222,16 @@ def serve_azure(conn_id: str) -> Iterator[Azure]:
     port = _free_port()
     endpoint = f"http://127.0.0.1:{port}/{ACCOUNT}"
     with tempfile.TemporaryDirectory(prefix="altcraft-azurite-") as folder:
-        command = ["node", str(_azurite()), "--silent", "--skipApiVersionCheck", "--inMemoryPersistence"]
+        command = ["node", str(_azurite()), "--silent", "--skipApiVersionCheck"]
         command += ["--blobHost", "127.0.0.1", "--blobPort", str(port), "--disableTelemetry"]
-        with _running(command, f"{endpoint}?comp=list", folder):
+        with _running(command, f"{endpoint}?comp=list", folder) as server:
             connection = (
                 f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={endpoint};"
             )
             _connect(conn_id, {"conn_type": "wasb", "extra": {"connection_string": connection}})
             client = ContainerClient.from_connection_string(connection, "lake")
             client.create_container()
-            yield Azure(conn_id, "lake", endpoint, client)
+            yield Azure(conn_id, "lake", endpoint, client, server)
 
 
 @contextlib.contextmanager
@@ -235,10 +241,10 @@ def serve_gcs(conn_id: str) -> Iterator[Gcs]:
     endpoint = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory(prefix="altcraft-gcs-") as folder:
         command = [sys.executable, str(Path(__file__).with_name("gcs_server.py")), str(port), folder]
-        with _running(command, f"{endpoint}/storage/v1/b/lake", folder):
+        with _running(command, f"{endpoint}/storage/v1/b/lake", folder) as server:
             extra = {"is_anonymous": True, "project": "altcraft-test", "gcs.endpoint": endpoint}
             _connect(conn_id, {"conn_type": "google_cloud_platform", "extra": extra})
-            yield Gcs(conn_id, "lake", endpoint)
+            yield Gcs(conn_id, "lake", endpoint, server)
 
 
 @pytest.fixture(scope="session")
@@ -303,28 +309,79 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@contextlib.contextmanager
-def _running(command: list[str], url: str, folder: str | None = None) -> Iterator[None]:
-    """Run a server from when it answers at all until the end."""
-    server = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
+class Running:
+    """A server's process, from when it answers at all."""
+
+    def __init__(self, command: list[str], url: str, folder: str | None = None) -> None:
+        self._command, self._url, self._folder = command, url, folder
+        self.start()
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            self._command, cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         deadline = time.monotonic() + 60
         while True:
-            assert server.poll() is None, f"{command[:3]} ended with {server.returncode}"
+            assert self._process.poll() is None, f"{self._command[:3]} ended with {self._process.returncode}"
             try:
-                urllib.request.urlopen(url, timeout=2).close()
+                urllib.request.urlopen(self._url, timeout=2).close()
             except urllib.error.HTTPError:
-                break
+                return
             except (urllib.error.URLError, TimeoutError, ConnectionError):
-                assert time.monotonic() < deadline, f"{command[:3]} did not come up in a minute"
+                assert time.monotonic() < deadline, f"{self._command[:3]} did not come up in a minute"
                 time.sleep(0.1)
             else:
-                break
-        yield
-    finally:
-        server.terminate()
+                return
+
+    def stop(self) -> None:
+        """End it; what it has is written to its folder."""
+        self._process.terminate()
         try:
-            server.wait(20)
+            self._process.wait(20)
         except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+            self._process.kill()
+            self._process.wait()
+
+
+@contextlib.contextmanager
+def _running(command: list[str], url: str, folder: str | None = None) -> Iterator[Running]:
+    """Run a server from when it answers at all until the end."""
+    server = Running(command, url, folder)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+class Relay:
+    """A port before a server that keeps nothing on disk: with the port closed and what is open cut, it seems gone."""
+
+    def __init__(self, to: int) -> None:
+        self._to, self.port = to, _free_port()
+        self._open: list[socket.socket] = []
+        self.start()
+
+    def start(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def stop(self) -> None:
+        for each in [self._listener, *self._open]:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+        self._open.clear()
+
+    def _accept(self, listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # it is stopped
+            while True:
+                ends = listener.accept()[0], socket.create_connection(("127.0.0.1", self._to))
+                self._open += ends
+                for source, sink in (ends, ends[::-1]):
+                    threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)

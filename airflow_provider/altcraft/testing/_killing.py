@@ -59,6 +59,16 @@ def _spread(start: int, end: int, count: int) -> list[int]:
     return [start + 1 + (end - start - 1) * number // max(1, count - 1) for number in range(count)]
 
 
+def kill() -> None:
+    """End the process without a word."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def interrupt() -> NoReturn:
+    """Come amid anything."""
+    raise Interrupted
+
+
 class _Steps:
     """Counts steps; at the n-th it acts, once."""
 
@@ -76,10 +86,16 @@ class _Steps:
         return self
 
     def _fits(self, frame: FrameType) -> bool:
-        if self._act is _kill:
+        if self._act is not interrupt:
             return True
         held = any(part in frame.f_code.co_filename for part in _LOCKING)
         return threading.get_ident() == self._main and not held
+
+    def end(self) -> None:
+        """Act now, if it has not been done."""
+        if self._at is not None:
+            self._at = None
+            self._act()
 
     @contextlib.contextmanager
     def counting(self) -> Iterator[None]:
@@ -92,13 +108,13 @@ class _Steps:
             threading.settrace(None)
 
 
-def write(target: Target, pull: Pull, *, kill_at: int | None = None, interrupt_at: int | None = None) -> Marks:
-    """One whole write; ends at the given step as it is killed, or as what it does is interrupted.
+def write(target: Target, pull: Pull, *, at: int | None = None, act: Callable[[], object] = kill) -> Marks:
+    """One whole write. At a step, or just after its end if it had fewer, it acts: it is killed, say.
 
     Raises:
-        Interrupted: at that step; the writer has been aborted, as an operator does.
+        Interrupted: by ``interrupt`` at that step; the writer has been aborted, as an operator does.
     """
-    steps = _Steps(kill_at or interrupt_at, _kill if kill_at else _interrupt)
+    steps = _Steps(at, act)
     with steps.counting():
         writer = target.open(pull.scope)
         try:
@@ -111,17 +127,8 @@ def write(target: Target, pull: Pull, *, kill_at: int | None = None, interrupt_a
             writer.abort()
             raise
         committed = steps.count
-    if kill_at:
-        _kill()  # it had fewer steps than last time: killed just after its end
+    steps.end()
     return Marks(opened, written, committed)
-
-
-def _kill() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _interrupt() -> NoReturn:
-    raise Interrupted
 
 
 class Forked(Generic[T]):

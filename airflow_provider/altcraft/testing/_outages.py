@@ -1,0 +1,110 @@
+"""The tests of a target whose store fails it: the server goes away amid a write, or the disk is full."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import ClassVar, Protocol
+
+import pytest
+
+from airflow_provider.altcraft.targets import Target
+from airflow_provider.altcraft.testing._held import FIRST, Held
+from airflow_provider.altcraft.testing._killing import Forked, write
+from airflow_provider.altcraft.testing._pulls import Pull, draw_events, pull_of
+from airflow_provider.altcraft.testing._writing import put
+
+
+class Server(Protocol):
+    """A store's server, up when the test begins."""
+
+    def stop(self) -> None:
+        """Have it gone; its disk is kept."""
+        ...
+
+    def start(self) -> None:
+        """Have it back, with what its disk holds."""
+        ...
+
+
+class Space(Protocol):
+    """The disk of a store, with some MiB that are free when the test begins."""
+
+    def fill(self) -> None:
+        """Leave less free than what a pull of 20,000 rows needs."""
+        ...
+
+    def free(self) -> None:
+        """Have it free again."""
+        ...
+
+
+class OutageConformance(Held):
+    """Tests of one target whose store's server is stopped and started amid writes. They want a ``server``, too.
+
+    Attributes:
+        keeps: see ``Held``.
+        at_once: see ``Held``.
+        outages: at how many steps of a write the server goes away: it is back at once, or only after the write.
+        outage_rows: how many rows that write has.
+    """
+
+    outages: ClassVar[int] = 5
+    outage_rows: ClassVar[int] = 90
+
+    @pytest.fixture
+    def server(self) -> Server:
+        """The server of the target's store. Each subclass has its own fixture."""
+        raise NotImplementedError("give a fixture `server`")
+
+    @pytest.mark.parametrize("back", ["at once", "after the write"])
+    def test_the_server_stops_amid_the_write(self, target: Target, server: Server, back: str) -> None:
+        history = [self._pull(0)]
+        marks = Forked(lambda: write(target, history[0])).value
+
+        def away() -> None:
+            server.stop()
+            if back == "at once":
+                server.start()
+
+        for number, point in enumerate(marks.points(self.outages), 1):
+            pull = self._pull(number)
+            ended_well = False
+            with contextlib.suppress(Exception):  # or it ends well, where it does not need the server any more
+                write(target, pull, at=point, act=away)
+                ended_well = True
+            if back != "at once":
+                server.start()
+            old, new, state = self.expected(history), self.expected([*history, pull]), self.state(target)
+            assert self.old_or_new(state, old, new), f"{state.num_rows} rows are neither the old state nor the new one"
+            assert not ended_well or state.equals(new)
+            if self.keeps != "all" or state.equals(old):
+                Forked(lambda: put(target, pull))  # noqa: B023 - called at once; a retry is a process of its own
+            history.append(pull)
+            self.holds(target, *history)
+        assert list(self.leftovers(target)) == []
+
+    def _pull(self, number: int) -> Pull:
+        events = [event | {"count": number + 1} for event in draw_events(self.outage_rows, days=2)]
+        return pull_of(events, FIRST, batch_rows=self.outage_rows // 3)
+
+
+class FullDiskConformance(Held):
+    """Tests of one target whose store's disk fills up. They want the disk's ``space``, too."""
+
+    @pytest.fixture
+    def space(self) -> Space:
+        """The disk of the target's store. Each subclass has its own fixture."""
+        raise NotImplementedError("give a fixture `space`")
+
+    def test_a_full_disk(self, target: Target, space: Space) -> None:
+        old, new = pull_of(draw_events(300), FIRST), pull_of(draw_events(20_000, seed=1), FIRST)
+        put(target, old)
+        space.fill()
+        with pytest.raises(Exception, match=r"(?i)no space|disk full|disk is full"):
+            put(target, new)
+        self.holds(target, old)
+        assert list(self.leftovers(target)) == []
+        space.free()
+        Forked(lambda: put(target, new))
+        self.holds(target, old, new)
+        assert list(self.leftovers(target)) == []

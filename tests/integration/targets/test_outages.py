@@ -1,0 +1,124 @@
+"""Stores that fail amid a write: the server goes away and comes back, or the disk is full."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from airflow_provider.altcraft.testing.conformance import FullDiskConformance, OutageConformance
+from tests.integration.stores import serve_azure, serve_gcs, serve_s3
+from tests.integration.targets.places import Bucket, Days, Folder, Objects
+
+
+@pytest.fixture(scope="module")
+def s3():
+    with serve_s3("altcraft_outage_s3") as store:
+        yield store
+
+
+@pytest.fixture(scope="module")
+def azure():
+    with serve_azure("altcraft_outage_azure") as store:
+        yield store
+
+
+@pytest.fixture(scope="module")
+def gcs():
+    with serve_gcs("altcraft_outage_gcs") as store:
+        yield store
+
+
+class Outage(Objects, OutageConformance):
+    @pytest.fixture
+    def server(self):
+        return self.store.server
+
+
+class TestS3(Outage):
+    @pytest.fixture
+    def place(self, s3):
+        self.store = s3
+        return Bucket(s3)
+
+
+class TestS3Days(Days, TestS3):
+    pass
+
+
+class TestS3Folder(TestS3):
+    shape = "/"
+
+
+class TestAzure(Outage):
+    @pytest.fixture
+    def place(self, azure):
+        self.store = azure
+        return Bucket(azure)
+
+
+class TestAzureFolder(TestAzure):
+    shape = "/"
+
+
+class TestGcs(Outage):
+    @pytest.fixture
+    def place(self, gcs):
+        self.store = gcs
+        return Bucket(gcs)
+
+
+class TestGcsFolder(TestGcs):
+    shape = "/"
+
+
+class Small:
+    """A disk of its own for a folder."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def fill(self):
+        """Leave 64 KiB."""
+        free = os.statvfs(self.path)
+        (self.path / ".filler").write_bytes(bytes(free.f_bavail * free.f_frsize - (64 << 10)))
+
+    def free(self):
+        (self.path / ".filler").unlink()
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A disk of 16 MiB in memory, which only root can make."""
+    path = tmp_path / "small"
+    path.mkdir()
+    mount = shutil.which("mount")
+    made = mount and subprocess.run(
+        [mount, "-t", "tmpfs", "-o", "size=16m", "tmpfs", path], capture_output=True, check=False
+    )
+    if not made or made.returncode:
+        pytest.skip(f"no small disk can be mounted here: {made.stderr.decode().strip() if made else 'no mount'}")
+    yield Small(path)
+    subprocess.run(["umount", "--lazy", path], check=True)
+
+
+class Full(FullDiskConformance):
+    @pytest.fixture
+    def space(self, small):
+        return small
+
+
+class TestFullLocal(Objects, Full):
+    @pytest.fixture
+    def place(self, small):
+        return Folder(small.path / "lake")
+
+
+class TestFullLocalDays(Days, TestFullLocal):
+    pass
+
+
+class TestFullLocalFolder(TestFullLocal):
+    shape = "/"
