@@ -62,7 +62,7 @@ class S3:
     bucket: str
     endpoint: str
     client: Any
-    server: Relay
+    server: Relay | None
 
     def uri(self, key: str) -> str:
         return f"s3://{self.conn_id}@{self.bucket}/{key}"
@@ -101,7 +101,7 @@ class Azure:
     bucket: str
     endpoint: str
     client: Any
-    server: Running
+    server: Relay | None
 
     def uri(self, key: str) -> str:
         return f"abfs://{self.conn_id}@{self.bucket}/{key}"
@@ -134,7 +134,7 @@ class Gcs:
     conn_id: str
     bucket: str
     endpoint: str
-    server: Running
+    server: Relay | None
 
     def uri(self, key: str) -> str:
         return f"gs://{self.conn_id}@{self.bucket}/{key}"
@@ -186,18 +186,18 @@ class Disk:
 
 
 @contextlib.contextmanager
-def serve_s3(conn_id: str) -> Iterator[S3]:
+def serve_s3(conn_id: str, *, relayed: bool = False) -> Iterator[S3]:
     """Run moto's server; the Airflow connection to it is in the environment, for subprocesses too."""
     import boto3
 
     port = _free_port()
     endpoint = f"http://127.0.0.1:{port}"
-    with _running([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], f"{endpoint}/moto-api/"):
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with _running(command, f"{endpoint}/moto-api/"), _relay(port, relayed) as relay:
         login = {"login": "key", "password": "s3cr3t-of-s3"}
         # Few and quick retries: here a server that is gone stays gone.
-        relay = Relay(port)
         extra = {
-            "endpoint_url": f"http://127.0.0.1:{relay.port}",
+            "endpoint_url": f"http://127.0.0.1:{relay.port if relay else port}",
             "region_name": "us-east-1",
             "config_kwargs": {"connect_timeout": 5, "retries": {"total_max_attempts": 1}},
         }
@@ -211,40 +211,42 @@ def serve_s3(conn_id: str) -> Iterator[S3]:
         )
         client.create_bucket(Bucket="lake")
         yield S3(conn_id, "lake", endpoint, client, relay)
-        relay.stop()
 
 
 @contextlib.contextmanager
-def serve_azure(conn_id: str) -> Iterator[Azure]:
+def serve_azure(conn_id: str, *, relayed: bool = False) -> Iterator[Azure]:
     """Run Azurite, which is installed by npm once for all runs."""
     from azure.storage.blob import ContainerClient
 
     port = _free_port()
     endpoint = f"http://127.0.0.1:{port}/{ACCOUNT}"
     with tempfile.TemporaryDirectory(prefix="altcraft-azurite-") as folder:
-        command = ["node", str(_azurite()), "--silent", "--skipApiVersionCheck"]
+        command = ["node", str(_azurite()), "--silent", "--skipApiVersionCheck", "--inMemoryPersistence"]
         command += ["--blobHost", "127.0.0.1", "--blobPort", str(port), "--disableTelemetry"]
-        with _running(command, f"{endpoint}?comp=list", folder) as server:
+        with _running(command, f"{endpoint}?comp=list", folder), _relay(port, relayed) as relay:
             connection = (
-                f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={endpoint};"
+                f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};"
+                f"BlobEndpoint=http://127.0.0.1:{{port}}/{ACCOUNT};"
             )
-            _connect(conn_id, {"conn_type": "wasb", "extra": {"connection_string": connection}})
-            client = ContainerClient.from_connection_string(connection, "lake")
+            extra = {"connection_string": connection.format(port=relay.port if relay else port)}
+            _connect(conn_id, {"conn_type": "wasb", "extra": extra})
+            client = ContainerClient.from_connection_string(connection.format(port=port), "lake")
             client.create_container()
-            yield Azure(conn_id, "lake", endpoint, client, server)
+            yield Azure(conn_id, "lake", endpoint, client, relay)
 
 
 @contextlib.contextmanager
-def serve_gcs(conn_id: str) -> Iterator[Gcs]:
+def serve_gcs(conn_id: str, *, relayed: bool = False) -> Iterator[Gcs]:
     """Run the emulator of Google Cloud Storage."""
     port = _free_port()
     endpoint = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory(prefix="altcraft-gcs-") as folder:
         command = [sys.executable, str(Path(__file__).with_name("gcs_server.py")), str(port), folder]
-        with _running(command, f"{endpoint}/storage/v1/b/lake", folder) as server:
-            extra = {"is_anonymous": True, "project": "altcraft-test", "gcs.endpoint": endpoint}
+        with _running(command, f"{endpoint}/storage/v1/b/lake", folder), _relay(port, relayed) as relay:
+            reached = f"http://127.0.0.1:{relay.port if relay else port}"
+            extra = {"is_anonymous": True, "project": "altcraft-test", "gcs.endpoint": reached}
             _connect(conn_id, {"conn_type": "google_cloud_platform", "extra": extra})
-            yield Gcs(conn_id, "lake", endpoint, server)
+            yield Gcs(conn_id, "lake", endpoint, relay)
 
 
 @pytest.fixture(scope="session")
@@ -309,52 +311,38 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class Running:
-    """A server's process, from when it answers at all."""
-
-    def __init__(self, command: list[str], url: str, folder: str | None = None) -> None:
-        self._command, self._url, self._folder = command, url, folder
-        self.start()
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(
-            self._command, cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+@contextlib.contextmanager
+def _running(command: list[str], url: str, folder: str | None = None) -> Iterator[None]:
+    """Run a server from when it answers at all until the end."""
+    server = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
         deadline = time.monotonic() + 60
         while True:
-            assert self._process.poll() is None, f"{self._command[:3]} ended with {self._process.returncode}"
+            assert server.poll() is None, f"{command[:3]} ended with {server.returncode}"
             try:
-                urllib.request.urlopen(self._url, timeout=2).close()
+                urllib.request.urlopen(url, timeout=2).close()
             except urllib.error.HTTPError:
-                return
+                break
             except (urllib.error.URLError, TimeoutError, ConnectionError):
-                assert time.monotonic() < deadline, f"{self._command[:3]} did not come up in a minute"
+                assert time.monotonic() < deadline, f"{command[:3]} did not come up in a minute"
                 time.sleep(0.1)
             else:
-                return
-
-    def stop(self) -> None:
-        """End it; what it has is written to its folder."""
-        self._process.terminate()
-        try:
-            self._process.wait(20)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-
-@contextlib.contextmanager
-def _running(command: list[str], url: str, folder: str | None = None) -> Iterator[Running]:
-    """Run a server from when it answers at all until the end."""
-    server = Running(command, url, folder)
-    try:
-        yield server
+                break
+        yield
     finally:
-        server.stop()
+        server.terminate()
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
 
 
 class Relay:
-    """A port before a server that keeps nothing on disk: with the port closed and what is open cut, it seems gone."""
+    """A port before a server that keeps nothing on disk: with the port closed and what is open cut, it is gone.
+
+    Targets go by it; what tests see themselves, they see directly.
+    """
 
     def __init__(self, to: int) -> None:
         self._to, self.port = to, _free_port()
@@ -385,3 +373,13 @@ class Relay:
             while data := source.recv(1 << 16):
                 sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
+
+
+@contextlib.contextmanager
+def _relay(to: int, relayed: bool) -> Iterator[Relay | None]:
+    relay = Relay(to) if relayed else None
+    try:
+        yield relay
+    finally:
+        if relay:
+            relay.stop()

@@ -15,19 +15,19 @@ from tests.integration.targets.places import Bucket, Days, Folder, Objects
 
 @pytest.fixture(scope="module")
 def s3():
-    with serve_s3("altcraft_outage_s3") as store:
+    with serve_s3("altcraft_outage_s3", relayed=True) as store:
         yield store
 
 
 @pytest.fixture(scope="module")
 def azure():
-    with serve_azure("altcraft_outage_azure") as store:
+    with serve_azure("altcraft_outage_azure", relayed=True) as store:
         yield store
 
 
 @pytest.fixture(scope="module")
 def gcs():
-    with serve_gcs("altcraft_outage_gcs") as store:
+    with serve_gcs("altcraft_outage_gcs", relayed=True) as store:
         yield store
 
 
