@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from functools import partial
 
 import pytest
 
@@ -20,13 +21,28 @@ def s3():
 
 
 @pytest.fixture(scope="module")
-def azure():
+def impatient():
+    """Few and quick retries by Azure's and Google's own libraries: a server that is gone stays gone for long."""
+    from adlfs.spec import AIOBlobServiceClient
+    from gcsfs import GCSFileSystem
+
+    connect = AIOBlobServiceClient.from_connection_string
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            AIOBlobServiceClient, "from_connection_string", partial(connect, retry_total=1, initial_backoff=0.2)
+        )
+        patch.setattr(GCSFileSystem, "retries", 2)
+        yield
+
+
+@pytest.fixture(scope="module")
+def azure(impatient):
     with serve_azure("altcraft_outage_azure", relayed=True) as store:
         yield store
 
 
 @pytest.fixture(scope="module")
-def gcs():
+def gcs(impatient):
     with serve_gcs("altcraft_outage_gcs", relayed=True) as store:
         yield store
 
