@@ -190,7 +190,7 @@ def serve_s3(conn_id: str, *, relayed: bool = False) -> Iterator[S3]:
     """Run moto's server; the Airflow connection to it is in the environment, for subprocesses too."""
     import boto3
 
-    port = _free_port()
+    port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with _running(command, f"{endpoint}/moto-api/"), _relay(port, relayed) as relay:
@@ -218,7 +218,7 @@ def serve_azure(conn_id: str, *, relayed: bool = False) -> Iterator[Azure]:
     """Run Azurite, which is installed by npm once for all runs."""
     from azure.storage.blob import ContainerClient
 
-    port = _free_port()
+    port = free_port()
     endpoint = f"http://127.0.0.1:{port}/{ACCOUNT}"
     with tempfile.TemporaryDirectory(prefix="altcraft-azurite-") as folder:
         command = ["node", str(_azurite()), "--silent", "--skipApiVersionCheck", "--inMemoryPersistence"]
@@ -238,7 +238,7 @@ def serve_azure(conn_id: str, *, relayed: bool = False) -> Iterator[Azure]:
 @contextlib.contextmanager
 def serve_gcs(conn_id: str, *, relayed: bool = False) -> Iterator[Gcs]:
     """Run the emulator of Google Cloud Storage."""
-    port = _free_port()
+    port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory(prefix="altcraft-gcs-") as folder:
         command = [sys.executable, str(Path(__file__).with_name("gcs_server.py")), str(port), folder]
@@ -305,7 +305,7 @@ def _connect(conn_id: str, connection: dict[str, Any]) -> None:
     os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(connection)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -7,10 +7,8 @@ whole, and a retry replaces all.
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import logging
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
@@ -21,6 +19,7 @@ from airflow_provider.altcraft.targets._base import Written
 from airflow_provider.altcraft.targets._formats import Encoder
 from airflow_provider.altcraft.targets._spool import Spool
 from airflow_provider.altcraft.targets._staged import Staged, stage_at
+from airflow_provider.altcraft.targets._steps import StorageSteps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -57,18 +56,16 @@ def days_of(window: Window) -> list[dt.date]:
     return days
 
 
-class DaysWriter:
+class DaysWriter(StorageSteps):
     """Writes an object for each day. An error ends the writer and leaves nothing staged."""
 
     def __init__(self, place: Place, scope: Scope) -> None:
+        super().__init__(place.uri)
         self._place = place
         self._days = days_of(scope.window)
         self._staged: list[Staged] = []
-        self._ended: str | None = None
-        # A cancelled operator aborts while a thread of its own may still write or commit, and must not cut that off.
-        self._lock = threading.RLock()
         if self._days:
-            _drop(stage_at(place.on(self._days[0])))  # a place that cannot be written is refused now
+            _discard(stage_at(place.on(self._days[0])))  # a place that cannot be written is refused now
         self._spool = Spool()
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -101,15 +98,10 @@ class DaysWriter:
         uris = tuple(staged.uri for staged in self._staged)
         return Written(uris=uris, rows=self._spool.rows, bytes=sum(size for _, size in each), each=each)
 
-    def abort(self) -> None:
-        """Drop what was staged; does nothing where the writer has ended."""
-        with self._lock:
-            if self._ended:
-                return
-            self._ended = "aborted"
-            for staged in self._staged:
-                _drop(staged)
-            self._spool.close()
+    def _drop(self) -> None:
+        for staged in self._staged:
+            _discard(staged)
+        self._spool.close()
 
     def _send(self, day: dt.date) -> tuple[int, int]:
         """Send a day's rows, and return how many they are, and their bytes."""
@@ -128,19 +120,8 @@ class DaysWriter:
         staged.finish()
         return rows, size
 
-    @contextlib.contextmanager
-    def _one_step(self) -> Iterator[None]:
-        with self._lock:
-            if self._ended:
-                raise RuntimeError(f"{self._place.uri}: this write was {self._ended} already; open the target again")
-            try:
-                yield
-            except BaseException:
-                self.abort()
-                raise
 
-
-def _drop(staged: Staged) -> None:
+def _discard(staged: Staged) -> None:
     try:
         staged.discard()
     except Exception as error:  # whatever a store that is gone may raise

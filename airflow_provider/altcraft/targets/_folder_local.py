@@ -12,6 +12,7 @@ from pathlib import Path
 
 from airflow_provider.altcraft.targets._folder import LEASE
 from airflow_provider.altcraft.targets._local import StagedFile, sync_folder, unused_lock
+from airflow_provider.altcraft.targets._steps import room_in
 
 _BUFFER = 1 << 20
 
@@ -48,7 +49,8 @@ class LocalFolder:
 
     def stage(self, name: str) -> StagedPart:
         """Begin a file that nobody else writes."""
-        return StagedPart(self._path / name)
+        with room_in(self._path):
+            return StagedPart(self._path / name)
 
     def copy(self, source: str, name: str) -> None:
         """Link, or copy where the disk knows no links."""
@@ -57,9 +59,10 @@ class LocalFolder:
         except FileNotFoundError:
             raise
         except OSError:
-            shutil.copyfile(self._path / source, self._path / name)
-            with (self._path / name).open("rb") as file:
-                os.fsync(file.fileno())
+            with room_in(self._path):
+                shutil.copyfile(self._path / source, self._path / name)
+                with (self._path / name).open("rb") as file:
+                    os.fsync(file.fileno())
         sync_folder(self._path)
 
     def read(self, name: str) -> bytes | None:
@@ -149,12 +152,14 @@ class StagedPart:
 
     def write(self, data: bytes) -> None:
         """Append."""
-        self._file.write(data)
+        with room_in(self._path.parent):
+            self._file.write(data)
 
     def finish(self) -> None:
         """Make the bytes durable."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with room_in(self._path.parent):
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
     def commit(self) -> None:
         """Make bytes and name durable."""

@@ -15,6 +15,8 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airflow_provider.altcraft.targets._steps import room_in
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -31,19 +33,21 @@ class StagedFile:
         self._refuse_what_is_no_file()
         with _saying(f"the folder {self._folder} cannot be made"):
             self._folder.mkdir(parents=True, exist_ok=True)
-        with _saying(f"no file can be made in {self._folder}"):
+        with _saying(f"no file can be made in {self._folder}"), room_in(self._folder):
             self._remove_dead()
             self._staged, descriptor = self._create()
         self._file = os.fdopen(descriptor, "wb", buffering=_BUFFER)
 
     def write(self, data: bytes) -> None:
         """Append; a full disk raises here or in ``commit``."""
-        self._file.write(data)
+        with room_in(self._folder):
+            self._file.write(data)
 
     def finish(self) -> None:
         """Make the bytes durable."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with room_in(self._folder):
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
     def commit(self) -> None:
         """Make the bytes durable, then the name."""

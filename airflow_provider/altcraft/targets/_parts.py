@@ -13,12 +13,10 @@ once the one that looks at the leases later sees all of the other's parts unprot
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
 import re
-import threading
 import time
 import uuid
 from dataclasses import asdict, dataclass
@@ -29,9 +27,10 @@ from airflow_provider.altcraft.targets._base import Written
 from airflow_provider.altcraft.targets._folder import LEASE, folder_at
 from airflow_provider.altcraft.targets._formats import Encoder
 from airflow_provider.altcraft.targets._manifest import Part
+from airflow_provider.altcraft.targets._steps import StorageSteps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
 
@@ -60,10 +59,11 @@ class Note:
     written: float
 
 
-class PartsWriter:
+class PartsWriter(StorageSteps):
     """Writes parts of at least ``part_rows`` rows, closed where the pull says what is done. An error ends it."""
 
     def __init__(self, place: Place, scope: Scope, part_rows: int) -> None:
+        super().__init__(place.uri)
         self._place = place
         self._scope = scope
         self._part_rows = part_rows
@@ -72,10 +72,7 @@ class PartsWriter:
         self._pull: str | None = None
         self._notes: list[Note] = []
         self._open: _OpenPart | None = None
-        self._ended: str | None = None
         self._replacing = False
-        # A cancelled operator aborts while a thread of its own may still write or commit, and must not cut that off.
-        self._lock = threading.RLock()
         self._lease = self._folder.hold(self._attempt)
 
     def resume(self, pull: str) -> Any:
@@ -139,30 +136,22 @@ class PartsWriter:
             log.warning("%s: what is not needed any more could not be removed: %s", self._folder.uri, error)
         return Written(uris=(self._folder.uri + _manifest.NAME,), rows=manifest.rows, bytes=manifest.bytes)
 
-    def abort(self) -> None:
+    def _drop(self) -> None:
         """Drop what was staged, but for complete parts of a pull that a retry can resume."""
-        with self._lock:
-            if self._ended:
-                return
-            self._ended = "aborted"
-            try:
-                if self._open is not None:
-                    self._open.drop()
-                if self._replacing:
-                    # The store may have taken the manifest for all that it answered: its parts stay protected.
-                    self._lease.leave()
-                    return
-                kept = 0 if self._pull is None else _resumable(self._notes)
-                numbers = range(len(self._notes) + 1)
-                self._folder.remove(self._visible(number) for number in numbers)
-                self._folder.remove(
-                    name for number in numbers[kept:] for name in (self._note(number), self._staged(number))
-                )
-                self._lease.release()
-            except Exception as error:  # whatever a store that is gone may raise
-                log.warning("%s: what was staged could not be removed: %s", self._folder.uri, error)
-                with contextlib.suppress(Exception):
-                    self._lease.leave()
+        try:
+            if self._open is not None:
+                self._open.drop()
+            if self._replacing:
+                return  # the store may have taken the manifest for all that it answered: its parts stay protected
+            kept = 0 if self._pull is None else _resumable(self._notes)
+            numbers = range(len(self._notes) + 1)
+            self._folder.remove(self._visible(number) for number in numbers)
+            self._folder.remove(
+                name for number in numbers[kept:] for name in (self._note(number), self._staged(number))
+            )
+            self._lease.release()
+        finally:
+            self._lease.leave()
 
     def _close(self, state: Any) -> None:
         """Complete the part: its bytes, then the note that says so."""
@@ -260,17 +249,6 @@ class PartsWriter:
 
     def _visible(self, number: int) -> str:
         return f"part-{self._attempt}-{number:06}{self._place.suffix}"
-
-    @contextlib.contextmanager
-    def _one_step(self) -> Iterator[None]:
-        with self._lock:
-            if self._ended:
-                raise RuntimeError(f"{self._folder.uri}: this write was {self._ended} already; open the target again")
-            try:
-                yield
-            except BaseException:
-                self.abort()
-                raise
 
 
 class _OpenPart:

@@ -13,6 +13,7 @@ from typing import Any, Self
 import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
 
 from airflow_provider.altcraft.schema import SCHEMA
+from airflow_provider.altcraft.targets._steps import room_in
 
 _HELD = 100_000
 """Rows of all keys that are held in memory before they are put aside."""
@@ -63,10 +64,11 @@ class Spool:
 
     def _put_aside(self) -> None:
         options = pa.ipc.IpcWriteOptions(compression="lz4")
-        for key, batches in self._held.items():
-            self._pieces.setdefault(key, []).append(self._file.seek(0, 2))
-            table = pa.Table.from_batches(batches, SCHEMA).combine_chunks()
-            with pa.ipc.new_stream(pa.PythonFile(self._file, mode="w"), SCHEMA, options=options) as stream:
-                stream.write_table(table)
-        self._file.flush()
+        with room_in(tempfile.gettempdir()):
+            for key, batches in self._held.items():
+                self._pieces.setdefault(key, []).append(self._file.seek(0, 2))
+                table = pa.Table.from_batches(batches, SCHEMA).combine_chunks()
+                with pa.ipc.new_stream(pa.PythonFile(self._file, mode="w"), SCHEMA, options=options) as stream:
+                    stream.write_table(table)
+            self._file.flush()
         self._held, self._held_rows = {}, 0

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from airflow_provider.altcraft.targets._base import Scope, Written
+from airflow_provider.altcraft.targets._steps import Steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -166,18 +167,15 @@ def from_uri(uri: str) -> DltTarget:
     return DltTarget(parts.path[1:], conn_id=parts.netloc or None, **options)
 
 
-class DltWriter:
+class DltWriter(Steps):
     """Puts batches aside; the commit has dlt load and merge them. An error ends the writer."""
 
     def __init__(self, uri: str, load: _Load) -> None:
         from airflow_provider.altcraft.targets._spool import Spool
 
-        self._uri = uri
+        super().__init__(uri)
         self._load = load
         self._spool = Spool()
-        self._ended: str | None = None
-        # A cancelled operator aborts while a thread of its own may still write or commit.
-        self._lock = threading.RLock()
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Put one batch aside."""
@@ -195,23 +193,8 @@ class DltWriter:
             self._spool.close()
         return Written(uris=(self._uri,), rows=rows)
 
-    def abort(self) -> None:
-        """Drop what was put aside; does nothing where the writer has ended."""
-        with self._lock:
-            if not self._ended:
-                self._ended = "aborted"
-                self._spool.close()
-
-    @contextlib.contextmanager
-    def _one_step(self) -> Iterator[None]:
-        with self._lock:
-            if self._ended:
-                raise RuntimeError(f"{self._uri}: this write was {self._ended} already; open the target again")
-            try:
-                yield
-            except BaseException:
-                self.abort()
-                raise
+    def _drop(self) -> None:
+        self._spool.close()
 
 
 class _Load:

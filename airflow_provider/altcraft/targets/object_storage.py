@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import threading
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider.altcraft.targets._base import Scope, TargetWriter, Written
 from airflow_provider.altcraft.targets._paths import Place, check, is_template, without_password
 from airflow_provider.altcraft.targets._staged import Staged, stage_at
+from airflow_provider.altcraft.targets._steps import StorageSteps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
 
     from airflow_provider.altcraft.targets._formats import Encoder
-
-log = logging.getLogger(__name__)
-
 
 PART_ROWS = 250_000
 
@@ -91,18 +86,15 @@ class ObjectStorageTarget:
         return ObjectWriter(place, staged, Encoder(place.suffix, staged.write))
 
 
-class ObjectWriter:
+class ObjectWriter(StorageSteps):
     """Encodes batches into a staged object. An error ends the writer and leaves nothing staged."""
 
     def __init__(self, place: Place, staged: Staged, encoder: Encoder) -> None:
+        super().__init__(staged.uri)
         self._place = place
         self._staged = staged
         self._encoder = encoder
         self._rows = 0
-        self._ended: str | None = None
-        # A cancelled operator aborts while a thread of its own may still write or commit, and must not cut that off
-        # half way: dropped bytes would be missing from what the commit then puts in place.
-        self._lock = threading.RLock()
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Stage one batch."""
@@ -123,27 +115,8 @@ class ObjectWriter:
             size = self._encoder.finish()
             self._staged.commit()
             self._ended = "committed"
-        return Written(uris=(self._staged.uri,), rows=self._rows, bytes=size)
+        return Written(uris=(self._uri,), rows=self._rows, bytes=size)
 
-    def abort(self) -> None:
-        """Drop what was staged; does nothing where the writer has ended."""
-        with self._lock:
-            if self._ended:
-                return
-            self._ended = "aborted"
-            self._encoder.drop()
-            try:
-                self._staged.discard()
-            except Exception as error:  # whatever a store that is gone may raise
-                log.warning("%s: what was staged could not be removed: %s", self._staged.uri, error)
-
-    @contextlib.contextmanager
-    def _one_step(self) -> Iterator[None]:
-        with self._lock:
-            if self._ended:
-                raise RuntimeError(f"{self._staged.uri}: this write was {self._ended} already; open the target again")
-            try:
-                yield
-            except BaseException:
-                self.abort()
-                raise
+    def _drop(self) -> None:
+        self._encoder.drop()
+        self._staged.discard()

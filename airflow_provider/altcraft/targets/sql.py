@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import threading
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider.altcraft._arguments import is_template
 from airflow_provider.altcraft.targets import _sql_names as names
 from airflow_provider.altcraft.targets._base import Scope, Written
+from airflow_provider.altcraft.targets._steps import Steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -201,17 +201,15 @@ def _kind(hook: Any) -> type[Session]:
     return OtherSession
 
 
-class SqlWriter:
+class SqlWriter(Steps):
     """Puts batches aside and commits them in one transaction. An error ends the writer and leaves nothing behind."""
 
     def __init__(self, place: _Place, scope: Scope, spool: Spool) -> None:
+        super().__init__(place.uri)
         self._place = place
         self._scope = scope
         self._spool = spool
         self._rows = 0
-        self._ended: str | None = None
-        # A cancelled operator aborts while a thread of its own may still write or commit.
-        self._lock = threading.RLock()
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Put one batch aside."""
@@ -247,23 +245,8 @@ class SqlWriter:
         else:
             session.append(batches)
 
-    def abort(self) -> None:
-        """Drop what was put aside; does nothing where the writer has ended."""
-        with self._lock:
-            if not self._ended:
-                self._ended = "aborted"
-                self._spool.close()
-
-    @contextlib.contextmanager
-    def _one_step(self) -> Iterator[None]:
-        with self._lock:
-            if self._ended:
-                raise RuntimeError(f"{self._place.uri}: this write was {self._ended} already; open the target again")
-            try:
-                yield
-            except BaseException:
-                self.abort()
-                raise
+    def _drop(self) -> None:
+        self._spool.close()
 
 
 class _PutAside:
