@@ -345,34 +345,49 @@ class Relay:
     """
 
     def __init__(self, to: int) -> None:
-        self._to, self.port = to, _free_port()
-        self._open: list[socket.socket] = []
+        self._to, self.port = to, free_port()
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._listener: socket.socket | None = None
         self.start()
 
     def start(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", self.port))
-        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+        """Let everybody in."""
+        if self._listener is None:
+            self._listener = socket.create_server(("127.0.0.1", self.port), backlog=64)
+            threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def stop(self) -> None:
-        for each in [self._listener, *self._open]:
+        """Refuse everybody, and cut who is in."""
+        with self._lock:
+            listener, self._listener = self._listener, None
+            found, self._open = self._open, set()
+        for each in (*found, *([listener] if listener else [])):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
-        self._open.clear()
 
     def _accept(self, listener: socket.socket) -> None:
         with contextlib.suppress(OSError):  # it is stopped
             while True:
-                ends = listener.accept()[0], socket.create_connection(("127.0.0.1", self._to))
-                self._open += ends
-                for source, sink in (ends, ends[::-1]):
-                    threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+                here, _ = listener.accept()
+                there = socket.create_connection(("127.0.0.1", self._to))
+                with self._lock:
+                    if self._listener is not listener:
+                        here.close()
+                        there.close()
+                        return
+                    self._open |= {here, there}
+                for pair in ((here, there), (there, here)):
+                    threading.Thread(target=_pass_on, args=pair, daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(1 << 16):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
+
+def _pass_on(source: socket.socket, to: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(1 << 16):
+            to.sendall(data)
+    with contextlib.suppress(OSError):
+        to.shutdown(socket.SHUT_WR)
 
 
 @contextlib.contextmanager

@@ -12,33 +12,27 @@ import pytest
 from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope, _store
 from airflow_provider.altcraft.targets._folder_store import StoreFolder
 from airflow_provider.altcraft.window import Window
-from tests.integration.stopping import stoppable_store
-from tests.integration.stores import S3
+from tests.integration.stores import S3, serve_azure, serve_gcs, serve_s3
 
 pytestmark = pytest.mark.soak  # the stores' libraries try again for long before they give up
 
+SERVE = {"s3": serve_s3, "azure": serve_azure, "gcs": serve_gcs}
 SCOPE = Scope(1, None, Window.of("2024-01-01", "2024-01-02"))
 SHAPES = {"object": "a.parquet", "days": "date={date}/a.parquet", "parts": "parts/"}
 SECRETS = ("s3cr3t", "Eby8vdM02xNO")
 DAY = 86_400
 
 
-@pytest.fixture(scope="module", params=["s3", "azure", "gcs"])
-def stoppable(request):
-    with stoppable_store(request.param) as both:
-        yield both
+@pytest.fixture(scope="module", params=SERVE)
+def store(request):
+    with SERVE[request.param](f"altcraft_test_stopped_{request.param}", relayed=True) as store:
+        yield store
 
 
 @pytest.fixture
-def store(stoppable):
-    return stoppable[0]
-
-
-@pytest.fixture
-def server(stoppable):
-    stoppable[1].stop()
-    stoppable[1].start()
-    return stoppable[1]
+def server(store):
+    store.server.start()
+    return store.server
 
 
 def put(target, batches):
