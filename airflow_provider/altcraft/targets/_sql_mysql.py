@@ -13,7 +13,8 @@ import sqlalchemy as sa  # noqa: TID253 - the same
 
 from airflow_provider.altcraft.schema import COLUMNS, SCHEMA
 from airflow_provider.altcraft.targets import _sql_table
-from airflow_provider.altcraft.targets._sql_session import NEWS, AlchemySession, slices
+from airflow_provider.altcraft.targets._sql_alchemy import AlchemySession
+from airflow_provider.altcraft.targets._sql_session import NEWS, slices
 from airflow_provider.altcraft.targets._sql_table import Shape
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ import sqlalchemy as sa  # noqa: TID253 - the same
 
 from airflow_provider.altcraft.schema import COLUMNS, SCHEMA
 from airflow_provider.altcraft.targets._base import Scope
-from airflow_provider.altcraft.targets._sql_session import IDENTITY, LOOKUP, Session, reflect, slices
+from airflow_provider.altcraft.targets._sql_alchemy import reflect
+from airflow_provider.altcraft.targets._sql_session import IDENTITY, LOOKUP, Session, slices
 from airflow_provider.altcraft.targets._sql_table import Shape
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,10 @@ class OtherSession(Session):
     def _begin(self) -> None:
         if self.hook.supports_autocommit:
             self.hook.set_autocommit(self._raw, False)
+        if self.disposition == "replace":
+            # Two that replace the same scope would each not see, and so not delete, what the other inserts.
+            with suppress(NotImplementedError):  # of a database that has no levels, or none that SQLAlchemy knows
+                self.dialect.set_isolation_level(self._raw, "SERIALIZABLE")
         binders = {name: self._binder(name) for name in COLUMNS}
         self._binders = {name: bind for name, bind in binders.items() if bind}
 
@@ -93,8 +98,12 @@ class OtherSession(Session):
         """
         shape = self.shape()
         if shape is None:
-            with self._engine.begin() as connection:
-                self.table.create(connection, checkfirst=True)
+            try:
+                with self._engine.begin() as connection:
+                    self.table.create(connection, checkfirst=True)
+            except sa.exc.DBAPIError:
+                if self.shape() is None:  # else another task was faster
+                    raise
         else:
             self._refuse(shape)
             if not shape.has_index():
@@ -124,6 +133,8 @@ class OtherSession(Session):
 
     def replace(self, scope: Scope, batches: Iterable[pa.RecordBatch], foreign: Iterable[pa.RecordBatch]) -> None:
         """Put rows in place of all that the scope holds."""
+        # Begins the transaction where a database, such as SQLite, does so only at a change.
+        self.execute(f"DELETE FROM {self.target} WHERE 1 = 0")
         where = f"{self.quote('list_id')} = ?"
         values: list[Any] = [scope.list_id]
         for border, compare in ((scope.window.start, ">="), (scope.window.end, "<")):

@@ -10,7 +10,8 @@ import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
 import pyarrow.csv  # noqa: TID253 - the same
 
 from airflow_provider.altcraft.schema import COLUMNS
-from airflow_provider.altcraft.targets._sql_session import NEWS, AlchemySession, numbered, slices
+from airflow_provider.altcraft.targets._sql_alchemy import AlchemySession
+from airflow_provider.altcraft.targets._sql_session import NEWS, numbered, slices
 
 
 class PostgresSession(AlchemySession):

@@ -1,6 +1,7 @@
 """One connection to a database in one transaction, and what a commit does in it.
 
-What differs from database to database is in ``_sql_fast``, and in ``_sql_other`` for those without a path of their own.
+What differs from database to database is in a module of each, and in ``_sql_other`` for those without a path of their
+own.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import sqlalchemy as sa  # noqa: TID253 - the same
 
 from airflow_provider.altcraft.schema import COLUMNS, SCHEMA
 from airflow_provider.altcraft.targets import _sql_table
+from airflow_provider.altcraft.targets._sql_errors import told
 from airflow_provider.altcraft.targets._sql_names import Disposition, Name
-from airflow_provider.altcraft.targets._sql_table import Found, Kind, Shape
+from airflow_provider.altcraft.targets._sql_table import Kind, Shape
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -270,83 +272,6 @@ class Session:
                 log.warning("%s: the index could not be made: %s; the owner can: %s", self.name, told(error), ddl)
 
 
-class AlchemySession(Session):
-    """A session whose connection SQLAlchemy has a dialect for."""
-
-    raw: Any
-    _sa: sa.Connection
-
-    def _connect(self) -> None:
-        self.raw = raw = self.hook.get_conn()
-        try:
-            engine = sa.create_engine(
-                self._url(),
-                creator=lambda: raw,
-                poolclass=sa.pool.NullPool,
-                future=True,
-                hide_parameters=True,
-            )
-            self._sa = engine.connect()
-        except BaseException:
-            raw.close()
-            raise
-        self.dialect = self._sa.dialect
-
-    def _url(self) -> str:
-        raise NotImplementedError
-
-    def execute(self, sql: str, *values: Any) -> list[Any]:
-        """Run a statement with ``?`` for its values, and return its rows."""
-        result = self._sa.exec_driver_sql(sql.replace("?", self.mark) if values else sql, values)
-        return list(result.fetchall()) if result.returns_rows else []
-
-    def commit(self) -> None:
-        """Commit."""
-        self.raw.commit()  # SQLAlchemy's own does nothing where it has not seen a statement
-
-    def close(self) -> None:
-        """Roll back and close; does not fail."""
-        try:
-            self._sa.close()
-        except Exception as error:  # of a connection that is gone
-            log.debug("%s: closing: %s", self.name, type(error).__name__)
-
-    def schemas(self) -> list[str]:
-        """The schemas that are there."""
-        return list(sa.inspect(self._sa).get_schema_names())
-
-    def shape(self) -> Shape | None:
-        """The table as it is there."""
-        return reflect(sa.inspect(self._sa), self.name)
-
-
-def reflect(inspector: Any, name: Name) -> Shape | None:
-    """Return what SQLAlchemy finds of a table."""
-    if name.table in inspector.get_view_names(schema=name.schema):
-        return Shape({}, [], [], [("it is a view", None)])
-    if not inspector.has_table(name.table, schema=name.schema):
-        return None
-    columns = {
-        each["name"]: Found(
-            each["type"],
-            each["nullable"],
-            each.get("default") is not None
-            or each.get("autoincrement") is True
-            or bool(each.get("identity") or each.get("computed")),
-        )
-        for each in inspector.get_columns(name.table, schema=name.schema)
-    }
-    key = inspector.get_pk_constraint(name.table, schema=name.schema).get("constrained_columns") or []
-    indexes = inspector.get_indexes(name.table, schema=name.schema)
-    unique = [key, *(each["column_names"] for each in inspector.get_unique_constraints(name.table, schema=name.schema))]
-    unique += [each["column_names"] for each in indexes if each["unique"] and not _partial(each)]
-    return Shape(
-        columns,
-        [tuple(names) for names in unique if names and None not in names],
-        [tuple(each["column_names"]) for each in indexes if not _partial(each)],
-    )
-
-
 def rows(batch: pa.RecordBatch, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
     """A batch's rows, instants as text in UTC that sorts."""
     found = [batch.column(name) for name in columns]
@@ -368,24 +293,6 @@ def numbered(batches: Iterable[pa.RecordBatch], name: str) -> Iterator[pa.Record
         numbers = pa.array(range(at, at + batch.num_rows), pa.int64())
         at += batch.num_rows
         yield pa.RecordBatch.from_arrays([*batch.columns, numbers], names=[*batch.schema.names, name])
-
-
-def told(error: BaseException) -> str:
-    """What a database says, without the values of rows that some say with it."""
-    error = getattr(error, "orig", None) or error
-    primary = getattr(getattr(error, "diag", None), "message_primary", None)
-    text = str(primary or error).strip().partition("\n")[0]
-    for word in ("Duplicate entry", "Incorrect", "Duplicate key", "Input:"):
-        text, found, _ = text.partition(word)
-        if found:
-            text += f"{found} …"
-    return f"{type(error).__name__}: {text}"
-
-
-def _partial(index: dict[str, Any]) -> bool:
-    return any(
-        name.endswith("_where") and value is not None for name, value in index.get("dialect_options", {}).items()
-    )
 
 
 def _is_instant(column: pa.Array[Any]) -> bool:

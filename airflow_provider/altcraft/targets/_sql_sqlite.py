@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
 
 from airflow_provider.altcraft.schema import COLUMNS
-from airflow_provider.altcraft.targets._sql_session import NEWS, PATIENCE, AlchemySession, rows, slices
+from airflow_provider.altcraft.targets._sql_alchemy import AlchemySession
+from airflow_provider.altcraft.targets._sql_session import NEWS, PATIENCE, rows, slices
 
 if TYPE_CHECKING:
     import datetime as dt

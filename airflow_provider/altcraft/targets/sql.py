@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
+import random
+import time
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider.altcraft._arguments import is_template
@@ -19,6 +22,11 @@ if TYPE_CHECKING:
     from airflow_provider.altcraft.targets._spool import Spool
     from airflow_provider.altcraft.targets._sql_names import Disposition, Name
     from airflow_provider.altcraft.targets._sql_session import Session
+
+log = logging.getLogger(__name__)
+
+_PAUSES = (0.5, 1.0, 2.0)
+"""Seconds, at most, before each further try to commit where another writer was in the way."""
 
 
 class SqlTarget:
@@ -148,14 +156,20 @@ class _Place:
         except ImportError as error:
             raise ValueError(f"{self.uri}: a package that this database needs cannot be imported: {error}") from error
         except Exception as error:
-            from airflow_provider.altcraft.targets._sql_session import told
+            from airflow_provider.altcraft.targets import _sql_errors as errors
 
             if isinstance(error, OSError):
                 raise OSError(f"{self.uri}: {error}") from error
-            if not any(each.__name__ == "Error" for each in type(error).__mro__):  # PEP 249: the root of a driver's
+            driver = errors.of_driver(error)
+            if driver is None:
                 raise
             # Not chained: some databases tell the row that they did not take.
-            raise OSError(f"{self.uri}: {told(error)}") from None
+            if errors.in_the_way(driver):
+                raise errors.InTheWayError(
+                    f"{self.uri}: another writer of the table was in the way, and nothing was written; "
+                    f"a retry may go through: {errors.told(driver)}"
+                ) from None
+            raise OSError(f"{self.uri}: {errors.told(driver)}") from None
 
 
 def _hook(conn_id: str, uri: str) -> Any:
@@ -226,17 +240,33 @@ class SqlWriter(Steps):
                 self._spool.add(_foreign(batch, self._scope.list_id), "foreign")
 
     def commit(self) -> Written:
-        """Write all in one transaction, after waiting for other tasks that write the table."""
+        """Write all in one transaction, after waiting for other tasks that write the table.
+
+        Where the database gave way to another writer, by a deadlock and the like, all is done once more.
+        """
+        from airflow_provider.altcraft.targets._sql_errors import InTheWayError
+
         with self._one_step():
-            with self._place.session() as session:
-                session.ensure()
-                self._write(session)
-                session.commit()
+            for pause in _PAUSES:
+                try:
+                    self._write()
+                    break
+                except InTheWayError as error:
+                    log.warning("%s; once more", error)
+                    time.sleep(random.uniform(pause / 2, pause))
+            else:
+                self._write()
             self._ended = "committed"
             self._spool.close()
         return Written(uris=(self._place.uri,), rows=self._rows)
 
-    def _write(self, session: Session) -> None:
+    def _write(self) -> None:
+        with self._place.session() as session:
+            session.ensure()
+            self._write_in(session)
+            session.commit()
+
+    def _write_in(self, session: Session) -> None:
         batches = _PutAside(self._spool, "rows")
         if self._place.disposition == "merge":
             session.merge(batches)

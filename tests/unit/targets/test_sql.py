@@ -10,9 +10,9 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from airflow_provider.altcraft.schema import COLUMNS, SCHEMA
 from airflow_provider.altcraft.targets import Scope, SqlTarget, Target, _sql_table, resolve_target
+from airflow_provider.altcraft.targets._sql_errors import told
 from airflow_provider.altcraft.targets._sql_mysql import _chunks, _literals
 from airflow_provider.altcraft.targets._sql_names import Name, parse
-from airflow_provider.altcraft.targets._sql_session import told
 from airflow_provider.altcraft.targets._sql_table import Found, Shape
 
 PARTS = st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters="%?"), min_size=1, max_size=20)
