@@ -19,7 +19,7 @@ from databases import Database, of_mariadb, of_postgres
 
 
 class Server:
-    """A server of one database; ``kill`` and ``start`` take turns."""
+    """A server of one database; ``stop`` and ``start`` take turns."""
 
     def __init__(self, database: Database, command: Sequence[str], user: str | None) -> None:
         self.database = database
@@ -43,7 +43,7 @@ class Server:
             else:
                 return
 
-    def kill(self) -> None:
+    def stop(self) -> None:
         """End it without a farewell: no transaction is finished, nothing is written to the disk any more."""
         assert self._process is not None
         if self._process.poll() is not None:
@@ -97,4 +97,4 @@ def own_server(kind: str) -> Iterator[Server]:
                 server.database = of_mariadb("altcraft_own_mariadb", port, "history")
             yield server
         finally:
-            server.kill()
+            server.stop()

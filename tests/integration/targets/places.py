@@ -140,3 +140,14 @@ class Tables:
 
     def read(self, target):
         return self.database.rows(self.table) if self.database.exists(self.table) else []
+
+
+class DltTables(Tables):
+    """The same databases by way of dlt."""
+
+    @pytest.fixture
+    def target(self, database):
+        self.database, self.table = database, f"dlt_{uuid.uuid4().hex[:12]}.history"
+        yield resolve_target(f"dlt://{database.conn_id}/{self.table}")
+        schema = self.table.partition(".")[0]
+        database.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")

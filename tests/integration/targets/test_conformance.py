@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-import uuid
 
 import pytest
 
-from airflow_provider.altcraft.targets import resolve_target
 from airflow_provider.altcraft.testing.conformance import TargetConformance
 from tests.integration.targets import places
 from tests.integration.targets.places import Bucket, Days, Folder
@@ -138,17 +136,8 @@ class TestDuckDBReplace(Short, Replaced, TestDuckDB):
     pass
 
 
-class Dlt(Tables):
-    """The same databases by way of dlt."""
-
+class Dlt(places.DltTables, Tables):
     nul = False
-
-    @pytest.fixture
-    def target(self, database):
-        self.database, self.table = database, f"dlt_{uuid.uuid4().hex[:12]}.history"
-        yield resolve_target(f"dlt://{database.conn_id}/{self.table}")
-        schema = self.table.partition(".")[0]
-        database.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
 
 
 class TestDltOnPostgres(Dlt):

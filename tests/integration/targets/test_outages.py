@@ -10,8 +10,10 @@ from functools import partial
 import pytest
 
 from airflow_provider.altcraft.testing.conformance import FullDiskConformance, OutageConformance
+from tests.integration.databases import of_duckdb, of_sqlite
+from tests.integration.servers import own_server
 from tests.integration.stores import serve_azure, serve_gcs, serve_s3
-from tests.integration.targets.places import Bucket, Days, Folder, Objects
+from tests.integration.targets.places import Bucket, Days, DltTables, Folder, Objects, Tables
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +92,43 @@ class TestGcsFolder(TestGcs):
     shape = "/"
 
 
+class OwnServer:
+    """A database's server that is killed and started again."""
+
+    kind = "postgres"
+
+    @pytest.fixture(scope="class")
+    def server(self):
+        with own_server(self.kind) as server:
+            yield server
+
+    @pytest.fixture
+    def database(self, server):
+        return server.database
+
+
+class TestPostgres(OwnServer, Tables, OutageConformance):
+    pass
+
+
+class TestPostgresReplace(TestPostgres):
+    keeps = "scope"
+    disposition = "replace"
+
+
+class TestPostgresAppend(TestPostgres):
+    keeps = "all"
+    disposition = "append"
+
+
+class TestMariaDB(OwnServer, Tables, OutageConformance):
+    kind = "mariadb"
+
+
+class TestDltOnPostgres(OwnServer, DltTables, OutageConformance):
+    pass
+
+
 class Small:
     """A disk of its own for a folder."""
 
@@ -138,3 +177,19 @@ class TestFullLocalDays(Days, TestFullLocal):
 
 class TestFullLocalFolder(TestFullLocal):
     shape = "/"
+
+
+class TestFullSqlite(Tables, Full):
+    @pytest.fixture
+    def database(self, small):
+        return of_sqlite("altcraft_full_sqlite", small.path / "events.db")
+
+
+class TestFullDuckDB(Tables, Full):
+    @pytest.fixture
+    def database(self, small):
+        return of_duckdb("altcraft_full_duckdb", small.path / "events.duckdb")
+
+
+class TestFullDltOnDuckDB(DltTables, TestFullDuckDB):
+    pass

@@ -81,10 +81,10 @@ def _kill_server(patch: pytest.MonkeyPatch, server: Server, moment: str) -> None
 
     def dying(self: Any, *args: Any) -> None:
         if when == "before":
-            server.kill()
+            server.stop()
         real(self, *args)
         if when == "after":
-            server.kill()
+            server.stop()
 
     patch.setattr(session, name, dying)
 
