@@ -78,16 +78,39 @@ def list_id_of(list_id: object) -> int | None:
     return list_id
 
 
+def shard_pair(shard: object) -> tuple[int, int] | None:
+    """Which shard of how many, also out of templates' texts and an XCom's list; ``None`` for all.
+
+    Raises:
+        ValueError: it is no such pair.
+    """
+    if shard is None:
+        return None
+    pair = [int(each) if isinstance(each, str) and each.isdecimal() else each for each in _items(shard)]
+    if len(pair) != 2 or not all(isinstance(each, int) and not isinstance(each, bool) for each in pair):
+        raise ValueError(f"shard: a pair such as (0, 8), the first of eight, is wanted, not {shard!r}")
+    number, count = pair
+    if not 0 <= number < count:
+        raise ValueError(f"shard: of {count!r} shards the numbers are 0 to {count - 1}, not {number}")
+    return number, count
+
+
+def _items(value: object) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
 def lookups_of(profiles: object) -> Iterator[dict[str, Any]]:
     """The lookups that are meant, as ``check_lookup`` gives them, one by one.
 
     Args:
         profiles: one profile or an iterable of them: a ``ProfileLookup``, a mapping, an e-mail; or the same as JSON
-            text, which is what a template with ``| tojson`` renders to.
+            text, which is what a template with ``| tojson`` renders to; or a callable that gives them.
 
     Raises:
         ValueError: one does not fit; the message names its place and field and shows no value.
     """
+    if callable(profiles):
+        profiles = profiles()
     if isinstance(profiles, str) and profiles.lstrip().startswith(("[", "{")):
         try:
             profiles = json.loads(profiles)

@@ -68,7 +68,9 @@ def test_workers_that_die(api: Emulator, airflows: Cluster, tmp_path: Path) -> N
     first, second = airflows.start_worker("first"), airflows.start_worker("second")
     airflows.until("the DAG is known", lambda: airflows.ask(DAG))
     api.latency = 1.0  # a shard takes ten seconds, so that there is something to kill amid
-    conf = {"customers": PROFILES, "shards": SHARDS, "target": f"file://{tmp_path}/lake/shard-SHARD.parquet"}
+    customers = tmp_path / "customers.csv"
+    customers.write_text("crm_id\n" + "".join(f"{number}\n" for number in range(PROFILES)))
+    conf = {"profiles": str(customers), "shards": SHARDS, "target": f"file://{tmp_path}/lake/{{shard}}.parquet"}
     airflows.ask(f"{DAG}/dagRuns", {"dag_run_id": "r", "logical_date": None, "conf": conf})
 
     amid = airflows.until("a shard runs on the first worker", lambda: running(airflows, "r", first, 1))

@@ -144,11 +144,14 @@ def test_mapped_export(api: Emulator, tmp_path: Path) -> None:
 
 def test_sharded_export(api: Emulator, tmp_path: Path) -> None:
     seed(api)
-    conf = {"customers": 20, "shards": 3, "target": f"file://{tmp_path}/SHARD.parquet"}
+    customers = tmp_path / "customers.csv"
+    customers.write_text("crm_id\n" + "".join(f"{number}\n" for number in range(20)))
+    conf = {"profiles": str(customers), "shards": 3, "target": f"file://{tmp_path}/{{shard}}.parquet"}
     state, _, values = run(load("altcraft_sharded_export"), **conf)
     assert state == "success"
     files = sorted(tmp_path.glob("*.parquet"))
-    assert len(files) == 3
+    assert [path.name for path in files] == [f"000{number}-of-0003.parquet" for number in range(3)]
+    assert all(map(written, files))
     emails = [f"user{number}@example.com" for number in range(20)]
     assert sum(map(written, files), Counter()) == held(api, *emails)
     assert (values["total"]["profiles"], values["total"]["rows"]) == (20, 600)

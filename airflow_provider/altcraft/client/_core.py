@@ -35,6 +35,7 @@ HISTORY = "subscribers/history_get"
 DATABASE_HISTORY = "subscribers/history_get_all"
 DATABASES = "databases/list/"
 DATABASE = "databases/get/"
+PROFILES = "profiles/list"
 
 
 class ClientOptions(TypedDict, total=False):
@@ -220,6 +221,14 @@ class Core:
     def database(list_id: int) -> Call:
         """``databases/get/``."""
         return Call(DATABASE, {"id": list_id})
+
+    @staticmethod
+    def profiles(list_id: int, from_id: int | str, limit: int, query: Mapping[str, Any], fields: Sequence[str]) -> Call:
+        """``profiles/list``: one page; ``query`` is the platform's own, in the manner of MongoDB."""
+        _check_limit(limit)
+        asked: dict[str, Any] = {"db_id": list_id, "from_id": from_id, "limit": limit}
+        asked |= {name: value for name, value in (("query", dict(query)), ("fields", list(fields))) if value}
+        return Call(PROFILES, asked)
 
     def events_of(self, call: Call, answer: Answer) -> Page[HistoryEvent]:
         """The events of a ``history_get`` or ``history_get_all`` answer, as they came."""

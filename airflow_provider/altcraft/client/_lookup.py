@@ -39,7 +39,7 @@ def _field_value(value: object) -> str | None:
     return None if whole or _is_text(value) else "a whole number (of 64 bits) or a text that is not empty"
 
 
-_CHECKS: Final[dict[str, Callable[[object], str | None]]] = {
+CHECKS: Final[dict[str, Callable[[object], str | None]]] = {
     "xxh": _pattern(_XXH, "16 hexadecimal characters"),
     "email": _pattern(_EMAIL, "an e-mail address"),
     "phone": _pattern(_PHONE, "a phone number such as +79000000000"),
@@ -49,6 +49,7 @@ _CHECKS: Final[dict[str, Callable[[object], str | None]]] = {
     "field_name": _name,
     "field_value": _field_value,
 }
+"""What is wanted of a field's value, in words, or ``None`` where it fits."""
 
 MATCHING: Final[dict[str, tuple[str, ...]]] = {
     "email": ("email",),
@@ -65,9 +66,10 @@ MATCHING: Final[dict[str, tuple[str, ...]]] = {
 }
 """The fields of each matching mode, in the order in which a row's ``lookup`` gives them."""
 
-_EITHER: Final = frozenset({"email_phone", "email_phone_sub"})
+EITHER: Final = frozenset({"email_phone", "email_phone_sub"})
+"""The modes that want any of their fields."""
 
-LOOKUP_FIELDS: Final = tuple(_CHECKS)
+LOOKUP_FIELDS: Final = tuple(CHECKS)
 
 
 def check_lookup(value: object) -> dict[str, Any]:
@@ -84,7 +86,7 @@ def check_lookup(value: object) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise ValueError(f"a profile is a string (its e-mail) or a mapping, not {type(value).__name__}")
     fields = {key: item for key, item in value.items() if item is not None}
-    unknown = [key for key in fields if key != "matching" and key not in _CHECKS]
+    unknown = [key for key in fields if key != "matching" and key not in CHECKS]
     if unknown:
         raise ValueError(f"{unknown[0]}: no such field; known are matching, {', '.join(LOOKUP_FIELDS)}")
     if "xxh" in fields:
@@ -99,7 +101,7 @@ def check_lookup(value: object) -> dict[str, Any]:
     for key in fields:
         if key not in wanted:
             raise ValueError(f"{key}: not a field of matching {matching!r}, which takes {' and '.join(wanted)}")
-    if matching in _EITHER:
+    if matching in EITHER:
         if not fields:
             raise ValueError(f"email: matching {matching!r} wants email, phone or both")
     else:
@@ -121,7 +123,7 @@ def lookup_text(fields: Mapping[str, Any]) -> tuple[str, str]:
         return "xxh", fields["xxh"]
     matching = fields["matching"]
     values = [str(fields[key]) for key in MATCHING[matching] if fields.get(key) is not None]
-    return matching, (" " if matching in _EITHER else "=").join(values)
+    return matching, (" " if matching in EITHER else "=").join(values)
 
 
 def personal(fields: Mapping[str, Any]) -> list[str]:
@@ -131,7 +133,7 @@ def personal(fields: Mapping[str, Any]) -> list[str]:
 
 def _checked(fields: dict[str, Any]) -> dict[str, Any]:
     for key, item in fields.items():
-        wanted = _CHECKS[key](item)
+        wanted = CHECKS[key](item)
         if wanted is not None:
             raise ValueError(f"{key}: {wanted} is wanted")
     return fields

@@ -54,7 +54,7 @@ class PullOperator(LineageMixin, BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         # A mapped task is made anew for each of its instances, from one and the same target.
-        self.target = _own(target)
+        self.target = own(target)
         self.list_id = list_id
         self.date_from = date_from
         self.date_to = date_to
@@ -66,7 +66,7 @@ class PullOperator(LineageMixin, BaseOperator):
 
     def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
         """Render the templates, those of a copy of the target: Airflow renders it in place, and runs may share it."""
-        self.target = _own(self.target)
+        self.target = own(self.target)
         super().render_template_fields(context, jinja_env)
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class PullOperator(LineageMixin, BaseOperator):
         # A retry would meet the same, so none is wasted on it.
         try:
             pull, writer = self._open()
-        except ValueError as error:
+        except (ValueError, FatalError) as error:
             raise AirflowFailException(_told(error)) from error
         try:
             result = self._run(pull, writer)
@@ -84,6 +84,10 @@ class PullOperator(LineageMixin, BaseOperator):
             raise AirflowFailException(_told(error)) from error
         self.report(context, result, AltcraftHook(self.altcraft_conn_id))
         return result
+
+    def _place(self, target: Target) -> Target:
+        """The target, or the part of it that this task writes."""
+        return target
 
     def _prepare(self, client: BulkClient, list_id: int, window: Window) -> tuple[Pull, Scope]:
         """The pull and what it covers.
@@ -112,7 +116,7 @@ class PullOperator(LineageMixin, BaseOperator):
         """Check everything that can be checked before the first request."""
         from airflow_provider.altcraft.client._bulk import BulkClient
 
-        target = resolve_target(self.target)
+        target = self._place(resolve_target(self.target))
         window = Window.of(self.date_from, self.date_to)
         base_url, token, options = AltcraftHook(self.altcraft_conn_id).client_arguments()
         client = BulkClient(base_url, token, **options)
@@ -175,8 +179,8 @@ def _keep(writer: TargetWriter, piece: Piece) -> None:
         writer.checkpoint(piece.state)
 
 
-def _own(target: T) -> T:
-    """A copy of a target with something to render; any other stays the object that the user made."""
+def own(target: T) -> T:
+    """A copy of a target or source with something to render; any other stays the object that the user made."""
     fields = getattr(target, "template_fields", ())
     return copy.copy(target) if any(is_template(getattr(target, name, None)) for name in fields) else target
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider.altcraft._reach import reach
 from airflow_provider.altcraft.targets import _azure, _folder, _store
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class StoreFolder:
     def __init__(self, uri: str) -> None:
         self.uri = uri
         with _store.saying(uri):
-            self._fs, self._path = _store.reach(uri)
+            self._fs, self._path = reach(uri)
         self._bucket, _, self._prefix = self._path.partition("/")
         kinds = {base.__name__ for base in type(self._fs).__mro__}
         self._is_s3 = "S3FileSystem" in kinds

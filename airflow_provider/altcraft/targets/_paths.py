@@ -21,6 +21,9 @@ FORMATS = tuple(suffix[1:] for suffix in SUFFIXES)
 
 DATE = "{date}"
 
+SHARD = "{shard}"
+"""Stands for which shard of how many; filled before anything is opened."""
+
 # What is surely no store of objects. Whether any other is one, and a safe one, shows when it is opened.
 NO_STORES = ("sql", "dlt", "http", "https", "ftp", "jdbc", "memory")
 
@@ -149,10 +152,13 @@ def _locate_local(path: str, is_uri: bool, shown: str) -> tuple[str, str]:
 
 
 def _check_braces(within: str, path: str, shown: str) -> None:
+    path = path.replace(SHARD, "")
+    within = within.replace(SHARD, "")
     rest = path.replace(DATE, "")
     if "{" in rest or "}" in rest:
         raise ValueError(
             f"path: {shown} has braces that are no template; Airflow's are double: {{{{ ds }}}}, and {DATE} is each day"
+            f", {SHARD} a task's own"
         )
     if rest != path and within.count(DATE) != path.count(DATE):
         raise ValueError(f"path: {shown} has {DATE} in its connection or bucket; it may stand in the key")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider.altcraft.targets._base import Scope, TargetWriter, Written
-from airflow_provider.altcraft.targets._paths import Place, check, is_template, without_password
+from airflow_provider.altcraft.targets._paths import SHARD, Place, check, is_template, without_password
 from airflow_provider.altcraft.targets._staged import Staged, stage_at
 from airflow_provider.altcraft.targets._steps import StorageSteps
 
@@ -63,6 +64,21 @@ class ObjectStorageTarget:
 
     __hash__ = None  # type: ignore[assignment]  # rendering changes the path
 
+    def for_shard(self, number: int, count: int) -> ObjectStorageTarget:
+        """Return the target of one shard, a place of its own; the number is from 0.
+
+        Raises:
+            ValueError: the path does not tell the shards apart, so that each would replace what another has written.
+        """
+        if count > 1 and SHARD not in self.path:
+            raise ValueError(
+                f"path: {without_password(self.path)!r} is the same for all shards, so each would replace what another "
+                f"has written; put {SHARD} into it, as in '/folder/history-{SHARD}.parquet'"
+            )
+        own = copy.copy(self)
+        own.path = self.path.replace(SHARD, f"{number:04d}-of-{count:04d}")
+        return own
+
     def open(self, scope: Scope) -> TargetWriter:
         """Begin a write: the store is reached, and the place proved writable.
 
@@ -71,6 +87,8 @@ class ObjectStorageTarget:
             OSError: the place cannot be written; what it holds is untouched.
         """
         place = check(self.path, self.format)
+        if SHARD in self.path:
+            raise ValueError(f"path: {without_password(self.path)!r} has {SHARD}, but the pull is none of a shard")
         # Imported before anything is staged, so that a broken pyarrow leaves nothing behind.
         from airflow_provider.altcraft.targets._formats import Encoder
 
