@@ -1,6 +1,6 @@
 """Spreads a large export over an Airflow cluster: each mapped task pulls a shard of the profiles into its own part.
 
-Wants the connection ``altcraft_default`` with a default database, and a file that names the profiles: of CSV, JSON lines
+Wants the connection ``altcraft_default`` with a default database, and a file that names the profiles: CSV, JSON lines
 or Parquet, with the profile field ``CRM_ID`` in a column ``crm_id``. A query or the platform's own list would do as
 well: ``SqlProfiles``, ``PlatformProfiles``. A shard that fails or whose worker dies is retried alone.
 ``docs/scaling.md`` says how many shards, and how much each may ask.
@@ -20,7 +20,7 @@ from airflow_provider.altcraft.operators.history import AltcraftHistoryOperator
 
 @task
 def shards(params: dict[str, Any] | None = None) -> list[tuple[int, int]]:
-    """Which part of how many each task pulls. A profile is in the same one at every try, whatever the file has beside."""
+    """Which part of how many each task pulls. A profile is always in the same one, whatever stands beside it."""
     count = (params or {})["shards"]
     return [(number, count) for number in range(count)]
 
@@ -37,7 +37,7 @@ with DAG(
     schedule=None,
     tags=["altcraft"],
     params={
-        "profiles": "/tmp/altcraft/customers.csv",
+        "profiles": "file:///tmp/altcraft/customers.csv",
         "shards": Param(8, type="integer", minimum=1),
         # A table, sql://conn_id/schema.table, is one for all shards. Of a path, each shard fills {shard} with its own.
         "target": "file:///tmp/altcraft/sharded/{shard}.parquet",

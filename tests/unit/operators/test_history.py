@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import json
 import logging
+import shutil
 import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,6 +18,7 @@ from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
 from airflow_provider.altcraft.client import ProfileLookup, ServerError
 from airflow_provider.altcraft.extract import _progress
+from airflow_provider.altcraft.extract.sources import FileProfiles, PlatformProfiles
 from airflow_provider.altcraft.operators.history import AltcraftHistoryOperator
 from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope, Written
 from airflow_provider.altcraft.testing import Emulator, faults
@@ -193,6 +196,72 @@ class TestFailingProfiles:
         api.play_forever(faults.error(code, "no"))
         with pytest.raises(AirflowFailException, match=f"error {code}"):
             run(profiles=self.PROFILES, target=str(tmp_path / "a.parquet"), on_profile_error="skip")
+
+
+class TestShards:
+    """A part of the profiles, written to a place of its own."""
+
+    PROFILES = ("ann@example.com", "bob@example.com", "cat@example.com")
+
+    def test_of_whatever_gives_profiles(self, api: Emulator, tmp_path: Path) -> None:
+        (tmp_path / "who.csv").write_text("email\n" + "\n".join(self.PROFILES))
+        for given in (list(self.PROFILES), lambda: iter(self.PROFILES), FileProfiles(str(tmp_path / "who.csv"))):
+            (tmp_path / "out").mkdir()
+            path = str(tmp_path / "out" / "{shard}.parquet")
+            results = [run(profiles=given, target=path, shard=(number, 4)) for number in range(4)]
+            assert sum(result["profiles"] for result in results) == 3
+            files = sorted((tmp_path / "out").iterdir())
+            assert [file.name for file in files] == [f"000{number}-of-0004.parquet" for number in range(4)]
+            assert sum(len(rows(file)) for file in files) == 9
+            shutil.rmtree(tmp_path / "out")
+
+    def test_one_place_for_all_is_refused(self, api: Emulator, tmp_path: Path) -> None:
+        for arguments, said in (
+            ({"target": str(tmp_path / "a.parquet"), "shard": (0, 2)}, "each would replace what another has written"),
+            ({"target": str(tmp_path / "{shard}.parquet")}, "the pull is none of a shard"),
+            ({"target": str(tmp_path / "a" / ""), "shard": (1, 2)}, "each would replace"),
+        ):
+            with pytest.raises(AirflowFailException, match=said):
+                run(profiles=self.PROFILES, **arguments)
+        assert list(tmp_path.iterdir()) == []
+        assert api.requests == []
+        assert run(profiles=list(self.PROFILES), target=str(tmp_path / "a.parquet"), shard=(0, 1))["rows"] == 9
+
+    @pytest.mark.parametrize("shard", [(2, 2), (-1, 2), (0, 0), 1, (0,), (0, 1, 2), (True, 2), "0 of 2", (0.0, 2)])
+    def test_what_is_no_shard_is_refused_at_the_parse(self, shard: Any) -> None:
+        with pytest.raises(ValueError, match=r"^shard: "):
+            AltcraftHistoryOperator(task_id="pull", profiles=[], target="/a/{shard}.csv", shard=shard)
+
+    def test_templates(self, api: Emulator, tmp_path: Path) -> None:
+        """A source may be shared by tasks and runs: rendering leaves it as it is."""
+        source = FileProfiles(str(tmp_path / "{{ ds }}.csv"))
+        for day in ("2026-01-01", "2026-01-02"):
+            (tmp_path / f"{day}.csv").write_text(f"email\n{self.PROFILES[0]}\n")
+            operator = AltcraftHistoryOperator(
+                task_id="pull",
+                profiles=source,
+                target=str(tmp_path / "{{ ds }}-{shard}.parquet"),
+                shard=("{{ part }}", "2"),
+            )
+            for part in range(2):
+                again = copy.copy(operator)
+                again.render_template_fields({"ds": day, "part": part})  # type: ignore[typeddict-unknown-key]
+                assert again.profiles.path == str(tmp_path / f"{day}.csv")
+                again.execute({})
+            found = [rows(tmp_path / f"{day}-000{part}-of-0002.parquet") for part in range(2)]
+            assert sorted(map(len, found)) == [0, 3]
+        assert source.path == str(tmp_path / "{{ ds }}.csv")
+
+    def test_a_source_that_does_not_fit_ends_before_any_request(self, api: Emulator, tmp_path: Path) -> None:
+        (tmp_path / "who.csv").write_text("email\nann@example.com\n\nsecret\n")
+        with pytest.raises(AirflowFailException, match=r"who\.csv, line 4, column 'email': email: ") as caught:
+            run(profiles=FileProfiles(str(tmp_path / "who.csv")), target=str(tmp_path / "a.parquet"))
+        assert "secret" not in str(caught.value)
+        assert api.requests == []
+        api.play_forever(faults.error(403, "no access"))
+        with pytest.raises(AirflowFailException, match="error 403"):
+            run(profiles=PlatformProfiles(), target=str(tmp_path / "a.parquet"))
+        assert [path.name for path in tmp_path.iterdir()] == ["who.csv"]
 
 
 class TestRefused:

@@ -1,0 +1,192 @@
+"""Profiles out of real databases and stores, pulled in shards that leave one another's rows alone."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider.altcraft.extract import _query
+from airflow_provider.altcraft.extract.sources import FileProfiles, PlatformProfiles, SqlProfiles
+from airflow_provider.altcraft.operators.history import AltcraftHistoryOperator
+from airflow_provider.altcraft.testing import Emulator
+from tests.integration.databases import Database
+from tests.integration.stores import S3
+
+NOBODY: Any = None
+CRM: dict[str, Any] = {"matching": "custom", "fixed": {"field_name": "CRM_ID"}, "columns": "crm"}
+NUMBERS = (
+    "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < {last}) SELECT i AS crm{more} FROM n"
+)
+PLACEHOLDER = {"postgres": "%s", "mariadb": "%s", "sqlite": "?", "duckdb": "?"}
+
+
+def sql(rows: int, more: str = "") -> str:
+    return NUMBERS.format(last=rows - 1, more=more)
+
+
+def values(source: Any) -> list[Any]:
+    return [each["field_value"] for each in source.lookups(NOBODY, 1)]
+
+
+def test_a_query(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_query, "ROWS", 100)
+    assert values(SqlProfiles(sql(250), database.conn_id, **CRM)) == list(range(250))
+    assert values(SqlProfiles(sql(1) + " WHERE i < 0", database.conn_id, **CRM)) == []
+    where = f" WHERE i > {PLACEHOLDER[database.kind]}"
+    assert values(SqlProfiles(sql(250) + where, database.conn_id, parameters=[240], **CRM)) == list(range(241, 250))
+
+
+def test_a_query_whose_rows_do_not_fit(database: Database) -> None:
+    with pytest.raises(ValueError, match=f"query on {database.conn_id}, row 3, column 'crm': there is no value"):
+        values(SqlProfiles("SELECT 1 AS crm UNION ALL SELECT 2 UNION ALL SELECT NULL", database.conn_id, **CRM))
+    with pytest.raises(ValueError, match=r"row 1, column 'crm': field_value: .*, not (float|Decimal)"):
+        values(SqlProfiles("SELECT 1.5 AS crm", database.conn_id, **CRM))
+    with pytest.raises(ValueError, match="no column 'crm', but 'a'"):
+        values(SqlProfiles("SELECT 1 AS a", database.conn_id, **CRM))
+    assert values(SqlProfiles("SELECT 7 AS CRM", database.conn_id, **CRM)) == [7]  # in whichever case it comes
+
+
+def test_nothing_is_left_open_when_a_row_does_not_fit(postgres: Database) -> None:
+    """Amid a result that the server still holds; and what the query wrote is rolled back."""
+    source = SqlProfiles(sql(50_000, ", 1 AS n") + " ORDER BY CASE WHEN i = 0 THEN NULL ELSE i END", postgres.conn_id)
+    source.columns = "crm"
+    with pytest.raises(ValueError, match="row 1, column 'crm': email"):
+        list(source.lookups(NOBODY, 1))
+    name = postgres.arguments["dbname"]
+    others = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}' AND query LIKE '%altcraft_profiles%'"
+    assert postgres.execute(others + " AND pid <> pg_backend_pid()") == [(0,)]
+
+
+def test_connections_that_are_none(sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="conn_id: there is no Airflow connection 'nowhere'"):
+        values(SqlProfiles("SELECT 1 AS crm", "nowhere", **CRM))
+    monkeypatch.setenv("AIRFLOW_CONN_PLATFORM", json.dumps({"conn_type": "altcraft", "host": "x", "password": "x"}))
+    with pytest.raises(ValueError, match="a connection of AltcraftHook, not of a SQL database"):
+        values(SqlProfiles("SELECT 1 AS crm", "platform", **CRM))
+
+
+@pytest.fixture
+def api(altcraft_api: Emulator, connect: Callable[..., str]) -> Emulator:
+    connect(altcraft_api)
+    altcraft_api.seed(profiles=30, events_per_profile=4)
+    return altcraft_api
+
+
+def pull(**arguments: Any) -> dict[str, Any]:
+    found: dict[str, Any] = AltcraftHistoryOperator(task_id="pull", **arguments).execute({})
+    return found
+
+
+@pytest.mark.parametrize("disposition", ["merge", "replace"])
+def test_shards_into_one_table(api: Emulator, database: Database, disposition: str) -> None:
+    """Each again, in another order: none removes what another has written."""
+    target = database.target(database.new_table(), disposition)
+    source = SqlProfiles(sql(30), database.conn_id, **CRM)
+    results = [pull(profiles=source, shard=(number, 3), target=target) for number in (0, 1, 2, 1, 0)]
+    assert sum(result["profiles"] for result in results[:3]) == 30
+    assert all(result["rows"] for result in results)
+    rows = database.rows(target.table)
+    assert sorted(row["event_id"] for row in rows) == sorted(row["event_id"] for row in api.events())
+    assert len(rows) == 120
+
+
+@pytest.mark.parametrize("kind", ["csv.gz", "parquet"])
+def test_an_object_in_a_store(api: Emulator, s3: S3, kind: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = pa.BufferOutputStream()
+    pq.write_table(pa.table({"crm": range(30)}), buffer)
+    body = {"csv.gz": gzip.compress(b"crm\n" + b"\n".join(b"%d" % n for n in range(30))), "parquet": buffer.getvalue()}
+    s3.put(f"who/crm.{kind}", bytes(memoryview(body[kind])))
+    source = FileProfiles(s3.uri(f"who/crm.{kind}"), **CRM)
+    results = [
+        pull(profiles=source, shard=[number, 2], target=s3.uri(f"{kind}/{{shard}}.parquet")) for number in range(2)
+    ]
+    assert s3.keys(f"{kind}/") == [f"{kind}/0000-of-0002.parquet", f"{kind}/0001-of-0002.parquet"]
+    assert [result["rows"] for result in results] == [4 * result["profiles"] for result in results]
+    assert sum(result["rows"] for result in results) == 120
+    with pytest.raises(FileNotFoundError):
+        pull(profiles=FileProfiles(s3.uri("who/nobody.csv")), target=s3.uri("nobody.parquet"))
+    with pytest.raises(AirflowFailException, match="there is no Airflow connection 'nowhere'"):
+        pull(profiles=FileProfiles("s3://nowhere@lake/who.csv"), target=s3.uri("nobody.parquet"))
+
+
+def test_the_platforms_own_list(api: Emulator, tmp_path: Any) -> None:
+    results = [
+        pull(profiles=PlatformProfiles(limit=7), shard=(number, 2), target=f"{tmp_path}/{{shard}}.jsonl")
+        for number in range(2)
+    ]
+    assert [sum(result[what] for result in results) for what in ("profiles", "rows")] == [30, 120]
+
+
+MEASURE = """
+import os, resource, sys
+from airflow_provider.altcraft.extract._lookups import Lookups
+from airflow_provider.altcraft.extract.sources import *
+def run(source):
+    lookups = Lookups(each for each in source.lookups(None, 1) if shard_of(each, 4) == 1)
+    return len(lookups), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+small, large = eval(sys.stdin.read())
+_, before = run(small)
+began = os.times()
+found, after = run(large)
+ended = os.times()
+print(found, before, after, ended.user + ended.system - began.user - began.system)
+"""
+
+
+def measured(small: Any, large: Any) -> tuple[int, int, int, float]:
+    """Lookups of a shard; MiB before and after; seconds of the processor, in a process of its own."""
+    command = [sys.executable, "-W", "ignore", "-c", MEASURE]
+    done = subprocess.run(command, input=repr((small, large)), capture_output=True, text=True, check=True)
+    *counts, seconds = done.stdout.split("\n")[-2].split()
+    return *map(int, counts), float(seconds)  # type: ignore[return-value]
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+def test_a_million_rows_of_a_query_in_flat_memory(database: Database) -> None:
+    wide = "printf('%200s', 'x')" if database.kind == "sqlite" else "repeat('x', 200)"
+    of = [SqlProfiles(sql(rows, f", {wide} AS wide"), database.conn_id, **CRM) for rows in (50_000, 1_000_000)]
+    found, before, after, seconds = measured(*of)
+    print(
+        f"\n{database.kind}: a shard of 4 of 1,000,000 rows, {before} -> {after} MiB, {seconds:.1f} s of the processor"
+    )
+    assert abs(found - 250_000) < 3_000
+    assert after - before < 40  # the rows themselves are 200 MiB
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("kind", ["csv", "csv.gz", "jsonl.zst", "parquet"])
+def test_a_million_rows_of_a_file_in_flat_memory(tmp_path: Any, kind: str) -> None:
+    import pyarrow as pa
+    import pyarrow.csv
+    import pyarrow.parquet as pq
+
+    def write(rows: int) -> FileProfiles:
+        path = str(tmp_path / f"{rows}.{kind}")
+        table = pa.table({"crm": [str(number) for number in range(rows)], "wide": ["x" * 100] * rows})
+        if kind == "parquet":
+            pq.write_table(table, path)
+        elif kind == "jsonl.zst":
+            with pa.CompressedOutputStream(path, "zstd") as out:
+                for number in range(rows):
+                    out.write(b'{"crm": %d, "wide": "%s"}\n' % (number, b"x" * 100))
+        else:
+            with pa.output_stream(path) as out:
+                pyarrow.csv.write_csv(table, out)
+        return FileProfiles(path, **CRM)
+
+    found, before, after, seconds = measured(write(50_000), write(1_000_000))
+    print(f"\n{kind}: a shard of 4 of 1,000,000 rows, {before} -> {after} MiB, {seconds:.1f} s of the processor")
+    assert abs(found - 250_000) < 3_000
+    assert after - before < 40
