@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import json
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +17,7 @@ import pytest
 from airflow_provider.altcraft.extract.sources import PlatformProfiles
 from airflow_provider.altcraft.operators.history import AltcraftHistoryOperator
 from airflow_provider.altcraft.testing import Emulator
-from tests.integration.databases import Database, sqlite
 from tests.system.test_examples import ROOT, load, run
-
-__all__ = ["sqlite"]  # a fixture
 
 FIRST = dt.date(2025, 1, 1)
 Row = dict[str, Any]
@@ -44,22 +44,32 @@ def api(altcraft_api: Emulator, connect: Callable[..., str], days: int) -> Emula
 class Place:
     """Objects of a day each, or a table."""
 
-    def __init__(self, kind: str, folder: Path, database: Database) -> None:
-        self.kind, self.folder, self.database = kind, folder, database
-        self.table = database.new_table()
-        self.uri = f"sql://{database.conn_id}/{self.table}" if kind == "table" else f"file://{folder}/{{date}}.parquet"
+    def __init__(self, kind: str, folder: Path, conn_id: str) -> None:
+        self.folder = folder
+        self.database = folder.with_suffix(".db")
+        self.uri = f"sql://{conn_id}/events" if kind == "table" else f"file://{folder}/{{date}}.parquet"
 
     def rows(self) -> list[Row]:
-        if self.kind == "table":
-            found = self.database.rows(self.table)
+        if self.database.exists():
+            with contextlib.closing(sqlite3.connect(self.database)) as connection:
+                connection.row_factory = sqlite3.Row
+                found = [dict(row) for row in connection.execute("SELECT * FROM events")]
+            for row in found:
+                row["datetime"] = dt.datetime.fromisoformat(row["datetime"]).replace(tzinfo=dt.UTC)
         else:
             found = [row for path in self.folder.glob("*.parquet") for row in pq.read_table(path).to_pylist()]
         return sorted(found, key=lambda row: str(row["event_key"]))
 
 
 @pytest.fixture
-def places(kind: str, tmp_path: Path, sqlite: Database) -> tuple[Place, Place]:
-    return Place(kind, tmp_path / "whole", sqlite), Place(kind, tmp_path / "days", sqlite)
+def places(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Place]:
+    made = []
+    for name in ("whole", "daily"):
+        place = Place(kind, tmp_path / name, f"backfill_{name}")
+        connection = {"conn_type": "sqlite", "host": str(place.database)}
+        monkeypatch.setenv(f"AIRFLOW_CONN_BACKFILL_{name.upper()}", json.dumps(connection))
+        made.append(place)
+    return made
 
 
 def at_once(place: Place, days: int) -> list[Row]:
@@ -79,7 +89,7 @@ def pull(target: str, date_from: str, date_to: str, **context: str) -> None:
     operator.execute({})
 
 
-def test_mapped(api: Emulator, places: tuple[Place, Place], days: int, kind: str) -> None:
+def test_mapped(api: Emulator, places: list[Place], days: int, kind: str) -> None:
     whole, daily = places
     wanted = at_once(whole, days)
     began = time.monotonic()
@@ -90,7 +100,7 @@ def test_mapped(api: Emulator, places: tuple[Place, Place], days: int, kind: str
     assert daily.rows() == wanted
 
 
-def test_a_run_for_each_date(api: Emulator, places: tuple[Place, Place], days: int, kind: str) -> None:
+def test_a_run_for_each_date(api: Emulator, places: list[Place], days: int, kind: str) -> None:
     """Newest first, as a backfill may go, and some dates again."""
     whole, daily = places
     wanted = at_once(whole, days)

@@ -219,7 +219,7 @@ class TestShards:
         for arguments, said in (
             ({"target": str(tmp_path / "a.parquet"), "shard": (0, 2)}, "each would replace what another has written"),
             ({"target": str(tmp_path / "{shard}.parquet")}, "the pull is none of a shard"),
-            ({"target": str(tmp_path / "a" / ""), "shard": (1, 2)}, "each would replace"),
+            ({"target": f"{tmp_path}/a/", "shard": (1, 2)}, "each would replace"),
         ):
             with pytest.raises(AirflowFailException, match=said):
                 run(profiles=self.PROFILES, **arguments)
