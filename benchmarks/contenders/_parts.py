@@ -6,9 +6,10 @@ from types import TracebackType
 from typing import Self
 
 import pyarrow as pa  # noqa: TID253 - imported before the clock starts
-from pydantic_core import from_json
 
+from airflow_provider.altcraft.client._transport import Answer
 from airflow_provider.altcraft.extract._decode import fast_batch
+from airflow_provider.altcraft.extract._rows import RowReader
 from airflow_provider.altcraft.extract.profiles import BATCH_ROWS
 from airflow_provider.altcraft.schema import RowBuffer
 from airflow_provider.altcraft.targets import Scope, resolve_target
@@ -19,11 +20,15 @@ from benchmarks.job import Job
 WINDOW = Window.of(FIRST_DAY, LAST_DAY)
 
 
+ROWS = RowReader()
+
+
 def decode(body: bytes, matching: str, lookup: str) -> pa.RecordBatch:
     """An answer's rows."""
-    envelope = from_json(body)
-    batch = fast_batch(envelope["data"], WINDOW, list_id=1, matching=matching, lookup=lookup)
-    assert envelope["error"] == 0
+    sent = ROWS.read(Answer(200, {}, body))
+    assert sent is not None
+    assert sent.data
+    batch = fast_batch(sent.data, WINDOW, list_id=1, matching=matching, lookup=lookup)
     assert batch is not None
     return batch
 

@@ -140,12 +140,12 @@ def _decoded(answer: Answer) -> str | bytes:
     for mark, name in _MARKS:
         if answer.body.startswith(mark):
             return answer.body.decode(name)
-    charset = _charset(answer.headers.get("content-type", ""))
+    charset = charset_of(answer.headers.get("content-type", ""))
     return answer.body.decode(charset) if charset else answer.body
 
 
 @lru_cache(64)
-def _charset(content_type: str) -> str | None:
+def charset_of(content_type: str) -> str | None:
     """The charset that the header names, if it is not what JSON and XML are in anyway."""
     header = Message()
     header["content-type"] = content_type

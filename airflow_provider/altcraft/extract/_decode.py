@@ -9,26 +9,23 @@ from __future__ import annotations
 import datetime as dt
 import re
 from bisect import bisect_left
+from collections.abc import Sequence
 from functools import cache
 from json.encoder import encode_basestring_ascii as quoted
-from operator import eq, itemgetter
-from types import NoneType
+from operator import attrgetter, eq
 from typing import Any
 
 import pyarrow as pa  # noqa: TID253 - only a running pull imports this module
+from pydantic_core import from_json
 
 from airflow_provider.altcraft.client._actions import CHANNELS
+from airflow_provider.altcraft.extract._rows import COLUMNS_SENT, SentRow
 from airflow_provider.altcraft.schema import SCHEMA, batch_of, json_of, keys_of
 from airflow_provider.altcraft.window import Window
 
-_TEXTS = ("xxh", "profile_id", "email", "action", "channel", "message_name", "campaign_name", "smid", "event_id")
-_NUMBERS = ("list_id", "message_id", "campaign_id")
-_PLAIN = (*_TEXTS, *_NUMBERS, "count", "datetime")
-_KNOWN = frozenset(_PLAIN)
 _OBJECTS = (("subscription", dict), ("subscriptions", list))
-_OPTIONAL_NUMBER = {int, NoneType}
-_plain = itemgetter(*_PLAIN)
-_instant = itemgetter("datetime")
+_sent = attrgetter(*COLUMNS_SENT)
+_instant = attrgetter("datetime")
 _TYPES = [(field.name, field.type) for field in SCHEMA]
 _MICROSECONDS = pa.timestamp("us")
 _UTC_MICROSECONDS = SCHEMA.field("datetime").type
@@ -37,7 +34,7 @@ Columns = dict[str, Any]
 
 
 def fast_batch(
-    rows: list[Any],
+    rows: Sequence[SentRow] | Sequence[Any],
     window: Window,
     *,
     list_id: int,
@@ -55,7 +52,8 @@ def fast_batch(
         lookup: the value it was looked up by.
         seen: see ``schema.keys_of``.
     """
-    if not rows or set(map(type, rows)) != {dict}:
+    kind = type(rows[0]) if rows else SentRow
+    if not issubclass(kind, SentRow) or set(map(type, rows)) != {kind}:
         return None
     try:
         stamps = _stamps(list(map(_instant, rows)))
@@ -64,13 +62,11 @@ def fast_batch(
         # By time first, so that the window is a slice and order is seldom still to be made.
         order = sorted(range(len(rows)), key=stamps.__getitem__)
         rows, stamps = [rows[at] for at in order], [stamps[at] for at in order]
-        columns, whole = _columns(rows)
-        extras = _extras(rows, whole)
-        if extras is None:
-            return None
-        channels = columns["channel"]
+        extras = _extras(rows, kind)
+        columns: Columns = dict(zip(COLUMNS_SENT, zip(*map(_sent, rows), strict=True), strict=True))
         columns["channel"] = [
-            channel or CHANNELS.get(action) for channel, action in zip(channels, columns["action"], strict=True)
+            channel or CHANNELS.get(action)
+            for channel, action in zip(columns["channel"], columns["action"], strict=True)
         ]
         columns["list_id"] = [list_id if value is None else value for value in columns["list_id"]]
         columns["extra"] = extras
@@ -78,7 +74,7 @@ def fast_batch(
         arrays = {name: pa.array(columns[name], kind) for name, kind in _TYPES if name in columns}
         arrays |= {"matching": _same(matching, len(rows)), "lookup": _same(lookup, len(rows))}
         arrays["datetime"] = pa.array(stamps).cast(_MICROSECONDS).cast(_UTC_MICROSECONDS)
-    except (KeyError, TypeError, pa.ArrowException, OverflowError):  # no such row is known
+    except (ValueError, TypeError, OverflowError):  # Arrow's are of the first kind; no such row is known
         return None
     first = 0 if window.start is None else bisect_left(stamps, _spelled(window.start))
     end = len(rows) if window.end is None else bisect_left(stamps, _spelled(window.end))
@@ -104,31 +100,6 @@ def fast_batch(
 
 def _same(text: str | None, rows: int) -> pa.Array[Any]:
     return pa.nulls(rows, pa.string()) if text is None else pa.repeat(text, rows)
-
-
-def _columns(rows: list[dict[str, Any]]) -> tuple[Columns, bool]:
-    """The plain columns as they were sent, and whether each row has all of them.
-
-    Raises:
-        KeyError: a row lacks what each must have.
-        TypeError: a number is none.
-    """
-    try:
-        columns: Columns = dict(zip(_PLAIN, zip(*map(_plain, rows), strict=True), strict=True))
-        whole = True
-    except KeyError:
-        columns = {name: [row.get(name) for row in rows] for name in _PLAIN}
-        columns["count"] = [row.get("count", 1) for row in rows]
-        columns["action"] = [row["action"] for row in rows]
-        if any("db_id" in row for row in rows):
-            columns["list_id"] = [row["db_id"] if "db_id" in row else row.get("list_id") for row in rows]
-        whole = False
-    # Arrow refuses what is of another type, but takes a whole fraction for a number, and null for whatever it is given.
-    if any(not set(map(type, columns[name])) <= _OPTIONAL_NUMBER for name in _NUMBERS):
-        raise TypeError
-    if set(map(type, columns["count"])) != {int} or None in columns["action"]:
-        raise TypeError
-    return columns, whole
 
 
 def _stamps(sent: list[Any]) -> list[str] | None:
@@ -170,34 +141,34 @@ def _spelled(instant: dt.datetime) -> str:
     return instant.isoformat(timespec="microseconds")[:26]
 
 
-def _extras(rows: list[dict[str, Any]], whole: bool) -> list[str | None] | None:
-    """``extra`` of each row, or ``None`` where one holds what the models put right or refuse."""
-    extras: list[str | None] = []
-    for row in rows:
-        more = len(row) - len(_PLAIN) if whole else -1
-        if more == 0:
-            extras.append(None)
-            continue
-        if more == 2 and "subscription" in row and "subscriptions" in row:
-            extra = {"subscription": row["subscription"], "subscriptions": row["subscriptions"]}
-        else:
-            extra = {name: row[name] for name in row.keys() - _KNOWN}
-            if "db_id" in extra:
-                if "list_id" in row:
-                    return None
-                del extra["db_id"]
-        for name, kind in _OBJECTS:
-            value = extra.get(name, extra)
-            if value is None:
-                del extra[name]
-            elif value is not extra and (type(value) is not kind or (kind is list and not _all_objects(value))):
-                return None
-        extras.append(json_of(extra) if extra else None)
+def _extras(rows: Sequence[SentRow], kind: type[SentRow]) -> list[str | None]:
+    """``extra`` of each row.
+
+    Raises:
+        ValueError: one holds what is no JSON.
+        TypeError: one holds what the models put right or refuse.
+    """
+    others = attrgetter(*(f"other_{number}" for number in range(len(kind.others))))
+    # What is known of a profile comes with each of its events, so the same bytes come again and again.
+    known: dict[tuple[bytes, ...], str | None] = {}
+    extras = []
+    for sent in map(others, rows):
+        parts = tuple(map(bytes, sent))
+        if parts not in known:
+            known[parts] = _extra(dict(zip(kind.others, parts, strict=True)))
+        extras.append(known[parts])
     return extras
 
 
-def _all_objects(values: Any) -> bool:
-    return set(map(type, values)) <= {dict}
+def _extra(parts: dict[str, bytes]) -> str | None:
+    extra = {name: from_json(part, allow_inf_nan=False) for name, part in parts.items() if part}
+    for name, kind in _OBJECTS:
+        value = extra.get(name, extra)
+        if value is None:
+            del extra[name]
+        elif value is not extra and (type(value) is not kind or (kind is list and set(map(type, value)) - {dict})):
+            raise TypeError
+    return json_of(extra) if extra else None
 
 
 def _identities(columns: Columns, stamps: list[str], first: int, end: int) -> list[str]:

@@ -8,9 +8,11 @@ from typing import Any
 import pyarrow as pa  # noqa: TID253 - only a running pull imports this module
 
 from airflow_provider.altcraft.client._core import Call, Core, in_window, parsed
+from airflow_provider.altcraft.client._errors import UnreadableAnswerError
 from airflow_provider.altcraft.client._models import HistoryEvent
 from airflow_provider.altcraft.client._transport import Answer
 from airflow_provider.altcraft.extract._decode import fast_batch
+from airflow_provider.altcraft.extract._rows import RowReader, SentRow
 from airflow_provider.altcraft.extract._walk import HistoryPage, RangeWalk, Row, WalkKeys
 from airflow_provider.altcraft.schema import batch_of_events, identity_of
 
@@ -26,6 +28,7 @@ class PageReader:
     def __init__(self, core: Core, list_id: int) -> None:
         self._core = core
         self._list_id = list_id
+        self._rows = RowReader()
 
     def page(self, call: Call, answer: Answer) -> HistoryPage:
         """The rows as they were sent.
@@ -33,6 +36,9 @@ class PageReader:
         Raises:
             UnreadableAnswerError: one is no object.
         """
+        sent = self._rows.read(answer)
+        if sent is not None:
+            return HistoryPage(sent.data or (), None if sent.next_from_id == "" else sent.next_from_id)
         page = self._core.page_of(call, answer)
         for index, row in enumerate(page.rows):
             if type(row) is not dict:
@@ -55,11 +61,19 @@ class PageReader:
             if batch is not None:
                 return batch
             place = {id(row): f"data[{index}]" for index, row in enumerate(page.rows)}
-            events = [parsed(HistoryEvent, row, place.get(id(row), "data"), answer.status) for row in rows]
+            events = [_event(row, place.get(id(row), "data"), answer.status) for row in rows]
             return batch_of_events(in_window(events, window), **how)
 
         return walk.take(page, decode)
 
     def identities(self, rows: Sequence[Row]) -> list[str]:
         """What rows alike have in common, for each of these."""
-        return [identity_of(HistoryEvent.model_validate(row), self._list_id) for row in rows]
+        return [identity_of(_event(row, "data", 200), self._list_id) for row in rows]
+
+
+def _event(row: Row, place: str, http_status: int) -> HistoryEvent:
+    try:
+        sent = row.mapping() if isinstance(row, SentRow) else row
+    except ValueError:
+        raise UnreadableAnswerError(f"{place}: what came is not JSON", http_status=http_status) from None
+    return parsed(HistoryEvent, sent, place, http_status)

@@ -14,6 +14,7 @@ import pyarrow as pa  # noqa: TID253 - only a running pull imports this module
 from airflow_provider.altcraft.client._core import DATABASE_HISTORY
 from airflow_provider.altcraft.client._paging import Walk, overlap
 from airflow_provider.altcraft.extract._ranges import Range
+from airflow_provider.altcraft.extract._rows import SentRow
 
 REMEMBERED = 4_000
 """Rows, at least, for which a row alike on a later page gets a key of its own. The platform is thought to order rows by
@@ -38,7 +39,7 @@ _ALIKE = (
     "smid",
 )
 
-Row: TypeAlias = Mapping[str, Any]
+Row: TypeAlias = Mapping[str, Any] | SentRow
 _Place: TypeAlias = tuple[Any, Any]
 """Where a row stands: its profile and its instant, as they were sent."""
 

@@ -14,7 +14,6 @@ from pydantic_core import to_json
 
 from airflow_provider.altcraft import __version__
 from airflow_provider.altcraft.client import AltcraftError, RequestError, RetriableError
-from airflow_provider.altcraft.client._answers import rows_of
 from airflow_provider.altcraft.client._bulk import BulkClient
 from airflow_provider.altcraft.client._core import Call, in_window
 from airflow_provider.altcraft.client._lookup import lookup_text
@@ -24,6 +23,7 @@ from airflow_provider.altcraft.extract._lookups import Lookups
 from airflow_provider.altcraft.extract._ordered import ordered
 from airflow_provider.altcraft.extract._progress import Progress
 from airflow_provider.altcraft.extract._pull import Piece
+from airflow_provider.altcraft.extract._rows import RowReader
 from airflow_provider.altcraft.schema import RowBuffer, batch_of_events
 from airflow_provider.altcraft.window import Window
 
@@ -67,6 +67,7 @@ class ProfilesPull:
     def __post_init__(self) -> None:
         """Start to count."""
         self.progress = Progress(len(self.lookups))
+        self._rows = RowReader()
         self._last_error: AltcraftError | None = None
 
     @property
@@ -126,12 +127,12 @@ class ProfilesPull:
             return error
 
     def _read(self, matching: str, value: str, call: Call, answer: Answer) -> pa.RecordBatch:
-        core = self.client.core
-        rows = rows_of(core.envelope(call, answer), answer.status)
-        batch = fast_batch(rows, self.window, list_id=self.list_id, matching=matching, lookup=value)
-        if batch is not None:
-            return batch
-        events = in_window(core.events_of(call, answer).rows, self.window)
+        sent = self._rows.read(answer)
+        if sent is not None and sent.data:
+            batch = fast_batch(sent.data, self.window, list_id=self.list_id, matching=matching, lookup=value)
+            if batch is not None:
+                return batch
+        events = in_window(self.client.core.events_of(call, answer).rows, self.window)
         return batch_of_events(events, list_id=self.list_id, matching=matching, lookup=value)
 
     def _pass_over(self, lookup: dict[str, Any], error: AltcraftError) -> None:

@@ -1,0 +1,125 @@
+"""An answer's bytes into rows without a dictionary for each: what has a column as it was sent, all else as its JSON.
+
+Only answers of the shapes that the platform is known to send are taken. Whatever else the client and its models put
+right or refuse is left to them.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, ClassVar, Generic, TypeVar
+
+import msgspec
+from pydantic_core import from_json
+
+from airflow_provider.altcraft.client._answers import charset_of
+from airflow_provider.altcraft.client._transport import Answer
+
+R = TypeVar("R")
+
+_MOST = 30
+"""Fields without a column of which rows are read here, at most."""
+
+
+class SentRow(msgspec.Struct, gc=False, omit_defaults=True, forbid_unknown_fields=True):
+    """A row. Its subclasses have a field of JSON for each field without a column; it is empty where none was sent."""
+
+    # Names of those fields, in the order in which they follow these.
+    others: ClassVar[tuple[str, ...]] = ()
+
+    action: str
+    datetime: str
+    count: int = 1
+    list_id: int | None = None
+    xxh: str | None = None
+    profile_id: str | None = None
+    email: str | None = None
+    channel: str | None = None
+    message_id: int | None = None
+    message_name: str | None = None
+    campaign_id: int | None = None
+    campaign_name: str | None = None
+    smid: str | None = None
+    event_id: str | None = None
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A field with a column, as of a mapping."""
+        return getattr(self, name, default)
+
+    def mapping(self) -> dict[str, Any]:
+        """The row as the models take it.
+
+        Raises:
+            ValueError: it holds what is no JSON.
+        """
+        row: dict[str, Any] = from_json(msgspec.json.encode(self), allow_inf_nan=False)
+        return row
+
+
+COLUMNS_SENT = SentRow.__struct_fields__
+
+
+class Sent(msgspec.Struct, Generic[R]):
+    """An answer. Of what is not here only the grammar of its JSON is checked."""
+
+    error: int
+    error_text: str | None = None
+    data: list[R] | None = None
+    next_from_id: int | str | None = None
+
+
+class RowReader:
+    """Reads the answers of one pull, and learns from them which fields rows have beside those with a column."""
+
+    def __init__(self) -> None:
+        self._others = frozenset({"subscription", "subscriptions"})
+        self._decoder = _decoder(self._others, "list_id")
+
+    def read(self, answer: Answer) -> Sent[SentRow] | None:
+        """The answer, if it is a success and all of its rows are of a known shape."""
+        if charset_of(answer.headers.get("content-type", "")):
+            return None
+        try:
+            try:
+                sent = self._decoder.decode(answer.body)
+            except msgspec.ValidationError:
+                if not self._learn(from_json(answer.body, allow_inf_nan=False)["data"]):
+                    return None
+                sent = self._decoder.decode(answer.body)
+        except (ValueError, LookupError, TypeError, RecursionError):  # msgspec's are of the first kind
+            return None
+        return None if sent.error else sent
+
+    def _learn(self, rows: list[dict[str, Any]]) -> bool:
+        """Whether there is something new."""
+        if set(map(type, rows)) != {dict}:
+            return False
+        names = frozenset().union(*rows)
+        base = "db_id" if "db_id" in names and "list_id" not in names else "list_id"
+        others = self._others | (names - {*COLUMNS_SENT, "db_id"})
+        learnt = _decoder(others, base) if len(others) <= _MOST else self._decoder
+        if learnt is self._decoder:
+            return False
+        self._others, self._decoder = others, learnt
+        return True
+
+
+@lru_cache
+def _decoder(others: frozenset[str], base: str) -> msgspec.json.Decoder[Sent[SentRow]]:
+    """Reads rows with these other fields.
+
+    Args:
+        others: their names.
+        base: the name of ``list_id``.
+    """
+    names = tuple(sorted(others))
+    fields = {f"other_{number}": name for number, name in enumerate(names)}
+    kind = msgspec.defstruct(
+        "Row",
+        [(field, msgspec.Raw, msgspec.Raw()) for field in fields] + [("list_id", int | None, None)],
+        bases=(SentRow,),
+        namespace={"others": names},
+        rename={**fields, "list_id": base},
+        gc=False,
+    )
+    return msgspec.json.Decoder(Sent[kind])  # type: ignore[valid-type]
