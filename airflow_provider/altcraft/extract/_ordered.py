@@ -35,27 +35,32 @@ async def ordered(
     begun = given = waiting = 0
     news, room = asyncio.Event(), asyncio.Event()
 
+    over: list[asyncio.Task[None]] = []
+
     async def run() -> None:
         nonlocal begun, waiting
-        try:
-            while True:
-                while begun - given >= ahead or waiting >= most:
-                    room.clear()
-                    await room.wait()
-                following = next(numbered, None)
-                if following is None:
-                    return
-                begun += 1
-                number, item = following
-                result = await work(item)
-                results[number] = item, result
-                waiting += size(result)
-                if number == given:
-                    news.set()
-        finally:
-            news.set()
+        while True:
+            while begun - given >= ahead or waiting >= most:
+                room.clear()
+                await room.wait()
+            following = next(numbered, None)
+            if following is None:
+                return
+            begun += 1
+            number, item = following
+            result = await work(item)
+            results[number] = item, result
+            waiting += size(result)
+            if number == given:
+                news.set()
+
+    def end(task: asyncio.Task[None]) -> None:
+        over.append(task)
+        news.set()
 
     running = {asyncio.create_task(run()) for _ in range(workers)}
+    for task in running:
+        task.add_done_callback(end)
     try:
         while True:
             while given in results:
@@ -66,14 +71,14 @@ async def ordered(
                 if begun - given <= ahead // 2 and waiting <= most // 2:
                     room.set()
                 yield item, result
-            ended = {task for task in running if task.done()}
-            for task in ended:
+            while over:
+                task = over.pop()
                 task.result()
-            running -= ended
+                running.remove(task)
             if not running and given not in results:
                 return
             news.clear()
-            if given not in results and not any(task.done() for task in running):
+            if given not in results:
                 await news.wait()
     finally:
         for task in running:
