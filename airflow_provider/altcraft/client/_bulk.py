@@ -72,6 +72,10 @@ class BulkClient(AsyncAltcraftClient):
 
         return await AsyncRetrying(**self.settings.retry.options())(again)
 
+    async def apart(self, work: Callable[[], T]) -> T:
+        """What the work gives, done where answers are read: beside the event loop, one after the other."""
+        return await asyncio.get_running_loop().run_in_executor(self._reader, work)
+
     async def aclose(self) -> None:
         """Close every connection; calls under way end with a ``FatalError``."""
         await super().aclose()

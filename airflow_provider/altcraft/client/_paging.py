@@ -50,6 +50,10 @@ class Walk:
         self._limit = limit
         self._asked = {first}
 
+    def goes_on(self, rows: int, cursor: int | str | None) -> bool:
+        """Whether a page with so many rows and this cursor is not the last."""
+        return bool(rows) and cursor is not None and cursor not in self._asked
+
     def step(self, rows: int, again: int, cursor: int | str | None) -> bool:
         """Take a page into account.
 
@@ -64,7 +68,7 @@ class Walk:
         proved = bool(self.pages and not again)
         self.exclusive |= proved
         self.pages += 1
-        if rows and cursor is not None and cursor not in self._asked:
+        if cursor is not None and self.goes_on(rows, cursor):
             self.cursor = cursor
             self._asked.add(cursor)
             return proved

@@ -63,34 +63,27 @@ def fast_batch(
         order = sorted(range(len(rows)), key=stamps.__getitem__)
         rows, stamps = [rows[at] for at in order], [stamps[at] for at in order]
         extras = _extras(rows, kind)
-        columns: Columns = dict(zip(COLUMNS_SENT, zip(*map(_sent, rows), strict=True), strict=True))
-        columns["channel"] = [
-            channel or CHANNELS.get(action)
-            for channel, action in zip(columns["channel"], columns["action"], strict=True)
-        ]
-        columns["list_id"] = [list_id if value is None else value for value in columns["list_id"]]
-        columns["extra"] = extras
-        del columns["datetime"]
-        arrays = {name: pa.array(columns[name], kind) for name, kind in _TYPES if name in columns}
-        arrays |= {"matching": _same(matching, len(rows)), "lookup": _same(lookup, len(rows))}
-        arrays["datetime"] = pa.array(stamps).cast(_MICROSECONDS).cast(_UTC_MICROSECONDS)
-    except (ValueError, TypeError, OverflowError):  # Arrow's are of the first kind; no such row is known
+        times = pa.array(stamps).cast(_MICROSECONDS).cast(_UTC_MICROSECONDS)
+    except (ValueError, TypeError):  # Arrow's are of the first kind; no such row is known
         return None
     first = 0 if window.start is None else bisect_left(stamps, _spelled(window.start))
     end = len(rows) if window.end is None else bisect_left(stamps, _spelled(window.end))
-    identities = _identities(columns, stamps, first, end)
-    if end - first < len(rows):
-        arrays = {name: array[first:end] for name, array in arrays.items()}
-    if any(map(eq, stamps[first:end], stamps[first + 1 : end])):
-        ranks = list(
-            zip(
-                stamps[first:end],
-                identities,
-                [extra or "" for extra in extras[first:end]],
-                columns["count"][first:end],
-                strict=True,
-            )
-        )
+    if first >= end:
+        return pa.RecordBatch.from_pylist([], SCHEMA)
+    rows, stamps, extras = rows[first:end], stamps[first:end], extras[first:end]
+    columns: Columns = dict(zip(COLUMNS_SENT, zip(*map(_sent, rows), strict=True), strict=True))
+    columns["channel"] = [
+        channel or CHANNELS.get(action) for channel, action in zip(columns["channel"], columns["action"], strict=True)
+    ]
+    columns["list_id"] = [list_id if value is None else value for value in columns["list_id"]]
+    columns["extra"] = extras
+    identities = _identities(columns, stamps)
+    del columns["datetime"]
+    arrays = {name: pa.array(columns[name], kind) for name, kind in _TYPES if name in columns}
+    arrays |= {"matching": _same(matching, len(rows)), "lookup": _same(lookup, len(rows))}
+    arrays["datetime"] = times[first:end]
+    if any(map(eq, stamps, stamps[1:])):
+        ranks = list(zip(stamps, identities, [extra or "" for extra in extras], columns["count"], strict=True))
         in_order = sorted(range(len(ranks)), key=ranks.__getitem__)
         arrays = {name: array.take(pa.array(in_order, pa.int64())) for name, array in arrays.items()}
         identities = [identities[at] for at in in_order]
@@ -171,20 +164,20 @@ def _extra(parts: dict[str, bytes]) -> str | None:
     return json_of(extra) if extra else None
 
 
-def _identities(columns: Columns, stamps: list[str], first: int, end: int) -> list[str]:
+def _identities(columns: Columns, stamps: list[str]) -> list[str]:
     """What ``schema.identity_of`` makes of these rows."""
     whose = [xxh or profile for xxh, profile in zip(columns["xxh"], columns["profile_id"], strict=True)]
     return [
         f'[{event}, {base}, {who}, {quoted(action)}, "{stamp}+00:00", {message}, {campaign}, {smid}]'
         for event, base, who, action, stamp, message, campaign, smid in zip(
-            _texts(columns["event_id"][first:end]),
-            columns["list_id"][first:end],
-            _texts(whose[first:end]),
-            columns["action"][first:end],
-            stamps[first:end],
-            _numbers(columns["message_id"][first:end]),
-            _numbers(columns["campaign_id"][first:end]),
-            _texts(columns["smid"][first:end]),
+            _texts(columns["event_id"]),
+            columns["list_id"],
+            _texts(whose),
+            columns["action"],
+            stamps,
+            _numbers(columns["message_id"]),
+            _numbers(columns["campaign_id"]),
+            _texts(columns["smid"]),
             strict=True,
         )
     ]

@@ -38,21 +38,24 @@ class PageReader:
         """
         sent = self._rows.read(answer)
         if sent is not None:
-            return HistoryPage(sent.data or (), None if sent.next_from_id == "" else sent.next_from_id)
+            return HistoryPage(sent.data or (), None if sent.next_from_id == "" else sent.next_from_id, answer.status)
         page = self._core.page_of(call, answer)
         for index, row in enumerate(page.rows):
             if type(row) is not dict:
                 parsed(HistoryEvent, row, f"data[{index}]", answer.status)
-        return HistoryPage(page.rows, page.next_from_id)
+        return HistoryPage(page.rows, page.next_from_id, answer.status)
 
-    def take(self, walk: RangeWalk, call: Call, answer: Answer) -> pa.RecordBatch:
+    def read(self, walk: RangeWalk, call: Call, answer: Answer) -> pa.RecordBatch:
+        """As ``page`` and ``take``."""
+        return self.take(walk, self.page(call, answer))
+
+    def take(self, walk: RangeWalk, page: HistoryPage) -> pa.RecordBatch:
         """What a page brings to a walk.
 
         Raises:
             UnreadableAnswerError: a row is not what the platform sends; then the page counts as not taken.
             OrderError: see ``RangeWalk.take``.
         """
-        page = self.page(call, answer)
 
         def decode(rows: list[Row], seen: WalkKeys) -> pa.RecordBatch:
             how: dict[str, Any] = {"list_id": self._list_id, "matching": None, "lookup": None, "seen": seen}
@@ -61,7 +64,7 @@ class PageReader:
             if batch is not None:
                 return batch
             place = {id(row): f"data[{index}]" for index, row in enumerate(page.rows)}
-            events = [_event(row, place.get(id(row), "data"), answer.status) for row in rows]
+            events = [_event(row, place.get(id(row), "data"), page.http_status) for row in rows]
             return batch_of_events(in_window(events, window), **how)
 
         return walk.take(page, decode)

@@ -7,7 +7,7 @@ right or refuse is left to them.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 import msgspec
 from pydantic_core import from_json
@@ -16,6 +16,8 @@ from airflow_provider.altcraft.client._answers import charset_of
 from airflow_provider.altcraft.client._transport import Answer
 
 R = TypeVar("R")
+
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 _MOST = 30
 """Fields without a column of which rows are read here, at most."""
@@ -29,15 +31,15 @@ class SentRow(msgspec.Struct, gc=False, omit_defaults=True, forbid_unknown_field
 
     action: str
     datetime: str
-    count: int = 1
-    list_id: int | None = None
+    count: Int64 = 1
+    list_id: Int64 | None = None
     xxh: str | None = None
     profile_id: str | None = None
     email: str | None = None
     channel: str | None = None
-    message_id: int | None = None
+    message_id: Int64 | None = None
     message_name: str | None = None
-    campaign_id: int | None = None
+    campaign_id: Int64 | None = None
     campaign_name: str | None = None
     smid: str | None = None
     event_id: str | None = None
@@ -116,7 +118,7 @@ def _decoder(others: frozenset[str], base: str) -> msgspec.json.Decoder[Sent[Sen
     fields = {f"other_{number}": name for number, name in enumerate(names)}
     kind = msgspec.defstruct(
         "Row",
-        [(field, msgspec.Raw, msgspec.Raw()) for field in fields] + [("list_id", int | None, None)],
+        [(field, msgspec.Raw, msgspec.Raw()) for field in fields] + [("list_id", Int64 | None, None)],
         bases=(SentRow,),
         namespace={"others": names},
         rename={**fields, "list_id": base},

@@ -50,10 +50,11 @@ class OrderError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
-    """The rows of a page as they were sent, and the cursor of the next (``None`` without)."""
+    """The rows of a page as they were sent, the cursor of the next (``None`` without), and the answer's HTTP status."""
 
     rows: Sequence[Row]
     cursor: int | str | None
+    http_status: int = 200
 
 
 class WalkKeys(dict[str, int]):
@@ -122,6 +123,13 @@ class RangeWalk:
     def pages(self) -> int:
         """Pages taken."""
         return self._walk.pages
+
+    def following(self, page: HistoryPage) -> str | None:
+        """The cursor after this page, which is not taken yet; ``None`` where it is the last, or may well be."""
+        if not self._walk.goes_on(len(page.rows), page.cursor):
+            return None
+        beyond = self._ordered and _xxh(page.rows[-1].get("xxh")) >= self.range.bounds[1]
+        return None if beyond else str(page.cursor)
 
     def take(self, page: HistoryPage, decode: Callable[[list[Row], WalkKeys], pa.RecordBatch]) -> pa.RecordBatch:
         """What ``decode`` makes of the rows that are new and belong to the range.

@@ -15,7 +15,7 @@ import pyarrow as pa  # noqa: TID253 - only a running pull imports this module
 from pydantic_core import to_json
 
 from airflow_provider.altcraft import __version__
-from airflow_provider.altcraft.client import RequestError
+from airflow_provider.altcraft.client import RequestError, RetriableError
 from airflow_provider.altcraft.client._bulk import BulkClient
 from airflow_provider.altcraft.client._constants import PAGE_LIMIT
 from airflow_provider.altcraft.client._core import Call
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 BATCH_ROWS = 10_000
 
 _AHEAD = 1
-"""Pages of a walk that wait for their turn, beside the one that is being fetched."""
+"""Pages of a walk that wait for their turn, beside the one that is being decoded and the one that is being fetched."""
 
 
 class _Taken(NamedTuple):
@@ -166,16 +166,23 @@ class DatabasePull:
                 yield taken.batch
                 return
 
-    async def take(self, walk: RangeWalk) -> _Taken:
-        """Fetch and take the walk's next page."""
-        first = not walk.pages
+    async def fetch(self, walk: RangeWalk, cursor: str) -> HistoryPage:
+        """A page of a walk."""
+        first = not walk.pages and cursor == walk.cursor
         try:
-            call = self._call(walk.range.window, walk.cursor, self.limit)
-            batch = await self.client.ask(call, partial(self._reader.take, walk))
+            return await self.client.ask(self._call(walk.range.window, cursor, self.limit), self._reader.page)
         except RequestError as error:
-            if first and walk.cursor and error.code is not None:
+            if first and cursor and error.code is not None:
                 raise OrderError(f"the platform refuses a composed cursor: {error}") from None
             raise
+
+    async def take(self, walk: RangeWalk, page: HistoryPage) -> _Taken:
+        """Take the walk's next page, which is asked for again where a row is not what the platform sends."""
+        try:
+            batch = await self.client.apart(partial(self._reader.take, walk, page))
+        except RetriableError:
+            call = self._call(walk.range.window, walk.cursor, self.limit)
+            batch = await self.client.ask(call, partial(self._reader.read, walk))
         return _Taken(batch, walk.state, walk.done)
 
     def _call(self, window: Window, cursor: str, limit: int) -> Call:
@@ -219,7 +226,7 @@ def _numbers(page: HistoryPage) -> list[int]:
 
 
 class _Walker:
-    """A walk under way, a page or two ahead of its turn."""
+    """A walk under way, some pages ahead of its turn."""
 
     def __init__(self, index: int, pull: DatabasePull) -> None:
         self.index = index
@@ -236,8 +243,27 @@ class _Walker:
         return taken
 
     async def _walk(self, pull: DatabasePull, walk: RangeWalk) -> None:
+        following: asyncio.Task[HistoryPage] | None = None
         try:
             while not walk.done:
-                await self._pages.put(await pull.take(walk))
+                page = await (following or pull.fetch(walk, walk.cursor))
+                # The next page is on its way while this one is decoded.
+                cursor = walk.following(page)
+                following = asyncio.create_task(pull.fetch(walk, cursor)) if cursor else None
+                taken = await pull.take(walk, page)
+                if following and cursor != walk.cursor:  # the page came anew, with another cursor
+                    await _cancelled(following)
+                    following = None
+                await self._pages.put(taken)
         except Exception as error:
             await self._pages.put(error)
+        finally:
+            if following:
+                await _cancelled(following)
+
+
+async def _cancelled(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()  # what it was is told by whoever asks again
