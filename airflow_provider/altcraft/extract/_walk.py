@@ -140,7 +140,7 @@ class RangeWalk:
             OrderError: the rows do not come as an ordered walk wants them.
         """
         rows = page.rows
-        places = [(row.get("xxh") or row.get("profile_id"), row.get("datetime")) for row in rows]
+        places = list(map(_place, rows))
         beyond = self._ordered and self._check_order(rows)
         again = set() if self._walk.exclusive else self._again(rows, places)
         new = [row for index, row in enumerate(rows) if index not in again] if again else list(rows)
@@ -249,6 +249,12 @@ def digest(identity: str) -> str:
 
 def _xxh(sent: object) -> str:
     return sent.lower() if isinstance(sent, str) else ""
+
+
+def _place(row: Row) -> _Place:
+    if isinstance(row, SentRow):  # most are, and this costs less than to be asked by names
+        return row.xxh or row.profile_id, row.datetime
+    return row.get("xxh") or row.get("profile_id"), row.get("datetime")
 
 
 def _second(place: _Place) -> _Place:
