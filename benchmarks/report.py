@@ -193,7 +193,7 @@ def _goals(results: Results, steps: Steps) -> str:
     return "\n".join([*lines, ""])
 
 
-WIDTH, ROW, LEFT = 860, 26, 330
+WIDTH, ROW, LEFT = 900, 26, 370
 
 
 def plot(results: Results, steps: Steps) -> str:
@@ -211,8 +211,9 @@ def plot(results: Results, steps: Steps) -> str:
         for place, (runs, figure) in enumerate(zip(shown, figures, strict=True)):
             y = top + 14 + place * ROW
             kind = "ours" if runs.ours else "other"
+            fewer = "" if runs.profiles == steps.main else f" ({runs.profiles:,} profiles)"
             lines += [
-                f'<text x="{LEFT - 8}" y="{y + 14}" class="name">{runs.name}</text>',
+                f'<text x="{LEFT - 8}" y="{y + 14}" class="name">{runs.name}{fewer}</text>',
                 f'<rect x="{LEFT}" y="{y}" width="{figure * scale:.1f}" height="{ROW - 8}" class="{kind}"/>',
                 f'<text x="{LEFT + figure * scale + 6:.1f}" y="{y + 14}">{figure:,.0f}{unit}</text>',
             ]

@@ -90,6 +90,9 @@ def test_the_plot_has_a_bar_for_each_that_ended() -> None:
     space = "{http://www.w3.org/2000/svg}"
     bars = [bar for bar in root.iter(f"{space}rect") if bar.get("class") in {"ours", "other"}]
     assert len(bars) == 2 * 3
+    names = [text.text for text in root.iter(f"{space}text") if text.get("class") == "name"]
+    assert f"{plan.LOOP.name} (200 profiles)" in names  # its memory is that of fewer
+    assert plan.THREADS.name in names
     width = float(root.get("width", "0"))
     assert all(0 < float(bar.get("width", "0")) < width - float(bar.get("x", "0")) for bar in bars)
 
