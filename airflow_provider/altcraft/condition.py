@@ -64,6 +64,11 @@ class ActionCondition:
         if not isinstance(self.min_count, int) or self.min_count < 1:
             raise ValueError(f"min_count: 1 or more is wanted, not {self.min_count}")
 
+    @property
+    def names(self) -> frozenset[str]:
+        """All actions that matter; what else a profile does changes nothing."""
+        return frozenset(self.actions + self.fail_on)
+
     def verdict(self, events: Iterable[HistoryEvent]) -> Verdict:
         """What the events come to, taken in the order of their time.
 

@@ -56,3 +56,17 @@ def test_every_target_of_make_is_helped() -> None:
     makefile = (ROOT / "Makefile").read_text()
     (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
     assert set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE)) >= set(phony.split()) - {"clean"}
+
+
+def test_what_waits_cost() -> None:
+    """The table's figures follow from the pauses that waits make."""
+    from airflow_provider.altcraft._wait import Pauses
+
+    page = (ROOT / "docs" / "waiting.md").read_text()
+    (table,) = re.findall(r"^\| waits \|.*\n\| ---.*\n((?:\|.*\n)+)", page, re.MULTILINE)
+    rows = [[float(cell.replace(",", "")) for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    assert len(rows) >= 4
+    for waits, interval, an_hour, a_second in rows:
+        pauses = [Pauses(interval).after(look) for look in range(1, 2001)]
+        assert waits * 3600 / (sum(pauses) / len(pauses)) == pytest.approx(an_hour, rel=0.01)
+        assert a_second == round(an_hour / 3600, 1)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
@@ -120,6 +120,7 @@ class AltcraftClient(_Shell):
         list_id: int | None = None,
         date_from: DateLike = None,
         date_to: DateLike = None,
+        actions: Collection[str] | None = None,
         format: Format = "json",
     ) -> list[HistoryEvent]:
         """One profile's events within the window, oldest first.
@@ -129,6 +130,7 @@ class AltcraftClient(_Shell):
             list_id: the database; the client's own where ``None``.
             date_from: a date (from its first instant in UTC) or an aware date-time; ``None`` for no bound.
             date_to: a date (to its last instant in UTC) or an aware date-time, itself excluded; ``None`` for no bound.
+            actions: only events of these are read and given; the platform sends all. ``None`` for all.
             format: what the platform is asked to answer in; both give the same events.
 
         Raises:
@@ -137,7 +139,7 @@ class AltcraftClient(_Shell):
         """
         window = Window.of(date_from, date_to)
         call = self.core.history(ProfileLookup.of(profile), list_id, window, format)
-        return self._send(call, partial(self.core.history_of, window))
+        return self._send(call, partial(self.core.events_within, window, actions))
 
     def iter_database_history(
         self,
@@ -249,12 +251,13 @@ class AsyncAltcraftClient(_Shell):
         list_id: int | None = None,
         date_from: DateLike = None,
         date_to: DateLike = None,
+        actions: Collection[str] | None = None,
         format: Format = "json",
     ) -> list[HistoryEvent]:
         """As ``AltcraftClient.get_history``."""
         window = Window.of(date_from, date_to)
         call = self.core.history(ProfileLookup.of(profile), list_id, window, format)
-        return await self._send(call, partial(self.core.history_of, window))
+        return await self._send(call, partial(self.core.events_within, window, actions))
 
     async def iter_database_history(
         self,

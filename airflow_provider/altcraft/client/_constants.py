@@ -28,5 +28,8 @@ BACKOFF_MAX: Final = 30.0
 RETRY_AFTER_CAP: Final = 120.0
 """Seconds: a longer ``Retry-After`` is not waited for; the error says so."""
 
+LARGE_ANSWER: Final = 64_000
+"""Bytes from which on an answer is put together and unpacked in another thread than the event loop's."""
+
 PAGE_LIMIT: Final = 1000
 """Rows a page of ``subscribers/history_get_all``: the platform's own default; its maximum is not documented."""

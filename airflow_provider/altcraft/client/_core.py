@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import ssl
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict, TypeVar
@@ -234,9 +234,17 @@ class Core:
         """The events of a ``history_get`` or ``history_get_all`` answer, as they came."""
         return self._page(HistoryEvent, call, answer)
 
-    def history_of(self, window: Window, call: Call, answer: Answer) -> list[HistoryEvent]:
-        """The events of a ``history_get`` answer within the window, oldest first."""
-        return in_window(self.events_of(call, answer).rows, window)
+    def events_within(
+        self, window: Window, actions: Collection[str] | None, call: Call, answer: Answer
+    ) -> list[HistoryEvent]:
+        """Those of them that are within the window, oldest first; rows of other actions are passed over unread."""
+        rows = enumerate(self.page_of(call, answer).rows)
+        events = (
+            parsed(HistoryEvent, row, f"data[{index}]", answer.status)
+            for index, row in rows
+            if actions is None or _may_be(row, actions)
+        )
+        return in_window(events, window)
 
     def databases_of(self, call: Call, answer: Answer) -> Page[Database]:
         """The databases of a ``databases/list/`` answer."""
@@ -265,6 +273,11 @@ class Core:
 def in_window(events: Iterable[HistoryEvent], window: Window) -> list[HistoryEvent]:
     """The events within the window, oldest first."""
     return sorted((event for event in events if event.datetime in window), key=lambda event: event.datetime)
+
+
+def _may_be(row: object, actions: Collection[str]) -> bool:
+    action = row.get("action") if isinstance(row, dict) else None
+    return not isinstance(action, str) or action in actions  # what is no row shall be told as such
 
 
 def _days(window: Window) -> dict[str, str]:

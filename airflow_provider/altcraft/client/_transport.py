@@ -18,7 +18,7 @@ from typing import Protocol
 
 import httpx  # noqa: TID253 - the package imports this module lazily
 
-from airflow_provider.altcraft.client._constants import CONNECT_TIMEOUT
+from airflow_provider.altcraft.client._constants import CONNECT_TIMEOUT, LARGE_ANSWER
 from airflow_provider.altcraft.client._deadline import Deadline
 from airflow_provider.altcraft.client._errors import (
     AltcraftError,
@@ -87,7 +87,7 @@ class HttpxTransport:
         self._deadline.start(self._timeout)
         with _our_errors(self._timeout):
             with self._client.stream("POST", url, headers=headers, content=body) as response:
-                return _answer(response, b"".join(response.iter_raw()))
+                return _answer(response, response.iter_raw())
 
     def close(self) -> None:
         """Close every connection."""
@@ -115,7 +115,10 @@ class AsyncHttpxTransport:
             # A server that drips a byte a second never meets a time-out of a single read.
             async with asyncio.timeout(self._timeout):
                 async with self._client.stream("POST", url, headers=headers, content=body) as response:
-                    return _answer(response, b"".join([piece async for piece in response.aiter_raw()]))
+                    pieces = [piece async for piece in response.aiter_raw()]
+            if response.num_bytes_downloaded < LARGE_ANSWER:
+                return _answer(response, pieces)
+            return await asyncio.to_thread(_answer, response, pieces)
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -172,9 +175,9 @@ def _inflated(body: bytes) -> bytes:
         return zlib.decompress(body, -zlib.MAX_WBITS)
 
 
-def _answer(response: httpx.Response, raw: bytes) -> Answer:
+def _answer(response: httpx.Response, pieces: Iterable[bytes]) -> Answer:
     headers = {key.lower(): value for key, value in response.headers.items()}
-    return Answer(response.status_code, headers, decompressed(raw, headers.get("content-encoding")))
+    return Answer(response.status_code, headers, decompressed(b"".join(pieces), headers.get("content-encoding")))
 
 
 @contextmanager

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from airflow_provider.altcraft.client import AsyncAltcraftClient
     from airflow_provider.altcraft.client._core import ClientOptions
 
 
@@ -43,6 +47,23 @@ def client_arguments(connection: ConnectionLike) -> tuple[str, str, ClientOption
     if "verify" in extra:
         options["verify"] = _verify(extra["verify"])
     return _base_url(connection), connection.password or "", options
+
+
+async def async_client(base_url: str, token: str, options: ClientOptions) -> AsyncAltcraftClient:
+    """A client for the running event loop, which is not held up: imports and the CA file are for another thread.
+
+    Raises:
+        ValueError: an option that cannot work.
+    """
+
+    def made() -> AsyncAltcraftClient:
+        from airflow_provider.altcraft.client import AsyncAltcraftClient
+
+        with suppress(ImportError):  # what httpx imports amid its first request
+            importlib.import_module("anyio._backends._asyncio")
+        return AsyncAltcraftClient(base_url, token, **options)
+
+    return await asyncio.to_thread(made)
 
 
 def _base_url(connection: ConnectionLike) -> str:

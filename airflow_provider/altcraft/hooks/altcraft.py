@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider.altcraft.hooks._connection import client_arguments
+from airflow_provider.altcraft.hooks._connection import async_client, client_arguments
 
 if TYPE_CHECKING:
     from airflow_provider.altcraft.client import AltcraftClient, AsyncAltcraftClient, HistoryEvent
@@ -60,10 +60,7 @@ class AltcraftHook(BaseHook):
 
     async def aget_conn(self) -> AsyncAltcraftClient:
         """As ``get_conn``, for the running event loop."""
-        from airflow_provider.altcraft.client import AsyncAltcraftClient
-
-        base_url, token, options = await self.aclient_arguments()
-        return AsyncAltcraftClient(base_url, token, **options)
+        return await async_client(*await self.aclient_arguments())
 
     def get_history(
         self, profile: Profile, *, list_id: int | None = None, date_from: DateLike = None, date_to: DateLike = None

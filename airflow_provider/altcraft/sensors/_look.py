@@ -35,6 +35,7 @@ def look(altcraft_conn_id: str, wait: Wait, list_id: int | None) -> list[Altcraf
 def _ask(client: AltcraftClient, wait: Wait, list_id: int | None, errors: list[AltcraftError]) -> None:
     from airflow_provider.altcraft.client import AltcraftError
 
+    names = wait.condition.names
     day = None if wait.since is None else wait.since.date()
     waiting = wait.waiting()
     left, turn, stop = iter(waiting), threading.Lock(), threading.Event()
@@ -46,7 +47,7 @@ def _ask(client: AltcraftClient, wait: Wait, list_id: int | None, errors: list[A
             if place is None or profile is None:
                 return
             try:
-                wait.take(place, client.get_history(profile, list_id=list_id, date_from=day))
+                wait.take(place, client.get_history(profile, list_id=list_id, date_from=day, actions=names))
             except AltcraftError as error:
                 errors.append(error)
                 if gives_up(errors):

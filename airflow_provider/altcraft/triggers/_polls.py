@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import importlib
 import json
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 from airflow_provider.altcraft._wait import unreadable
+from airflow_provider.altcraft.hooks._connection import async_client
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
 
 if TYPE_CHECKING:
@@ -27,6 +26,9 @@ T = TypeVar("T")
 
 Answer: TypeAlias = "list[HistoryEvent] | AltcraftError"
 """What a look gives. An error is handed out, not raised, as many share it."""
+
+_Heard: TypeAlias = tuple[Answer, frozenset[str]]
+"""What a look gave, and which actions it looked for."""
 
 _FRESH: Final = 60.0
 """Seconds after which the Airflow connection is read anew, so that waits of weeks learn of a new token."""
@@ -65,7 +67,13 @@ class Polls:
                 await polls._close()
 
     async def look(
-        self, profile: Mapping[str, Any], *, list_id: int | None, day: dt.date | None, pause: float = 0.0
+        self,
+        profile: Mapping[str, Any],
+        *,
+        list_id: int | None,
+        day: dt.date | None,
+        actions: frozenset[str],
+        pause: float = 0.0,
     ) -> Answer:
         """A profile's events from a day on, at the latest a pause from now: earlier where somebody else asks the same.
 
@@ -76,6 +84,7 @@ class Polls:
             profile: the request fields of its lookup.
             list_id: the database; the connection's own where ``None``.
             day: the UTC day; ``None`` for from the beginning.
+            actions: which events matter. There may be others among those that are given.
             pause: seconds.
         """
         key = json.dumps([profile, list_id, None if day is None else day.isoformat()], sort_keys=True)
@@ -84,7 +93,7 @@ class Polls:
             poll = self._polls[key] = _Poll(self, profile, list_id, day)
         poll.users += 1
         try:
-            return await poll.answer(pause)
+            return await poll.answer(actions, pause)
         finally:
             poll.users -= 1
             if not poll.users:
@@ -96,9 +105,13 @@ class Polls:
         used = await self._current()
         return used.client.settings.max_connections if isinstance(used, _Used) else 1
 
-    async def ask(self, profile: Mapping[str, Any], list_id: int | None, day: dt.date | None) -> Answer:
+    async def ask(
+        self, profile: Mapping[str, Any], list_id: int | None, day: dt.date | None, actions: frozenset[str]
+    ) -> Answer:
         """One look, by the connection as it is now."""
-        return await self.use(lambda client: client.get_history(profile, list_id=list_id, date_from=day))
+        return await self.use(
+            lambda client: client.get_history(profile, list_id=list_id, date_from=day, actions=actions)
+        )
 
     async def use(self, ask: Callable[[AsyncAltcraftClient], Awaitable[T]]) -> T | AltcraftError:
         """What is asked of the client, by the connection as it is now."""
@@ -118,26 +131,22 @@ class Polls:
 
     async def _current(self, not_before: float = -math.inf) -> _Used | AltcraftError:
         """The client, by settings that are fresh and were read no earlier than at that moment of the loop's clock."""
+        from airflow_provider.altcraft.client import RequestError
+
         loop = asyncio.get_running_loop()
         async with self._reading:
             if self._used and self._read_at >= max(not_before, loop.time() - _FRESH):
                 return self._used
-            # What is imported for the first time would hold up the loop.
-            client = await asyncio.to_thread(importlib.import_module, "airflow_provider.altcraft.client")
             now = loop.time()
             try:
                 arguments = await AltcraftHook(self._conn_id).aclient_arguments()
                 if self._used is None or self._used.arguments != arguments:
-                    base_url, token, options = arguments
-                    # The first one imports more, and each reads the CA file: a tenth of a second and more.
-                    make = partial(client.AsyncAltcraftClient, base_url, token, **options)
-                    newer = _Used(await asyncio.to_thread(make), arguments)
+                    newer = _Used(await async_client(*arguments), arguments)
                     if self._used:
                         self._retire(self._used)
                     self._used = newer
             except ValueError as error:  # it does not fit: as fatal as a refused request
-                fatal: AltcraftError = client.RequestError(str(error))
-                return fatal
+                return RequestError(str(error))
             except Exception as error:
                 return self._used or unreadable(self._conn_id, error)
             self._read_at = now
@@ -192,12 +201,14 @@ class _Poll:
         self.users = 0
         self._polls = polls
         self._asked = (profile, list_id, day)
-        self._task: asyncio.Task[Answer] | None = None
-        self._next: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._actions: frozenset[str] = frozenset()
+        self._task: asyncio.Task[_Heard] | None = None
+        self._next: asyncio.Future[_Heard] = asyncio.get_running_loop().create_future()
 
-    async def answer(self, pause: float) -> Answer:
+    async def answer(self, actions: frozenset[str], pause: float) -> Answer:
         from airflow_provider.altcraft.client import FatalError
 
+        self._actions |= actions
         loop = asyncio.get_running_loop()
         due = loop.time() + pause
         while True:
@@ -206,12 +217,19 @@ class _Poll:
                 await asyncio.wait({landing}, timeout=left)
             if is_due := not landing.done():
                 if self._task is None:
-                    self._task = asyncio.create_task(self._polls.ask(*self._asked))
+                    self._task = asyncio.create_task(self._look())
                     self._task.add_done_callback(self._land)
                 await asyncio.wait({landing})
-            answer = landing.result()
-            if is_due or isinstance(answer, list | FatalError):
+            answer, looked_for = landing.result()
+            if isinstance(answer, list):
+                if actions <= looked_for:  # else it had begun before these were asked for
+                    return answer
+            elif is_due or isinstance(answer, FatalError):
                 return answer
+
+    async def _look(self) -> _Heard:
+        actions = self._actions
+        return await self._polls.ask(*self._asked, actions), actions
 
     async def close(self) -> None:
         """End the look that nobody waits for any more."""
@@ -219,7 +237,7 @@ class _Poll:
             self._task.cancel()
             await asyncio.wait({self._task})
 
-    def _land(self, task: asyncio.Task[Answer]) -> None:
+    def _land(self, task: asyncio.Task[_Heard]) -> None:
         self._task = None
         landing, self._next = self._next, asyncio.get_running_loop().create_future()
         if task.cancelled():

@@ -7,7 +7,7 @@ import datetime as dt
 import logging
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["AltcraftActionEventTrigger", "AltcraftActionTrigger"]
 
 log = logging.getLogger(__name__)
+
+_MANY: Final = 1000
+"""Events from which on a history is gone through in another thread than the event loop's: about 1 ms of work."""
 
 
 class AltcraftActionTrigger(BaseTrigger):
@@ -146,26 +149,29 @@ class AltcraftActionTrigger(BaseTrigger):
 
     async def _look(self, polls: Polls, wait: Wait, pause: float) -> list[AltcraftError]:
         """Pause, and look at each profile that is still waited for; gives the errors of those that did not answer."""
-        ask = partial(polls.look, list_id=self.list_id, day=None if wait.since is None else wait.since.date())
+        day = None if wait.since is None else wait.since.date()
+        ask = partial(polls.look, list_id=self.list_id, day=day, actions=wait.condition.names)
         waiting = wait.waiting()
         errors: list[AltcraftError] = []
 
-        def take(place: int, answer: Answer) -> None:
-            if isinstance(answer, list):
+        async def take(place: int, answer: Answer) -> None:
+            if not isinstance(answer, list):
+                errors.append(answer)
+            elif len(answer) < _MANY:
                 wait.take(place, answer)
             else:
-                errors.append(answer)
+                await asyncio.to_thread(wait.take, place, answer)
 
         if len(waiting) == 1:
             ((place, profile),) = waiting
-            take(place, await ask(profile, pause=pause))
+            await take(place, await ask(profile, pause=pause))
             return errors
         await asyncio.sleep(pause)
         left = iter(waiting)
 
         async def some_of_them() -> None:
             for place, profile in left:
-                take(place, await ask(profile))
+                await take(place, await ask(profile))
                 if gives_up(errors):
                     return
 

@@ -7,6 +7,7 @@ import datetime as dt
 import logging
 import pickle
 import random
+import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,15 @@ from typing import Any
 import pytest
 
 from airflow_provider.altcraft import client
-from airflow_provider.altcraft.client import AltcraftClient, Answer, AsyncAltcraftClient, ProfileLookup, Retry
+from airflow_provider.altcraft.client import (
+    AltcraftClient,
+    Answer,
+    AsyncAltcraftClient,
+    ProfileLookup,
+    Retry,
+    _transport,
+)
+from airflow_provider.altcraft.client._core import Core
 from airflow_provider.altcraft.testing import Emulator, faults
 
 ONE = Retry(attempts=1)
@@ -346,3 +355,42 @@ def test_a_transport_of_the_users_own() -> None:
     assert headers["Content-Type"] == "application/json"
     assert b'"token":"secret"' in body
     assert closed[0] == "closed"
+
+
+def test_only_events_of_the_actions_that_are_asked_for(api: Emulator) -> None:
+    api.add_event(ANN, "click", at=NOON)
+    with connected(api) as sync:
+        assert [event.action for event in sync.get_history(ANN, actions={"click"})] == ["click"]
+        assert sync.get_history(ANN, actions=()) == []
+        # A row of which nobody knows whose action it is may be one of them.
+        api.play(faults.rows({"datetime": "2026-01-02T12:00:00Z"}))
+        with pytest.raises(client.UnreadableAnswerError, match=r"data\[2\]"):
+            sync.get_history(ANN, actions={"click"})
+
+
+def test_large_answers_are_read_beside_the_loop(api: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.add_profile(email="large@example.com")
+    for minute in range(300):
+        api.add_event("large@example.com", "click", at=NOON + dt.timedelta(minutes=minute), message_name="x" * 200)
+    threads = dict[str, set[int]]()
+
+    def spied(name: str, function: Any) -> Any:
+        def spy(*arguments: Any) -> Any:
+            threads.setdefault(name, set()).add(threading.get_ident())
+            return function(*arguments)
+
+        return spy
+
+    monkeypatch.setattr(_transport, "decompressed", spied("unpack", _transport.decompressed))
+    monkeypatch.setattr(Core, "page_of", spied("read", Core.page_of))
+
+    async def pulled(email: str) -> int:
+        async with connected_async(api) as found:
+            return len(await found.get_history(email))
+
+    assert asyncio.run(pulled("large@example.com")) == 300
+    assert threads.keys() == {"unpack", "read"}
+    assert threading.get_ident() not in threads["unpack"] | threads["read"]
+    threads.clear()
+    assert asyncio.run(pulled(ANN)) == 1  # small: sooner read than handed over
+    assert threads == {"unpack": {threading.get_ident()}, "read": {threading.get_ident()}}
