@@ -20,12 +20,14 @@ import psutil
 import psycopg2
 
 SERVER = os.environ.get("ALTCRAFT_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432")
+_TRIGGERER = ("triggerer", "--skip-serve-logs")
 COMPONENTS = {
     "api-server": ("api-server",),
     "scheduler": ("scheduler", "--skip-serve-logs"),
     "dag-processor": ("dag-processor",),
-    "triggerer": ("triggerer", "--skip-serve-logs"),
+    "triggerer": _TRIGGERER,
 }
+SPARE = {"second triggerer": _TRIGGERER}
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -40,7 +42,6 @@ class Stack:
 
     def __init__(self, home: Path, database: str, **environment: str) -> None:
         self.home = home
-        self.log = home / "airflow.log"
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
         (home / "dags").mkdir(parents=True)
@@ -75,7 +76,7 @@ class Stack:
 
     def start(self, name: str) -> None:
         """Start a component."""
-        self._running[name] = self._run(*COMPONENTS[name])
+        self._running[name] = self._run(name, *(COMPONENTS | SPARE)[name])
 
     def kill(self, name: str) -> None:
         """Kill a component and all its children without a word, as a machine does that loses its power."""
@@ -83,9 +84,19 @@ class Stack:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
 
+    def freeze(self, name: str) -> None:
+        """Have a component and all its children stand still, as a machine does that is overloaded or cut off."""
+        for process in self._family(self._running[name]):
+            process.suspend()
+
+    def thaw(self, name: str) -> None:
+        """Have it go on where it was."""
+        for process in self._family(self._running[name]):
+            process.resume()
+
     def start_all(self) -> None:
         """Make Airflow's tables and start all components; returns when they are healthy."""
-        migration = self._run("db", "migrate")
+        migration = self._run("migration", "db", "migrate")
         assert migration.wait(300) == 0, self.tail()
         for name in COMPONENTS:
             self.start(name)
@@ -94,11 +105,7 @@ class Stack:
     def end(self) -> None:
         """End all that was started, however it was left."""
         family = [each for process in self._all for each in self._family(process)]
-        for process in self._all:
-            if process.poll() is None:
-                process.terminate()
-        _, left = psutil.wait_procs(family, 20)
-        for each in left:
+        for each in family:
             with contextlib.suppress(psutil.NoSuchProcess):
                 each.kill()
         for process in self._all:
@@ -141,8 +148,10 @@ class Stack:
             time.sleep(1)
 
     def tail(self) -> str:
-        """The end of the components' log."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-60:])
+        """The end of each component's log."""
+        return "\n".join(
+            f"--- {log.stem}\n{log.read_text(errors='replace')[-3000:]}" for log in self.home.glob("*.log")
+        )
 
     def _healthy(self) -> bool:
         with _DIRECT.open(f"{self.url}/api/v2/monitor/health", timeout=5) as answer:
@@ -157,8 +166,8 @@ class Stack:
                 return [parent, *parent.children(recursive=True)]
         return []
 
-    def _run(self, *command: str) -> subprocess.Popen[bytes]:
-        with self.log.open("ab") as log:
+    def _run(self, name: str, *command: str) -> subprocess.Popen[bytes]:
+        with (self.home / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "airflow", *command],
                 env=self.environment,

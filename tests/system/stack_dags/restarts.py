@@ -1,0 +1,90 @@
+"""Waits and watchers for a whole Airflow 3 whose triggerers die; what must not happen twice is noted in a file."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import DAG, Asset, AssetWatcher, Context, task
+from airflow.timetables.assets import AssetOrTimeSchedule
+from airflow.timetables.trigger import CronTriggerTimetable
+
+from airflow_provider.altcraft.operators.events import AltcraftEventsOperator
+from airflow_provider.altcraft.sensors.action import AltcraftActionSensor
+from airflow_provider.altcraft.triggers.action import AltcraftActionEventTrigger
+
+MODES: dict[str, dict[str, Any]] = {
+    "poke": {"mode": "poke"},
+    "reschedule": {"mode": "reschedule"},
+    "deferrable": {"deferrable": True},
+}
+
+
+def note(*words: str) -> None:
+    with Path(os.environ["NOTES"]).open("a") as file:
+        print(*words, file=file)
+
+
+class Noted(AltcraftActionSensor):
+    def execute_complete(self, context: Context, event: Any) -> Any:
+        note("resumed", self.task_id)
+        return super().execute_complete(context, event)
+
+
+with DAG("waits", schedule=None):
+    for number in range(4):
+        Noted(
+            task_id=f"wait{number}",
+            profile=f"wait{number}@example.com",
+            actions="confirm",
+            deferrable=True,
+            poke_interval=1,
+        )
+
+with DAG("again", schedule=None, max_active_tasks=8):
+    for mode, way in MODES.items():
+        for name, timeout in {"met": 600, "vain": 3}.items():
+            AltcraftActionSensor(
+                task_id=f"{name}-{mode}",
+                profile=f"{name}@example.com",
+                actions="confirm",
+                poke_interval=1,
+                timeout=timeout,
+                retries=2,
+                **way,
+            )
+    Noted(task_id="waiting", profile="waiting@example.com", actions="confirm", deferrable=True, poke_interval=1)
+
+WATCHED = {"forms": "form_post", "opens": "open", "both": ["form_post", "open"]}
+assets = {
+    name: Asset(
+        name,
+        watchers=[AssetWatcher(name=name, trigger=AltcraftActionEventTrigger(actions=actions, poll_interval=2))],
+    )
+    for name, actions in WATCHED.items()
+}
+
+with DAG(
+    "consumes",
+    schedule=AssetOrTimeSchedule(
+        timetable=CronTriggerTimetable("* * * * *", timezone="UTC"), assets=list(assets.values())
+    ),
+    catchup=False,
+):
+
+    @task
+    def take(events: list[dict[str, Any]]) -> None:
+        for event in events:
+            note("taken", event["event_key"], event["email"])
+
+    take(
+        AltcraftEventsOperator(
+            task_id="events",
+            actions=["form_post", "open"],
+            asset=assets["forms"],
+            retries=3,
+            retry_delay=dt.timedelta(seconds=1),
+        ).output
+    )
