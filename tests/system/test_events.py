@@ -15,7 +15,7 @@ from tests.system.test_examples import ROOT, load, run
 pytestmark = pytest.mark.usefixtures("airflow_db")
 EMAILS = ["ann@example.com", "bob@example.com"]
 ON_AIRFLOW_3_3 = tuple(map(int, airflow.__version__.split(".")[:2])) >= (3, 3)
-SOON = dt.timedelta(minutes=1)
+SOON = dt.timedelta(hours=1)
 
 
 @pytest.fixture
@@ -51,13 +51,25 @@ if airflow.__version__.startswith("3."):
 if ON_AIRFLOW_3_3:
 
     def test_the_assets_state_store_keeps_it(api: Emulator) -> None:
+        from airflow.models.variable import Variable
         from airflow.models.asset_state_store import AssetStateStoreModel
         from airflow.utils.session import create_session
         from sqlalchemy import delete, select
 
+        def kept(model: Any) -> list[str]:
+            with create_session() as session:
+                return [key for key in session.scalars(select(model.key)) if key.startswith("altcraft_events_")]
+
         with create_session() as session:
             session.execute(delete(AssetStateStoreModel))
-        run(load("altcraft_follow_up"))
+        variables = kept(Variable)
+        dag = load("altcraft_follow_up")
+        assert len(run(dag)[2]["who_posted"]) == len(EMAILS)
+        (key,) = kept(AssetStateStoreModel)
+        assert kept(Variable) == variables
+        # What is kept there is what tells the next run, and nothing else.
+        assert run(dag)[2]["who_posted"] == []
         with create_session() as session:
-            (key,) = session.scalars(select(AssetStateStoreModel.key))
-        assert key.startswith("altcraft_events_")
+            session.execute(delete(AssetStateStoreModel).where(AssetStateStoreModel.key == key))
+        api.add_event(EMAILS[0], "form_post", at=dt.datetime.now(dt.UTC) + SOON)
+        assert len(run(dag)[2]["who_posted"]) == len(EMAILS) + 1
