@@ -51,8 +51,8 @@ if airflow.__version__.startswith("3."):
 if ON_AIRFLOW_3_3:
 
     def test_the_assets_state_store_keeps_it(api: Emulator) -> None:
-        from airflow.models.variable import Variable
         from airflow.models.asset_state_store import AssetStateStoreModel
+        from airflow.models.variable import Variable
         from airflow.utils.session import create_session
         from sqlalchemy import delete, select
 
