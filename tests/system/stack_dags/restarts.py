@@ -45,14 +45,16 @@ with DAG("waits", schedule=None):
 
 with DAG("again", schedule=None, max_active_tasks=8):
     for mode, way in MODES.items():
-        for name, timeout in {"met": 600, "vain": 3}.items():
+        for name, timeout in {"met": 600, "vain": 10}.items():
             AltcraftActionSensor(
                 task_id=f"{name}-{mode}",
                 profile=f"{name}@example.com",
                 actions="confirm",
                 poke_interval=1,
                 timeout=timeout,
+                # Airflow 3.3 fails a try that is resumed before the executor has noticed that it has deferred.
                 retries=2,
+                retry_delay=dt.timedelta(seconds=1),
                 **way,
             )
     Noted(task_id="waiting", profile="waiting@example.com", actions="confirm", deferrable=True, poke_interval=1)
