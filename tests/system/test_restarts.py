@@ -200,11 +200,11 @@ def test_a_triggerer_that_stands_still_and_one_that_dies(scene: Scene) -> None:
     assert {name: times for name, times in resumed.items() if name.startswith("wait")} == {
         f"wait{number}": 1 for number in range(4)
     }
-    # Airflow has no guard against two triggerers that fire for the same; the consuming task has.
+    # Nothing keeps two triggerers from firing for the same, nor one that takes over from one that dies at that moment:
+    # it is the consuming task that has each once.
     stack.until(lambda: sum("ann@" in line for line in scene.noted("taken")) == 2, PATIENCE)
     assert {*scene.noted("taken").values()} == {1}
     assert {*scene.fired()["forms"]} == {*scene.fired()["both"]} - {*scene.fired()["opens"]}
-    assert max(scene.fired()["forms"].values()) <= 2
 
 
 @pytest.mark.soak
