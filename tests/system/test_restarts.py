@@ -140,11 +140,11 @@ def test_watchers_of_a_database_share_their_looks(scene: Scene) -> None:
             if request.body["date_from"] == first and not request.body.get("from_id")
         ]
 
-    had = len(looks()) + 2  # a watcher that has just come hastens the next one
-    scene.stack.until(lambda: len(looks()) >= had + 8, PATIENCE)
+    had = len(looks())
+    scene.stack.until(lambda: len(looks()) > had + 12, PATIENCE)
     gaps = [later - sooner for sooner, later in itertools.pairwise(looks()[had:])]
-    # By itself each of the three watchers would look every two seconds.
-    assert min(gaps) >= 1.9, gaps
+    # By itself each of the three would look every two seconds. One that comes late hastens a single look.
+    assert sum(gap < 1.9 for gap in gaps) <= 2, gaps
 
 
 def test_what_a_watcher_fired_for_outlives_the_triggerer(scene: Scene) -> None:
