@@ -170,6 +170,7 @@ def test_what_a_watcher_fired_for_outlives_the_triggerer(scene: Scene) -> None:
     ]
 
 
+@pytest.mark.soak
 def test_a_triggerer_that_stands_still_and_one_that_dies(scene: Scene) -> None:
     stack, api = scene.stack, scene.api
     emails = [f"wait{number}@example.com" for number in range(4)]
