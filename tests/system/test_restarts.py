@@ -117,7 +117,16 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         with database() as address, Emulator() as api:
             made = Scene(tmp_path_factory.mktemp("restarts"), address, api)
             shutil.copy(DAGS / "restarts.py", made.stack.home / "dags")
-            for name in ["met", "vain", "waiting", *(f"wait{number}" for number in range(4)), "ann", "bob", "eve"]:
+            for name in [
+                "met",
+                "vain",
+                "waiting",
+                *(f"wait{number}" for number in range(4)),
+                "ann",
+                "bob",
+                "eve",
+                "zoe",
+            ]:
                 api.add_profile(email=f"{name}@example.com")
             try:
                 made.stack.start_all()
@@ -183,7 +192,7 @@ def test_a_triggerer_that_stands_still_and_one_that_dies(scene: Scene) -> None:
     scene.looked_again(*emails)
     for name in ("wait0", "wait1"):
         api.add_event(f"{name}@example.com", "confirm")
-    api.add_event("ann@example.com", "form_post", message_id=2)
+    api.add_event("zoe@example.com", "form_post")
     stack.thaw("triggerer")  # both look now
     stack.until(lambda: {*scene.states(run, "wait0", "wait1").values()} == {"success"}, PATIENCE)
 
@@ -203,7 +212,7 @@ def test_a_triggerer_that_stands_still_and_one_that_dies(scene: Scene) -> None:
     }
     # Nothing keeps two triggerers from firing for the same, nor one that takes over from one that dies at that moment:
     # it is the consuming task that has each once.
-    stack.until(lambda: sum("ann@" in line for line in scene.noted("taken")) == 2, PATIENCE)
+    stack.until(lambda: any("zoe@" in line for line in scene.noted("taken")), PATIENCE)
     assert {*scene.noted("taken").values()} == {1}
     assert {*scene.fired()["forms"]} == {*scene.fired()["both"]} - {*scene.fired()["opens"]}
 
