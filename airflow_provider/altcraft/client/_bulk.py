@@ -109,6 +109,7 @@ class BulkClient(AsyncAltcraftClient):
                 except RateLimitError as error:
                     if not self._adaptive.refused(left_at, error.retry_after):
                         raise
+                    await asyncio.sleep(error.retry_after or 0.0)
                 else:
                     self._adaptive.accepted()
                     return result

@@ -25,7 +25,7 @@ _MOST_BACK_OFF = 0.3
 _LEAST = 1.0
 """Calls a second below which no refusal brings the pace."""
 
-_RECOVERY = (5.0, 30.0)
+_RECOVERY = (5.0, 20.0)
 """Seconds at least and at most until the pace is again where it was refused."""
 
 _CALLS = 400
@@ -40,7 +40,8 @@ class AdaptivePace:
 
     No more than ``per_second`` calls leave in a second. A call refused with 429 cuts the pace, for all, by the share
     that was refused; then it rises along TCP's cubic curve: soon back to just below where it was refused, long there,
-    then ever faster. ``Retry-After`` stops all calls until then.
+    then ever faster. ``Retry-After`` holds the refused call,
+    and all of them where none was accepted of late.
 
     Args:
         per_second: the pace at most; ``None`` for any, until a call is refused.
@@ -50,7 +51,7 @@ class AdaptivePace:
     def __init__(self, per_second: float | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._cap = per_second or math.inf
-        self._pace = Pace(per_second)
+        self._pace = Pace(per_second, clock)
         self._lock = asyncio.Lock()
         self._refused_at = math.inf  # where the pace was when it was last cut
         self._cut_at = clock()
@@ -100,7 +101,9 @@ class AdaptivePace:
         now = self._clock()
         if (retry_after or 0.0) > RETRY_AFTER_CAP or now - self._last_accepted > RETRY_AFTER_CAP:
             return False
-        self._held_until = max(self._held_until, now + (retry_after or 0.0))
+        # Others go on while calls are accepted; where none is, the platform has shut and all wait.
+        if now - self._last_accepted > max(_EPOCH, 3 / self.rate):
+            self._held_until = max(self._held_until, now + (retry_after or 0.0))
         if left_at >= self._cut_at:  # a refusal of the pace before says nothing of this one
             self._refusals += 1
             if now - self._cut_at >= _EPOCH or self._refused_at == math.inf:
@@ -109,7 +112,8 @@ class AdaptivePace:
 
     def _cut(self, now: float) -> None:
         lasted = max(now - self._cut_at, _EPOCH)
-        before = min(self.rate, max(self._calls, 1) / lasted)
+        # The pace of now, not the mean since the last cut; but not one that was allowed and never used.
+        before = min(self.rate, 1.2 * max(self._calls, 1) / lasted)
         share = self._refusals / max(self._calls, 1)
         left = max(_MOST_BACK_OFF, 1 - share)
         # What was accepted of late bounds the cut: a window of a minute that is used up refuses everything.

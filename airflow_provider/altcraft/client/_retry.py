@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,13 +86,14 @@ class Pace:
     leaves its turn to the next.
     """
 
-    def __init__(self, per_second: float | None) -> None:
+    def __init__(self, per_second: float | None, clock: Callable[[], float] | None = None) -> None:
+        self._clock = clock or time.monotonic
         self.gap = 1.0 / per_second if per_second else 0.0
         self._turn = 0.0
 
     def wait(self) -> float:
         """Seconds until the next call may leave."""
-        now = time.monotonic()
+        now = self._clock()
         self._turn = max(now, self._turn)
         return self._turn - now
 
