@@ -25,7 +25,7 @@ _MOST_BACK_OFF = 0.3
 _LEAST = 1.0
 """Calls a second below which no refusal brings the pace."""
 
-_RECOVERY = (5.0, 20.0)
+_RECOVERY = (5.0, 12.0)
 """Seconds at least and at most until the pace is again where it was refused."""
 
 _CALLS = 400
@@ -55,7 +55,8 @@ class AdaptivePace:
         self._lock = asyncio.Lock()
         self._refused_at = math.inf  # where the pace was when it was last cut
         self._cut_at = clock()
-        self._calls = self._refusals = 0
+        self._calls = self._refusals = 0  # since then
+        self._used, self._used_at = 0.0, self._cut_at
         self._accepted: deque[list[int]] = deque([[int(self._cut_at), 0]], _MEMORY)
         self._last_accepted = self._cut_at
         self._held_until = 0.0
@@ -81,12 +82,16 @@ class AdaptivePace:
             # One at a time, in the order in which they came.
             async with self._lock:
                 self._pace.gap = 1 / self.rate
-                await asyncio.sleep(self._pace.wait())
-                while self._held_until > self._clock():  # noqa: ASYNC110 - other answers may move it
-                    await asyncio.sleep(self._held_until - self._clock())
+                # Again and again, as other answers may hold it, and a sleep may end a little too soon.
+                while (pause := max(self._pace.wait(), self._held_until - self._clock())) > 0:
+                    await asyncio.sleep(pause)
                 self._pace.leave()
         self._calls += 1
-        return self._clock()
+        now = self._clock()
+        # The calls of the last second or so, older ones weighing less and less.
+        self._used = self._used * math.exp(self._used_at - now) + 1
+        self._used_at = now
+        return now
 
     def accepted(self) -> None:
         """A call was not refused."""
@@ -111,9 +116,8 @@ class AdaptivePace:
         return True
 
     def _cut(self, now: float) -> None:
-        lasted = max(now - self._cut_at, _EPOCH)
-        # The pace of now, not the mean since the last cut; but not one that was allowed and never used.
-        before = min(self.rate, 1.2 * max(self._calls, 1) / lasted)
+        # Not a pace that was allowed and never used.
+        before = min(self.rate, 1.2 * self._used)
         share = self._refusals / max(self._calls, 1)
         left = max(_MOST_BACK_OFF, 1 - share)
         # What was accepted of late bounds the cut: a window of a minute that is used up refuses everything.

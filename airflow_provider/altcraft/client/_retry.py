@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -80,7 +82,7 @@ def _error_of(state: RetryCallState) -> BaseException | None:
 
 
 class Pace:
-    """Spaces calls evenly, so that no more than ``per_second`` of them leave in a second; ``None`` means any number.
+    """Spaces calls evenly, so that no more than ``per_second`` of them leave in any second; ``None`` means any number.
 
     Not for several at once: a caller holds a lock from ``wait`` until ``leave``. One that gives up between the two
     leaves its turn to the next.
@@ -90,13 +92,18 @@ class Pace:
         self._clock = clock or time.monotonic
         self.gap = 1.0 / per_second if per_second else 0.0
         self._turn = 0.0
+        # Turns alone do not keep a pace exactly: a call may leave late, and those after it in time.
+        self._left: deque[float] = deque(maxlen=math.ceil(per_second or 0.0))
 
     def wait(self) -> float:
         """Seconds until the next call may leave."""
         now = self._clock()
         self._turn = max(now, self._turn)
+        if self._left and len(self._left) == self._left.maxlen:
+            self._turn = max(self._turn, self._left[0] + 1.0)
         return self._turn - now
 
     def leave(self) -> None:
         """The call leaves: the next one's turn comes a gap later, counted from when this one's was."""
         self._turn += self.gap
+        self._left.append(self._clock())
