@@ -25,7 +25,7 @@ _MOST_BACK_OFF = 0.3
 _LEAST = 1.0
 """Calls a second below which no refusal brings the pace."""
 
-_RECOVERY = (5.0, 12.0)
+_RECOVERY = (5.0, 18.0)
 """Seconds at least and at most until the pace is again where it was refused."""
 
 _CALLS = 400
@@ -74,7 +74,7 @@ class AdaptivePace:
         before = self._refused_at
         recovery = min(max(_RECOVERY[0], _CALLS / before), _RECOVERY[1])
         at = max(0.0, self._clock() - self._cut_at) / recovery - 1
-        return min(self._cap, before * (1 + (1 - _BACK_OFF) * at**3))
+        return min(self._cap, before * (1 + (1 - _BACK_OFF) * at**5))
 
     async def turn(self) -> float:
         """Wait for a call's turn; the moment it left, which ``accepted`` and ``refused`` want."""
