@@ -33,3 +33,6 @@ LARGE_ANSWER: Final = 64_000
 
 PAGE_LIMIT: Final = 1000
 """Rows a page of ``subscribers/history_get_all``: the platform's own default; its maximum is not documented."""
+
+LATENESS: Final = 0.05
+"""Seconds by which a call may leave after its turn without delaying the turns of those after it."""

@@ -81,9 +81,10 @@ class AdaptivePace:
         if self.limited or self._held_until:
             # One at a time, in the order in which they came.
             async with self._lock:
-                self._pace.gap = 1 / self.rate
+                self._pace.rate = self.rate
+                self._pace.wait()
                 # Again and again, as other answers may hold it, and a sleep may end a little too soon.
-                while (pause := max(self._pace.wait(), self._held_until - self._clock())) > 0:
+                while (pause := max(self._pace.turn, self._held_until) - self._clock()) > 0:
                     await asyncio.sleep(pause)
                 self._pace.leave()
         self._calls += 1

@@ -16,6 +16,7 @@ from airflow_provider.altcraft.client._constants import (
     ATTEMPTS,
     BACKOFF_INITIAL,
     BACKOFF_MAX,
+    LATENESS,
     RETRY_AFTER_CAP,
 )
 from airflow_provider.altcraft.client._errors import RetriableError
@@ -90,20 +91,28 @@ class Pace:
 
     def __init__(self, per_second: float | None, clock: Callable[[], float] | None = None) -> None:
         self._clock = clock or time.monotonic
-        self.gap = 1.0 / per_second if per_second else 0.0
-        self._turn = 0.0
+        self.rate = per_second or math.inf
+        self.turn = 0.0
+        """When the call that waits may leave."""
+        self._late = 0.0
         # Turns alone do not keep a pace exactly: a call may leave late, and those after it in time.
-        self._left: deque[float] = deque(maxlen=math.ceil(per_second or 0.0))
+        self._left: deque[float] = deque()
 
     def wait(self) -> float:
         """Seconds until the next call may leave."""
         now = self._clock()
-        self._turn = max(now, self._turn)
-        if self._left and len(self._left) == self._left.maxlen:
-            self._turn = max(self._turn, self._left[0] + 1.0)
-        return self._turn - now
+        self.turn = max(now - self._late, self.turn)
+        while self._left and self._left[0] + 1 <= now:
+            self._left.popleft()
+        if len(self._left) >= self.rate:
+            self.turn = max(self.turn, self._left[-math.ceil(self.rate)] + 1)
+        return max(0.0, self.turn - now)
 
     def leave(self) -> None:
         """The call leaves: the next one's turn comes a gap later, counted from when this one's was."""
-        self._turn += self.gap
-        self._left.append(self._clock())
+        if self.rate < math.inf:
+            now = self._clock()
+            # A sleep that ends late on a crowded machine is caught up, or each would slow the pace.
+            self._late = min(max(0.0, now - self.turn), LATENESS)
+            self.turn += 1 / self.rate
+            self._left.append(now)
