@@ -33,7 +33,7 @@ class SlowTarget:
     def write(self, batch: Any) -> None:
         asked = -1
         while asked < (asked := self.api.request_count):
-            time.sleep(0.3)
+            time.sleep(0.2)
         self.written += len(set(batch.column("lookup").to_pylist()))
         self.ahead.append(asked - self.written)
 
@@ -61,34 +61,44 @@ def test_a_slow_target_slows_the_requests(altcraft_api: Emulator, connect: Calla
     assert 0 < max(target.ahead) <= 4 * WORKERS
 
 
-def test_a_limit_is_used_and_kept(altcraft_api: Emulator) -> None:
-    limit, warm, long = 50, 6.0, 16.0
+@pytest.mark.soak
+def test_a_limit_is_used_and_kept(altcraft_api: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more than 1 % of the calls are refused, and at least 90 % of the limit is used; ``test_pace`` has more cases.
+
+    By the real clock, so a crowded machine would spoil it.
+    """
+    limit, warm, long = 50, 10.0, 50.0
     altcraft_api.add_profile(email="ann@example.com")
     altcraft_api.latency = 0.02
     altcraft_api.requests_per_second = limit
-    answered = 0
+    refusals: list[bool] = []
+    too_fast = altcraft_api.too_fast
 
-    async def main() -> tuple[int, int]:
-        nonlocal answered
+    def noted() -> bool:
+        refusals.append(too_fast())
+        return refusals[-1]
+
+    monkeypatch.setattr(altcraft_api, "too_fast", noted)
+
+    async def main() -> list[bool]:
         async with BulkClient(altcraft_api.url, altcraft_api.token, list_id=1, max_connections=16) as client:
 
             async def work() -> None:
-                nonlocal answered
                 while True:
                     await client.get_history("ann@example.com")
-                    answered += 1
 
             workers = [asyncio.create_task(work()) for _ in range(16)]
             await asyncio.sleep(warm)
-            before = answered, altcraft_api.request_count
+            before = len(refusals)
             await asyncio.sleep(long - warm)
-            taken, asked = answered - before[0], altcraft_api.request_count - before[1]
+            steady = refusals[before:]
             for worker in workers:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
-            return taken, asked
+            return steady
 
-    taken, asked = asyncio.run(main())
-    print(f"{taken / (long - warm):.1f} a second of {limit}, {asked - taken} of {asked} refused")
-    assert taken >= 0.9 * limit * (long - warm)
-    assert asked - taken <= 0.01 * asked
+    steady = asyncio.run(main())
+    taken = steady.count(False) / (long - warm)
+    print(f"{taken:.1f} a second of {limit}, {sum(steady)} of {len(steady)} refused")
+    assert taken >= 0.9 * limit
+    assert sum(steady) <= 0.01 * len(steady)

@@ -38,10 +38,10 @@ _MEMORY = 60
 class AdaptivePace:
     """Spaces calls evenly, by a pace that answers move.
 
-    No more than ``per_second`` calls leave in a second. A call refused with 429 cuts the pace, for all, by the share
-    that was refused; then it rises along TCP's cubic curve: soon back to just below where it was refused, long there,
-    then ever faster. ``Retry-After`` holds the refused call,
-    and all of them where none was accepted of late.
+    No more than ``per_second`` calls leave in any second. A call refused with 429 cuts the pace, for all, by the share
+    that was refused; then it rises along a curve like that of TCP's CUBIC: soon back to just below where it was
+    refused, long there, then ever faster. ``Retry-After`` holds the refused call, and all of them where none was
+    accepted of late.
 
     Args:
         per_second: the pace at most; ``None`` for any, until a call is refused.
