@@ -45,6 +45,11 @@ FORM_FIELDS: Final[dict[str, dict[str, Any]]] = {
         "description": "true, false, or the path of a file of CA certificates; true where empty.",
         "schema": {"type": ["string", "null"]},
     },
+    "proxy": {
+        "label": "Proxy",
+        "description": "http://user:password@proxy.example.com:3128; the environment's (HTTPS_PROXY) where empty.",
+        "schema": {"type": ["string", "null"], "format": "password"},
+    },
 }
 
 

@@ -21,6 +21,7 @@ from airflow_provider.altcraft.client._errors import (
     RequestError,
     RequestTimeoutError,
 )
+from airflow_provider.altcraft.client._proxy import PROXY_WANTS, proxy_credentials
 from airflow_provider.altcraft.client._transport import (
     Answer,
     causes_of,
@@ -42,16 +43,23 @@ class AiohttpTransport:
         timeout: seconds for one whole call.
         max_connections: connections at most.
         verify: ``True``, ``False``, or an SSL context.
+        proxy: address of a proxy, as ``proxy_url`` spells it; ``None`` for the environment's.
 
     Raises:
         ValueError: the environment names a proxy that cannot be used.
     """
 
-    def __init__(self, *, timeout: float, max_connections: int, verify: bool | ssl.SSLContext) -> None:
+    def __init__(
+        self, *, timeout: float, max_connections: int, verify: bool | ssl.SSLContext, proxy: str | None = None
+    ) -> None:
         self._timeout = timeout
         self._max_connections = max_connections
         self._ssl = ssl_context(verify)
-        self._proxies = _Proxies()
+        self._proxies = None if proxy else _Proxies()
+        self._proxy = str(URL(proxy).with_user(None)) if proxy else None
+        # aiohttp itself would send them in latin-1, httpx in UTF-8.
+        credentials = proxy_credentials(proxy)
+        self._proxy_auth = aiohttp.BasicAuth(*credentials, encoding="utf-8") if credentials else None
         self._session: aiohttp.ClientSession | None = None
         self._urls: dict[str, tuple[URL, str | None]] = {}
 
@@ -65,7 +73,14 @@ class AiohttpTransport:
             place, proxy = self._urls.get(url) or self._place(url)
             async with (
                 asyncio.timeout(self._timeout),
-                session.post(place, data=body, headers=headers, proxy=proxy, allow_redirects=False) as response,
+                session.post(
+                    place,
+                    data=body,
+                    headers=headers,
+                    proxy=proxy,
+                    proxy_auth=self._proxy_auth,
+                    allow_redirects=False,
+                ) as response,
             ):
                 raw = await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
@@ -100,7 +115,7 @@ class AiohttpTransport:
         return self._session
 
     def _place(self, url: str) -> tuple[URL, str | None]:
-        self._urls[url] = place = (URL(url), self._proxies.of(url))
+        self._urls[url] = place = (URL(url), self._proxies.of(url) if self._proxies else self._proxy)
         return place
 
 
@@ -135,6 +150,8 @@ def _translated(error: Exception, timeout: float) -> AltcraftError:
             return RequestTimeoutError(f"no connection within {connect_timeout(timeout):g} s; nothing was sent")
         case TimeoutError() if not isinstance(error, aiohttp.ClientOSError):
             return RequestTimeoutError(f"no whole answer within {timeout:g} s")
+        case aiohttp.ClientHttpProxyError(status=407):
+            return RequestError(PROXY_WANTS)
         case aiohttp.ClientHttpProxyError():
             return ConnectError("could not connect, so nothing was sent: the proxy refused")
         case aiohttp.ClientConnectorError():

@@ -34,6 +34,7 @@ from airflow_provider.altcraft.client._errors import (
     UnreadableAnswerError,
     redact,
 )
+from airflow_provider.altcraft.client._proxy import PROXY_WANTS
 from airflow_provider.altcraft.client._transport import Answer
 from airflow_provider.altcraft.window import utc
 
@@ -45,6 +46,7 @@ _MEANING: dict[int, tuple[type[AltcraftError], str]] = {
     ),
     402: (TariffError, "the limit of the account's tariff is reached"),
     403: (AccessError, "the token has no right to this: grant it in the platform, or look at list_id"),
+    407: (RequestError, PROXY_WANTS),
     408: (RequestTimeoutError, "the server gave up waiting"),
     429: (RateLimitError, "too many requests"),
 }

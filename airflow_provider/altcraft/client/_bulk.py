@@ -44,7 +44,10 @@ class BulkClient(AsyncAltcraftClient):
     def _own_transport(self) -> AsyncTransport:
         settings = self.settings
         return AiohttpTransport(
-            timeout=settings.timeout, max_connections=settings.max_connections, verify=settings.ssl_context()
+            timeout=settings.timeout,
+            max_connections=settings.max_connections,
+            verify=settings.ssl_context(),
+            proxy=settings.proxy,
         )
 
     async def ask(self, call: Call, read: Callable[[Call, Answer], T]) -> T:

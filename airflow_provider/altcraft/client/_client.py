@@ -110,7 +110,10 @@ class AltcraftClient(_Shell):
         self._slots = threading.BoundedSemaphore(settings.max_connections)
         self._turn = threading.Lock()
         self._transport = transport or HttpxTransport(
-            timeout=settings.timeout, max_connections=settings.max_connections, verify=settings.ssl_context()
+            timeout=settings.timeout,
+            max_connections=settings.max_connections,
+            verify=settings.ssl_context(),
+            proxy=settings.proxy,
         )
 
     def get_history(
@@ -241,7 +244,10 @@ class AsyncAltcraftClient(_Shell):
     def _own_transport(self) -> AsyncTransport:
         settings = self.settings
         return AsyncHttpxTransport(
-            timeout=settings.timeout, max_connections=settings.max_connections, verify=settings.ssl_context()
+            timeout=settings.timeout,
+            max_connections=settings.max_connections,
+            verify=settings.ssl_context(),
+            proxy=settings.proxy,
         )
 
     async def get_history(

@@ -20,6 +20,7 @@ from airflow_provider.altcraft.client._constants import API_PATH, MAX_CONNECTION
 from airflow_provider.altcraft.client._errors import UnreadableAnswerError
 from airflow_provider.altcraft.client._lookup import personal
 from airflow_provider.altcraft.client._models import Database, HistoryEvent, Page, ProfileLookup
+from airflow_provider.altcraft.client._proxy import proxy_secrets, proxy_url
 from airflow_provider.altcraft.client._retry import Retry
 from airflow_provider.altcraft.client._transport import Answer
 from airflow_provider.altcraft.window import Window
@@ -47,6 +48,7 @@ class ClientOptions(TypedDict, total=False):
     requests_per_second: float | None
     auth: Auth
     verify: bool | str
+    proxy: str | None
     retry: Retry
 
 
@@ -63,10 +65,12 @@ class Settings:
         requests_per_second: calls that leave in a second, at most; ``None`` for no limit.
         auth: whether the token goes in the request's ``body`` or in an ``Authorization: Bearer`` ``header``.
         verify: whether the server's certificate is checked, or the path of the CA file to check it by.
+        proxy: address of the HTTP proxy to go through, perhaps with ``user:password@``; ``None`` for the environment's
+            (``HTTPS_PROXY``, ``NO_PROXY``), which else counts for nothing.
         retry: how often and how patiently retriable errors are retried.
 
     Raises:
-        ValueError: a value that cannot work; the message names it and never shows the token.
+        ValueError: a value that cannot work; the message names it and never shows the token or the proxy.
     """
 
     base_url: str
@@ -77,6 +81,7 @@ class Settings:
     requests_per_second: float | None = None
     auth: Auth = "body"
     verify: bool | str = True
+    proxy: str | None = field(default=None, repr=False)
     retry: Retry = field(default_factory=Retry)
 
     def __post_init__(self) -> None:
@@ -98,6 +103,7 @@ class Settings:
             raise ValueError(f"auth: 'body' or 'header' is wanted, not {self.auth!r}")
         if isinstance(self.verify, str) and not Path(self.verify).is_file():
             raise ValueError(f"verify: there is no CA file {self.verify!r}")
+        object.__setattr__(self, "proxy", proxy_url(self.proxy))
 
     def database(self, list_id: int | None) -> int:
         """The database that is meant.
@@ -153,6 +159,7 @@ class Core:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._secrets = [settings.token, *proxy_secrets(settings.proxy)]
         self._headers = {
             "Content-Type": "application/json",
             "Accept-Encoding": "gzip, deflate",
@@ -172,7 +179,7 @@ class Core:
 
     def envelope(self, call: Call, answer: Answer) -> dict[str, Any]:
         """The envelope of a success; raises the error that the answer is."""
-        return read_envelope(answer, [self.settings.token, *call.personal])
+        return read_envelope(answer, [*self._secrets, *call.personal])
 
     def history(self, profile: ProfileLookup, list_id: int | None, window: Window, fmt: Format = "json") -> Call:
         """``subscribers/history_get``: the days around the window are asked, ``in_window`` cuts them.

@@ -29,6 +29,7 @@ from airflow_provider.altcraft.client._errors import (
     RequestTimeoutError,
     UnreadableAnswerError,
 )
+from airflow_provider.altcraft.client._proxy import PROXY_WANTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +73,19 @@ class HttpxTransport:
             the name has several addresses, each of them has the time to connect for itself.
         max_connections: connections at most.
         verify: ``True``, ``False``, or an SSL context.
+        proxy: address of a proxy, as ``proxy_url`` spells it; ``None`` for the environment's.
     """
 
-    def __init__(self, *, timeout: float, max_connections: int, verify: bool | ssl.SSLContext) -> None:
+    def __init__(
+        self, *, timeout: float, max_connections: int, verify: bool | ssl.SSLContext, proxy: str | None = None
+    ) -> None:
         self._timeout = timeout
         self._client = httpx.Client(
-            timeout=_timeouts(timeout), limits=_limits(max_connections), verify=verify, follow_redirects=False
+            timeout=_timeouts(timeout),
+            limits=_limits(max_connections),
+            verify=verify,
+            proxy=_proxy(proxy, verify),
+            follow_redirects=False,
         )
         self._deadline = Deadline()
         self._deadline.hold(self._client)
@@ -101,12 +109,19 @@ class AsyncHttpxTransport:
         timeout: seconds for one whole call.
         max_connections: connections at most.
         verify: ``True``, ``False``, or an SSL context.
+        proxy: address of a proxy, as ``proxy_url`` spells it; ``None`` for the environment's.
     """
 
-    def __init__(self, *, timeout: float, max_connections: int, verify: bool | ssl.SSLContext) -> None:
+    def __init__(
+        self, *, timeout: float, max_connections: int, verify: bool | ssl.SSLContext, proxy: str | None = None
+    ) -> None:
         self._timeout = timeout
         self._client = httpx.AsyncClient(
-            timeout=_timeouts(timeout), limits=_limits(max_connections), verify=verify, follow_redirects=False
+            timeout=_timeouts(timeout),
+            limits=_limits(max_connections),
+            verify=verify,
+            proxy=_proxy(proxy, verify),
+            follow_redirects=False,
         )
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
@@ -137,6 +152,13 @@ def connect_timeout(timeout: float) -> float:
 
 def _limits(max_connections: int) -> httpx.Limits:
     return httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections)
+
+
+def _proxy(url: str | None, verify: bool | ssl.SSLContext) -> httpx.Proxy | None:
+    if url is None:
+        return None
+    # One that is itself spoken to by TLS is trusted as the platform is; httpx refuses a context for another.
+    return httpx.Proxy(url, ssl_context=ssl_context(verify) if url.startswith("https:") else None)
 
 
 def ssl_context(verify: bool | ssl.SSLContext) -> ssl.SSLContext:
@@ -199,6 +221,8 @@ def _translated(error: Exception, timeout: float) -> AltcraftError:
             return RequestTimeoutError(f"no connection within {connect_timeout(timeout):g} s; nothing was sent")
         case httpx.TimeoutException() | TimeoutError():
             return RequestTimeoutError(f"no whole answer within {timeout:g} s")
+        case httpx.ProxyError() if str(error).startswith("407"):
+            return RequestError(PROXY_WANTS)
         case httpx.ConnectError() | httpx.ProxyError():
             return ConnectError(f"could not connect, so nothing was sent: {why(causes)}")
         case httpx.InvalidURL() | httpx.UnsupportedProtocol() | httpx.LocalProtocolError() | UnicodeEncodeError():

@@ -46,6 +46,8 @@ def client_arguments(connection: ConnectionLike) -> tuple[str, str, ClientOption
         options["auth"] = extra["auth"]
     if "verify" in extra:
         options["verify"] = _verify(extra["verify"])
+    if "proxy" in extra:
+        options["proxy"] = extra["proxy"]
     return _base_url(connection), connection.password or "", options
 
 

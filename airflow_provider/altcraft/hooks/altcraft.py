@@ -21,7 +21,8 @@ class AltcraftHook(BaseHook):
 
     Args:
         altcraft_conn_id: the connection: host is the installation's address, password is the API token, and the extra
-            fields are ``list_id``, ``timeout``, ``max_connections``, ``requests_per_second``, ``auth`` and ``verify``.
+            fields are ``list_id``, ``timeout``, ``max_connections``, ``requests_per_second``, ``auth``, ``verify`` and
+            ``proxy``.
     """
 
     conn_name_attr = "altcraft_conn_id"

@@ -1,4 +1,4 @@
-"""What the emulator cannot play: TLS, proxies, answers that are not HTTP, servers that never end."""
+"""What the emulator cannot play: TLS, answers that are not HTTP, servers that never end."""
 
 from __future__ import annotations
 
@@ -6,120 +6,16 @@ import asyncio
 import datetime as dt
 import socket
 import ssl
-import threading
 import time
-from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
 
 from airflow_provider.altcraft.client import AltcraftClient, AltcraftError, AsyncAltcraftClient, Retry
-from airflow_provider.altcraft.client._bulk import BulkClient
 from airflow_provider.altcraft.testing import Emulator, faults
-
-TOKEN = "t0ken-t0ken"
-ANN = "ann@example.com"
-BODY = b'{"error": 0, "data": []}'
-GOOD = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY)
-
-
-def each(base_url: str, **options: Any) -> Any:
-    """What comes of it over httpx, sync and async, and over aiohttp: the number of events, or the error's class and
-    words; it must be the same, in time, and leave nothing behind.
-    """
-    options = {"list_id": 1, "timeout": 0.4, "retry": Retry(attempts=1)} | options
-
-    async def ask(kind: type[AsyncAltcraftClient]) -> Any:
-        async with kind(base_url, TOKEN, **options) as asking:
-            try:
-                return len(await asking.get_history(ANN))
-            except AltcraftError as error:
-                return type(error).__name__, str(error)
-            finally:
-                assert len(asyncio.all_tasks()) == 1
-
-    def ask_sync() -> Any:
-        with AltcraftClient(base_url, TOKEN, **options) as asking:
-            try:
-                return len(asking.get_history(ANN))
-            except AltcraftError as error:
-                return type(error).__name__, str(error)
-
-    found = []
-    for run in (ask_sync, lambda: asyncio.run(ask(AsyncAltcraftClient)), lambda: asyncio.run(ask(BulkClient))):
-        started = time.monotonic()
-        found.append(run())
-        assert time.monotonic() - started < options["timeout"] + 1
-    assert found[0] == found[1] == found[2]
-    return found[0]
-
-
-class RawServer:
-    """Plays a function on each connection, in a thread of its own, and keeps what was asked."""
-
-    def __init__(self, play: Callable[[socket.socket], None]) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.asked: list[bytes] = []
-        self._play = play
-        self._open: list[socket.socket] = []
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        with suppress(OSError):
-            while True:
-                one, _ = self.listener.accept()
-                self._open.append(one)
-                threading.Thread(target=self._one, args=(one,), daemon=True).start()
-
-    def _one(self, one: socket.socket) -> None:
-        with suppress(OSError):
-            self._play(one)
-
-    def read(self, one: socket.socket) -> bytes:
-        """One request, whole."""
-        data = b""
-        while b"\r\n\r\n" not in data:
-            data += one.recv(65536) or b"\r\n\r\n"
-        head, _, body = data.partition(b"\r\n\r\n")
-        length = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line[:15] == b"content-length:"), 0)
-        while len(body) < length:
-            body += one.recv(65536)
-        self.asked.append(head + b"\r\n\r\n" + body)
-        return self.asked[-1]
-
-    def stop(self) -> None:
-        for one in (self.listener, *self._open):
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[..., RawServer]]:
-    """Starts a server that gives each request these bytes, or does what a function says."""
-    servers: list[RawServer] = []
-
-    def start(answer: bytes | Callable[[socket.socket], None]) -> RawServer:
-        def play(one: socket.socket) -> None:
-            if callable(answer):
-                answer(one)
-                return
-            server.read(one)
-            one.sendall(answer)
-            one.shutdown(socket.SHUT_WR)
-
-        server = RawServer(play)
-        servers.append(server)
-        return server
-
-    yield start
-    for server in servers:
-        server.stop()
-
+from tests.unit.client.wire import ANN, BODY, GOOD, TOKEN, each
 
 NOT_HTTP = {
     "another protocol": b"220 mail.example.com ready " + TOKEN.encode() + b"\r\n\r\n",
@@ -234,52 +130,6 @@ class TestTime:
         assert [request.connection for request in altcraft_api.requests] == [1, 1, 2, 2]
 
 
-class TestProxy:
-    """Proxies of the environment."""
-
-    @pytest.fixture(autouse=True)
-    def env(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for name in ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy"):
-            monkeypatch.delenv(name, raising=False)
-
-    def test_asked_for_the_whole_address(self, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        proxy = serve(GOOD)
-        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
-        assert each("http://altcraft.invalid/path", timeout=3) == 0
-        first_lines = {asked.partition(b"\r\n")[0] for asked in proxy.asked}
-        assert first_lines == {b"POST http://altcraft.invalid/path/api/v1.1/subscribers/history_get HTTP/1.1"}
-
-    def test_not_for_hosts_without_one(
-        self, serve: Any, altcraft_api: Emulator, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        proxy = serve(GOOD)
-        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        altcraft_api.token = TOKEN
-        assert each(altcraft_api.url, timeout=3) == 0
-        assert proxy.asked == []
-
-    def test_one_that_refuses_the_tunnel_sees_no_token(self, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        proxy = serve(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n")
-        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
-        kind, words = each("https://altcraft.invalid", auth="header", timeout=3)
-        assert kind == "ConnectError"
-        assert "nothing was sent: the proxy refused" in words
-        assert len(proxy.asked) == 3
-        assert all(asked.startswith(b"CONNECT altcraft.invalid:443 ") for asked in proxy.asked)
-        assert TOKEN.encode() not in b"".join(proxy.asked)
-
-    def test_the_deadline_holds_through_one(self, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        def drip(one: socket.socket) -> None:
-            one.recv(65536)
-            for byte in GOOD:
-                one.sendall(bytes([byte]))
-                time.sleep(0.05)
-
-        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{serve(drip).port}")
-        assert each("http://altcraft.invalid")[0] == "RequestTimeoutError"
-
-
 def test_refused_at_every_address_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -291,43 +141,6 @@ def test_refused_at_every_address_of_a_name(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 # TLS
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture
-def running() -> Iterator[list[Emulator]]:
-    """Emulators to stop in the end."""
-    started: list[Emulator] = []
-    yield started
-    for api in started:
-        api.stop()
-
-
-@pytest.fixture
-def tls(tmp_path: Path, running: list[Emulator]) -> Callable[..., str]:
-    """Starts an emulator with a certificate; gives its URL."""
-
-    def start(issued: trustme.LeafCert) -> str:
-        certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-        issued.cert_chain_pems[0].write_to_path(certificate)
-        issued.private_key_pem.write_to_path(key)
-        api = Emulator(token=TOKEN, tls=(str(certificate), str(key)))
-        api.start()
-        running.append(api)
-        return api.url
-
-    return start
-
-
-@pytest.fixture
-def ca_file(tmp_path: Path, authority: trustme.CA) -> str:
-    path = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(path)
-    return str(path)
 
 
 LONG_AGO = dt.datetime(2001, 1, 1, tzinfo=dt.UTC)

@@ -1,0 +1,91 @@
+"""Servers of bytes, and the question that each of the clients asks them."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from airflow_provider.altcraft.client import AltcraftClient, AltcraftError, AsyncAltcraftClient, Retry
+from airflow_provider.altcraft.client._bulk import BulkClient
+
+TOKEN = "t0ken-t0ken"
+ANN = "ann@example.com"
+BODY = b'{"error": 0, "data": []}'
+GOOD = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY)
+
+
+def each(base_url: str, **options: Any) -> Any:
+    """What comes of it over httpx, sync and async, and over aiohttp: the number of events, or the error's class and
+    words; it must be the same, in time, and leave nothing behind.
+    """
+    options = {"list_id": 1, "timeout": 0.4, "retry": Retry(attempts=1)} | options
+
+    async def ask(kind: type[AsyncAltcraftClient]) -> Any:
+        async with kind(base_url, TOKEN, **options) as asking:
+            try:
+                return len(await asking.get_history(ANN))
+            except AltcraftError as error:
+                return type(error).__name__, str(error)
+            finally:
+                assert len(asyncio.all_tasks()) == 1
+
+    def ask_sync() -> Any:
+        with AltcraftClient(base_url, TOKEN, **options) as asking:
+            try:
+                return len(asking.get_history(ANN))
+            except AltcraftError as error:
+                return type(error).__name__, str(error)
+
+    found = []
+    for run in (ask_sync, lambda: asyncio.run(ask(AsyncAltcraftClient)), lambda: asyncio.run(ask(BulkClient))):
+        started = time.monotonic()
+        found.append(run())
+        assert time.monotonic() - started < options["timeout"] + 1
+    assert found[0] == found[1] == found[2]
+    return found[0]
+
+
+class RawServer:
+    """Plays a function on each connection, in a thread of its own, and keeps what was asked."""
+
+    def __init__(self, play: Callable[[socket.socket], None]) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.asked: list[bytes] = []
+        self._play = play
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                one, _ = self.listener.accept()
+                self._open.append(one)
+                threading.Thread(target=self._one, args=(one,), daemon=True).start()
+
+    def _one(self, one: socket.socket) -> None:
+        with suppress(OSError):
+            self._play(one)
+
+    def read(self, one: socket.socket) -> bytes:
+        """One request, whole."""
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += one.recv(65536) or b"\r\n\r\n"
+        head, _, body = data.partition(b"\r\n\r\n")
+        length = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line[:15] == b"content-length:"), 0)
+        while len(body) < length:
+            body += one.recv(65536)
+        self.asked.append(head + b"\r\n\r\n" + body)
+        return self.asked[-1]
+
+    def stop(self) -> None:
+        for one in (self.listener, *self._open):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
