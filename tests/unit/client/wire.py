@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -89,3 +91,49 @@ class RawServer:
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
             one.close()
+
+
+class Proxy(RawServer):
+    """A proxy that forwards and tunnels for real, whatever host it is asked for, to one port of this machine.
+
+    Args:
+        port: where all goes.
+        login: ``user:password``, without which nothing goes.
+        tls: what it speaks TLS by itself, if it does.
+    """
+
+    def __init__(self, port: int, login: str | None = None, tls: ssl.SSLContext | None = None) -> None:
+        self._target = port
+        self._wanted = login and b64encode(login.encode())
+        self._tls = tls
+        super().__init__(self._pass_on)
+
+    def _pass_on(self, one: socket.socket) -> None:
+        with self._tls.wrap_socket(one, server_side=True) if self._tls else one as client:
+            head, _, body = self.read(client).partition(b"\r\n\r\n")
+            line, *headers = head.split(b"\r\n")
+            method, place, version = line.split()
+            own = [header for header in headers if header.lower().startswith(b"proxy-authorization:")]
+            if self._wanted and own != [b"Proxy-Authorization: Basic " + self._wanted]:
+                client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n")
+                return
+            with socket.create_connection(("127.0.0.1", self._target)) as server:
+                if method == b"CONNECT":
+                    client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                else:
+                    path = b"/" + place.split(b"/", 3)[3]
+                    kept = [header for header in headers if header not in own]
+                    lines = [b" ".join((method, path, version)), *kept, b"Connection: close"]
+                    server.sendall(b"\r\n".join(lines) + b"\r\n\r\n" + body)
+                back = threading.Thread(target=self._pump, args=(server, client))
+                back.start()
+                self._pump(client, server)
+                back.join()
+
+    @staticmethod
+    def _pump(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_RDWR)

@@ -64,11 +64,13 @@ def test_the_hook_reads_no_connection_before_it_must() -> None:
 
 def test_the_fields_of_the_connection_reach_the_client(altcraft_api: Emulator, connect: Connect) -> None:
     extra = {"list_id": "66", "timeout": "2.5", "max_connections": "3", "requests_per_second": 4}
-    connect(altcraft_api, **extra, auth="header", verify="no")
+    connect(altcraft_api, **extra, auth="header", verify="no", proxy="http://u:hush@proxy.example.com:3128/")
     with AltcraftHook().get_conn() as client:
         settings = client.settings
     assert (settings.list_id, settings.timeout, settings.max_connections) == (66, 2.5, 3)
     assert (settings.requests_per_second, settings.auth, settings.verify) == (4.0, "header", False)
+    assert settings.proxy == "http://u:hush@proxy.example.com:3128"
+    assert "hush" not in f"{settings!r}{client!r}"
 
 
 class TestConnectionTest:
@@ -167,6 +169,8 @@ class TestConnectionTest:
             ({"requests_per_second": 0}, "requests_per_second"),
             ({"auth": "url"}, "auth"),
             ({"verify": "/no/such/file.pem"}, "no CA file"),
+            ({"proxy": "ftp://proxy.example.com"}, "proxy: an address is wanted"),
+            ({"proxy": 3128}, "proxy: an address is wanted"),
         ],
     )
     def test_fields_that_do_not_fit(self, api: Emulator, connect: Connect, extra: dict[str, Any], said: str) -> None:
@@ -239,6 +243,7 @@ def test_the_form_of_airflow_2(mocker: Any) -> None:
         "requests_per_second",
         "auth",
         "verify",
+        "proxy",
     ]
     assert made["Timeout (seconds)"] == "string"
     assert made["Connections"] == "integer"
