@@ -59,7 +59,13 @@ class _Backend(httpcore.NetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         left = self._deadline.left(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._deadline, self._inner.connect_tcp(host, port, left, local_address, socket_options))
+        stream = self._inner.connect_tcp(host, port, left, local_address, socket_options)
+        try:  # nothing breaks off the look-up of a name, so it may be too late already
+            self._deadline.left(None, httpcore.ConnectTimeout)
+        except httpcore.ConnectTimeout:
+            stream.close()
+            raise
+        return _Stream(self._deadline, stream)
 
 
 class _Stream(httpcore.NetworkStream):

@@ -53,15 +53,31 @@ def each(base_url: str, **options: Any) -> Any:
 
 
 class RawServer:
-    """Plays a function on each connection, in a thread of its own, and keeps what was asked."""
+    """Plays a function on each connection, in a thread of its own, and keeps what was asked.
 
-    def __init__(self, play: Callable[[socket.socket], None]) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0))
+    What the function leaves open is read until the client closes it.
+    """
+
+    def __init__(self, play: Callable[[socket.socket], None], tls: ssl.SSLContext | None = None) -> None:
+        self.play, self.tls = play, tls
+        self.listener = self.listen()
         self.port = self.listener.getsockname()[1]
         self.asked: list[bytes] = []
-        self._play = play
         self._open: list[socket.socket] = []
+        self.start()
+
+    def listen(self) -> socket.socket:
+        """What is served."""
+        return socket.create_server(("127.0.0.1", 0))
+
+    def start(self) -> None:
+        """Serve, in a thread."""
         threading.Thread(target=self._serve, daemon=True).start()
+
+    @property
+    def open_connections(self) -> int:
+        """How many are open that the client has not closed."""
+        return len(self._open)
 
     def _serve(self) -> None:
         with suppress(OSError):
@@ -71,22 +87,44 @@ class RawServer:
                 threading.Thread(target=self._one, args=(one,), daemon=True).start()
 
     def _one(self, one: socket.socket) -> None:
+        wrapped = one
         with suppress(OSError):
-            self._play(one)
+            if self.tls:
+                wrapped = self.tls.wrap_socket(one, server_side=True)
+            self.play(wrapped)
+        with suppress(OSError):
+            while wrapped.recv(65536):
+                pass
+        wrapped.close()
+        self._open.remove(one)
+
+    def good(self, one: socket.socket) -> None:
+        """What it plays when all is well: an answer to each request."""
+        while True:
+            self.read(one)
+            one.sendall(GOOD)
 
     def read(self, one: socket.socket) -> bytes:
         """One request, whole."""
         data = b""
         while b"\r\n\r\n" not in data:
-            data += one.recv(65536) or b"\r\n\r\n"
+            data += self._some(one)
         head, _, body = data.partition(b"\r\n\r\n")
         length = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line[:15] == b"content-length:"), 0)
         while len(body) < length:
-            body += one.recv(65536)
+            body += self._some(one)
         self.asked.append(head + b"\r\n\r\n" + body)
         return self.asked[-1]
 
+    @staticmethod
+    def _some(one: socket.socket) -> bytes:
+        data = one.recv(65536)
+        if not data:
+            raise ConnectionError("the client has gone")
+        return data
+
     def stop(self) -> None:
+        """Close whatever is open."""
         for one in (self.listener, *self._open):
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
@@ -105,30 +143,29 @@ class Proxy(RawServer):
     def __init__(self, port: int, login: str | None = None, tls: ssl.SSLContext | None = None) -> None:
         self._target = port
         self._wanted = login and b64encode(login.encode())
-        self._tls = tls
-        super().__init__(self._pass_on)
+        super().__init__(self.pass_on, tls)
 
-    def _pass_on(self, one: socket.socket) -> None:
-        with self._tls.wrap_socket(one, server_side=True) if self._tls else one as client:
-            head, _, body = self.read(client).partition(b"\r\n\r\n")
-            line, *headers = head.split(b"\r\n")
-            method, place, version = line.split()
-            own = [header for header in headers if header.lower().startswith(b"proxy-authorization:")]
-            if self._wanted and own != [b"Proxy-Authorization: Basic " + self._wanted]:
-                client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n")
-                return
-            with socket.create_connection(("127.0.0.1", self._target)) as server:
-                if method == b"CONNECT":
-                    client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                else:
-                    path = b"/" + place.split(b"/", 3)[3]
-                    kept = [header for header in headers if header not in own]
-                    lines = [b" ".join((method, path, version)), *kept, b"Connection: close"]
-                    server.sendall(b"\r\n".join(lines) + b"\r\n\r\n" + body)
-                back = threading.Thread(target=self._pump, args=(server, client))
-                back.start()
-                self._pump(client, server)
-                back.join()
+    def pass_on(self, one: socket.socket) -> None:
+        """What it plays when all is well."""
+        head, _, body = self.read(client).partition(b"\r\n\r\n")
+        line, *headers = head.split(b"\r\n")
+        method, place, version = line.split()
+        own = [header for header in headers if header.lower().startswith(b"proxy-authorization:")]
+        if self._wanted and own != [b"Proxy-Authorization: Basic " + self._wanted]:
+            client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n")
+            return
+        with socket.create_connection(("127.0.0.1", self._target)) as server:
+            if method == b"CONNECT":
+                client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            else:
+                path = b"/" + place.split(b"/", 3)[3]
+                kept = [header for header in headers if header not in own]
+                lines = [b" ".join((method, path, version)), *kept, b"Connection: close"]
+                server.sendall(b"\r\n".join(lines) + b"\r\n\r\n" + body)
+            back = threading.Thread(target=self._pump, args=(server, client))
+            back.start()
+            self._pump(client, server)
+            back.join()
 
     @staticmethod
     def _pump(source: socket.socket, sink: socket.socket) -> None:
