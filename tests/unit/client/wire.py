@@ -10,6 +10,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from airflow_provider.altcraft.client import AltcraftClient, AltcraftError, AsyncAltcraftClient, Retry
@@ -19,6 +20,21 @@ TOKEN = "t0ken-t0ken"
 ANN = "ann@example.com"
 BODY = b'{"error": 0, "data": []}'
 GOOD = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY)
+
+
+KINDS = (AltcraftClient, AsyncAltcraftClient, BulkClient)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what must come, however slow the machine is."""
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def descriptors() -> int:
+    return sum(1 for _ in Path("/dev/fd").iterdir())
 
 
 def each(base_url: str, **options: Any) -> Any:
@@ -145,7 +161,7 @@ class Proxy(RawServer):
         self._wanted = login and b64encode(login.encode())
         super().__init__(self.pass_on, tls)
 
-    def pass_on(self, one: socket.socket) -> None:
+    def pass_on(self, client: socket.socket) -> None:
         """What it plays when all is well."""
         head, _, body = self.read(client).partition(b"\r\n\r\n")
         line, *headers = head.split(b"\r\n")
