@@ -161,6 +161,7 @@ UNCONNECTED = ("RequestTimeoutError", "no connection within 0.9 s; nothing was s
 BROKE = ("NetworkError", "broke before the answer was whole: ")
 RESET = ("NetworkError", "broke before the answer was whole: the server reset the connection")
 CLOSED = ("NetworkError", "broke before the answer was whole: the server closed it")
+UNSENT = ("ConnectError", "nothing was sent")
 NO_TLS = ("ConnectError", "nothing was sent: TLS failed")
 REFUSED = ("ConnectError", "nothing was sent: the proxy refused")
 BROKEN = ("UnreadableAnswerError", "the answer's compression is broken")
@@ -185,7 +186,7 @@ TABLE = {
     "reset: amid the headers": Row(after(HEAD, reset), *RESET),
     "reset: amid the body": Row(faults.reset_amid_body(5), *RESET),
     "reset: amid a large body": Row(after(LARGE, reset), *RESET),
-    "reset: amid the handshake": Row(at_once(reset), "ConnectError", "nothing was sent", **tls, alike=False),
+    "reset: amid the handshake": Row(at_once(reset), *UNSENT, **tls, alike=False),
     "reset: amid the body through TLS": Row(after(GOOD[:-5], reset), *BROKE, **tls, tls="good", alike=False),
     "closed: when connected": Row(at_once(close), *BROKE, alike=False),
     "closed: before the answer": Row(after(b"", close), *CLOSED),
@@ -193,7 +194,7 @@ TABLE = {
     "closed: amid the body": Row(after(GOOD[:-5], close), *CLOSED),
     "closed: amid a large body": Row(after(LARGE, close), *CLOSED),
     "closed: amid chunks": Row(after(CHUNKED + b"abc", close), *CLOSED),
-    "closed: amid the handshake": Row(at_once(close), "ConnectError", "nothing was sent", **tls, alike=False),
+    "closed: amid the handshake": Row(at_once(close), *UNSENT, **tls, alike=False),
     "closed: amid the body through TLS": Row(
         after(GOOD[:-5], close), *BROKE, **tls, tls="good"
     ),
@@ -216,7 +217,7 @@ TABLE = {
     "proxy: closes": Row(after(b"", close), *BROKE, **TUNNEL),
     "proxy: resets": Row(after(b"", reset), *BROKE, **TUNNEL),
     "proxy: not HTTP": Row(after(b"220 mail\r\n\r\n", close), *BROKE, **TUNNEL),
-    "proxy: tunnel breaks": Row(after(b"HTTP/1.1 200\r\n\r\n", close), "ConnectError", "nothing was sent", **TUNNEL, alike=False),
+    "proxy: tunnel breaks": Row(after(b"HTTP/1.1 200\r\n\r\n", close), *UNSENT, **TUNNEL, alike=False),
 }  # fmt: skip
 
 
