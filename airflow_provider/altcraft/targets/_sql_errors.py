@@ -4,7 +4,8 @@ from __future__ import annotations
 
 # SQLSTATE and, of MariaDB and MySQL, numbers: serialization failure, deadlock, a lock not had in time, and a row that
 # was changed meanwhile.
-_IN_THE_WAY = {"40001", "40P01", "55P03", 1020, 1205, 1213}
+_IN_THE_WAY: set[str | int] = {"40001", "40P01", "55P03", 1020, 1205, 1213}
+_DENIED: set[str | int] = {"42501", 1044, 1142, 1143}
 
 
 class InTheWayError(OSError):
@@ -20,8 +21,17 @@ def of_driver(error: BaseException) -> BaseException | None:
 
 def in_the_way(error: BaseException) -> bool:
     """Whether a driver's error says that two transactions met."""
+    return _is_of(error, _IN_THE_WAY)
+
+
+def denied(error: BaseException) -> bool:
+    """Whether an error, a driver's or what SQLAlchemy makes of it, says that the user lacks a right."""
+    return _is_of(getattr(error, "orig", None) or error, _DENIED)
+
+
+def _is_of(error: BaseException, wanted: set[str | int]) -> bool:
     codes = [getattr(error, name, None) for name in ("sqlstate", "pgcode", "errno")] + [*error.args[:1]]
-    return any(isinstance(code, str | int) and code in _IN_THE_WAY for code in codes)
+    return any(isinstance(code, str | int) and code in wanted for code in codes)
 
 
 def told(error: BaseException) -> str:

@@ -14,6 +14,7 @@ import sqlalchemy as sa  # noqa: TID253 - the same
 from airflow_provider.altcraft.schema import COLUMNS, SCHEMA
 from airflow_provider.altcraft.targets import _sql_table
 from airflow_provider.altcraft.targets._sql_alchemy import AlchemySession
+from airflow_provider.altcraft.targets._sql_names import Disposition, Name
 from airflow_provider.altcraft.targets._sql_session import NEWS, slices
 from airflow_provider.altcraft.targets._sql_table import Shape
 
@@ -34,6 +35,12 @@ class MySqlSession(AlchemySession):
     # Texts of the table may compare by a collation that takes different ones for equal.
     equal = "({0} = {1} AND BINARY {0} = BINARY {1})"
     longest = 64
+
+    def __init__(self, hook: Any, name: Name, disposition: Disposition) -> None:
+        for part in filter(None, (name.schema, name.table)):
+            if max(part) > "\uffff":
+                raise ValueError(f"table: {part!r} has a character beyond U+FFFF, which a name may not have")
+        super().__init__(hook, name, disposition)
 
     def _url(self) -> str:
         if type(self.raw).__module__.startswith("MySQLdb"):
@@ -80,6 +87,13 @@ class MySqlSession(AlchemySession):
                 f"column {name} is of the character set {charset}, which lacks characters",
                 f"ALTER TABLE {self.target} CONVERT TO CHARACTER SET utf8mb4 COLLATE {collation}",
             )
+
+    def check_place(self, exists: bool) -> None:
+        """Refuse a user who may not make the temporary tables of a replacement."""
+        if self.disposition == "replace":
+            # Where nobody named another, temporary tables are in the connection's database.
+            make = "CREATE TEMPORARY TABLE altcraft_proof (id INT)"
+            self.prove([make], "make temporary tables: GRANT CREATE TEMPORARY TABLES ON … TO …")
 
     def lock(self) -> None:
         """Wait until no other task writes the table, and keep others out to the end."""

@@ -17,7 +17,7 @@ import sqlalchemy as sa  # noqa: TID253 - the same
 
 from airflow_provider.altcraft.schema import COLUMNS, SCHEMA
 from airflow_provider.altcraft.targets import _sql_table
-from airflow_provider.altcraft.targets._sql_errors import told
+from airflow_provider.altcraft.targets._sql_errors import denied, told
 from airflow_provider.altcraft.targets._sql_names import Disposition, Name
 from airflow_provider.altcraft.targets._sql_table import Kind, Shape
 
@@ -256,13 +256,24 @@ class Session:
 
     def _prove_rights(self) -> None:
         """Run without effect what the commit will run."""
-        columns = self.columns(COLUMNS)
-        self.execute(f"INSERT INTO {self.target} ({columns}) SELECT {columns} FROM {self.target} WHERE 1 = 0")
-        if self.disposition == "merge":
-            key = self.quote("event_key")
-            self.execute(f"UPDATE {self.target} SET {key} = {key} WHERE 1 = 0")
-        if self.disposition == "replace":
-            self.execute(f"DELETE FROM {self.target} WHERE 1 = 0")
+        columns, key = self.columns(COLUMNS), self.quote("event_key")
+        insert = f"INSERT INTO {self.target} ({columns}) SELECT {columns} FROM {self.target} WHERE 1 = 0"
+        rights, more = {
+            "merge": (", UPDATE", [f"UPDATE {self.target} SET {key} = {key} WHERE 1 = 0"]),
+            "replace": (", DELETE", [f"DELETE FROM {self.target} WHERE 1 = 0"]),
+            "append": ("", []),
+        }[self.disposition]
+        self.prove([insert, *more], f"write the table: GRANT SELECT, INSERT{rights} ON {self.target} TO …")
+
+    def prove(self, statements: Iterable[str], what: str) -> None:
+        """Run statements without effect; refuse, telling what the user may not and the DDL that mends it."""
+        try:
+            for each in statements:
+                self.execute(each)
+        except Exception as error:  # whatever a driver raises
+            if not denied(error):
+                raise
+            raise ValueError(f"{told(error)}; the connection's user may not {what}") from None
 
     def _add_index(self) -> None:
         for ddl in _sql_table.create_index(self.table, self.dialect):

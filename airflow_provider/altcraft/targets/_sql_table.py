@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
 import sqlalchemy as sa  # noqa: TID253 - the same
 from sqlalchemy.dialects import mysql, postgresql  # noqa: TID253 - the same
-from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable  # noqa: TID253 - the same
+from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable, DropIndex  # noqa: TID253 - the same
 
 from airflow_provider.altcraft.schema import COLUMNS, SCHEMA
 from airflow_provider.altcraft.targets._sql_names import Disposition, Name
@@ -134,11 +134,14 @@ def differences(
 ) -> list[tuple[str, str | None]]:
     """Return what hinders a table that is there, each with the DDL that mends it, where there is such."""
     mend = _Mend(table, kind, dialect)
-    return [
+    found = [
         *shape.problems,
         *_of_columns(table, shape, kind, mend),
         *_of_keys(shape, disposition, mend),
     ]
+    if any(ddl == mend.move_away for _, ddl in found):  # which mends all
+        return [(what, None) for what, _ in found[:-1]] + [(found[-1][0], mend.move_away)]
+    return found
 
 
 def _of_columns(table: sa.Table, shape: Shape, kind: Kind, mend: _Mend) -> Iterator[tuple[str, str | None]]:
@@ -221,6 +224,7 @@ class _Mend:
         self._quote = dialect.identifier_preparer.quote
         self._alter = f"ALTER TABLE {dialect.identifier_preparer.format_table(table)}"
         self._name = table.name
+        (self._index,) = table.indexes
 
     def text(self, type_: Any) -> str:
         return "of a type unknown here" if isinstance(type_, sa.types.NullType) else _text(type_, self._dialect)
@@ -236,7 +240,7 @@ class _Mend:
     def retype(self, column: sa.Column[Any]) -> str:
         name, type_ = self._quote(column.name), self.type(column)
         if self._kind == "sqlite":
-            return self._move_away()
+            return self.move_away
         if self._kind == "mysql":
             return f"{self._alter} MODIFY COLUMN {name} {type_}{'' if column.nullable else ' NOT NULL'}"
         using = f" USING {name} AT TIME ZONE 'UTC'" if column.name == "datetime" else f" USING {name}::{type_}"
@@ -244,27 +248,31 @@ class _Mend:
 
     def relax(self, name: str, type_: Any) -> str:
         if self._kind == "sqlite":
-            return self._move_away()
+            return self.move_away
         if self._kind == "mysql":
             return f"{self._alter} MODIFY COLUMN {self._quote(name)} {self.text(type_)} NULL"
         return f"{self._alter} ALTER COLUMN {self._quote(name)} DROP NOT NULL"
 
     def key(self) -> str:
         if self._kind == "sqlite":
-            return self._move_away()
+            return self.move_away
         return f"{self._alter} ADD PRIMARY KEY ({self._quote('event_key')})"
 
     def unkey(self, columns: Sequence[str]) -> str | None:
-        return self._move_away() if columns == ("event_key",) else None
+        return self.move_away if columns == ("event_key",) else None
 
-    def _move_away(self) -> str:
-        """The next pull makes the table anew."""
-        return f"{self._alter} RENAME TO {self._quote(self._name + '_before')}"
+    @property
+    def move_away(self) -> str:
+        """The next pull makes the table anew, and its index: one name for both would be in the way."""
+        rename = f"{self._alter} RENAME TO {self._quote(self._name + '_before')}"
+        if self._kind in {"mysql", "other"}:  # whose indexes have names of their table's own, or nobody knows
+            return rename
+        return f"{_text(DropIndex(self._index, if_exists=True), self._dialect)}; {rename}"
 
 
 def _index_name(table: str, longest: int) -> str:
     name = f"ix_{table}_list_id_datetime"
-    if len(name.encode()) <= longest:
+    if len(name.encode()) <= min(longest, 63):  # more than that SQLAlchemy refuses for DuckDB
         return name
     return f"ix_{blake2b(table.encode(), digest_size=8).hexdigest()}_list_id_datetime"
 
