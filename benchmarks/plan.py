@@ -65,12 +65,12 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two ways to do one thing, side by side.
+    """Ways to do one thing, side by side.
 
     Attributes:
         name: of the setting.
         profiles: whose events they move.
-        contenders: the two.
+        contenders: the ways.
         runs: of each.
         latency_ms: of each answer.
         warm: whether the first is run once before, uncounted: the server builds the pages that it asks for.
@@ -87,7 +87,8 @@ class Pair:
 DATABASE = Contender("database", "this provider, whole database, Parquet", ours=True)
 DATABASE_ALONE = Contender("database_alone", "decode and write alone, no network")
 COPY = Contender("sql_postgres_copy", "this provider's SqlTarget (COPY)", ours=True)
-EXECUTEMANY = Contender("sql_postgres_executemany", "psycopg executemany")
+INSERT_ROWS = Contender("sql_postgres_insert_rows", "Airflow's PostgresHook.insert_rows (executemany)")
+EXECUTEMANY = Contender("sql_postgres_executemany", "psycopg 3 executemany, pipelined, one transaction")
 MAPPED = Contender("http_operator_mapped", "HttpOperator, mapped, by dag.test()")
 
 
@@ -121,7 +122,7 @@ FULL = Steps(
     ),
     pairs=(
         Pair("whole database, 20 ms", 2_000, (DATABASE, DATABASE_ALONE), latency_ms=20, warm=True),
-        Pair("PostgreSQL", 500, (COPY, EXECUTEMANY)),
+        Pair("PostgreSQL", 500, (COPY, INSERT_ROWS, EXECUTEMANY)),
         Pair("mapped tasks, 20 ms", 10, (MAPPED,), runs=1, latency_ms=20),
     ),
     main=2_000,
@@ -135,7 +136,7 @@ QUICK = Steps(
     ),
     pairs=(
         Pair("whole database, 20 ms", 1_000, (DATABASE, DATABASE_ALONE), runs=1, latency_ms=20, warm=True),
-        Pair("PostgreSQL", 300, (COPY, EXECUTEMANY), runs=1),
+        Pair("PostgreSQL", 300, (COPY, INSERT_ROWS, EXECUTEMANY), runs=1),
     ),
     main=600,
     large=6_000,
@@ -144,7 +145,7 @@ TRIAL = Steps(
     cells=(Cell(40, 20, 1, tuple(ALL)), Cell(40, 0, 1, (PARTS, FLOOR)), Cell(80, 20, 1, (PARTS,))),
     pairs=(
         Pair("whole database, 20 ms", 40, (DATABASE, DATABASE_ALONE), runs=1, latency_ms=20, warm=True),
-        Pair("PostgreSQL", 40, (COPY, EXECUTEMANY), runs=1),
+        Pair("PostgreSQL", 40, (COPY, INSERT_ROWS, EXECUTEMANY), runs=1),
         Pair("mapped tasks, 20 ms", 2, (MAPPED,), runs=1, latency_ms=20),
     ),
     main=40,

@@ -169,8 +169,8 @@ def goals(results: Results, steps: Steps) -> list[tuple[Goal, float | None]]:
             pair("whole database, 20 ms", "database", "database_alone"),
         ),
         (
-            Goal("PostgreSQL: `executemany`", 5),
-            pair("PostgreSQL", "sql_postgres_copy", "sql_postgres_executemany"),
+            Goal("PostgreSQL: `executemany` by Airflow's `insert_rows`", 5),
+            pair("PostgreSQL", "sql_postgres_copy", "sql_postgres_insert_rows"),
         ),
     ]
 
