@@ -5,6 +5,8 @@ It runs ``executemany`` for each thousand rows, and commits each.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa  # noqa: TID253 - imported before the clock starts
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 
@@ -20,6 +22,5 @@ def run(job: Job, made: list[pa.RecordBatch]) -> None:
     """Write."""
     make_table(job)
     rows = (row for batch in made for row in zip(*(column.to_pylist() for column in batch.columns), strict=True))
-    PostgresHook("bench_postgres").insert_rows(
-        job.postgres, rows, target_fields=list(COLUMNS), replace=True, replace_index="event_key"
-    )
+    hook: Any = PostgresHook("bench_postgres")
+    hook.insert_rows(job.postgres, rows, target_fields=list(COLUMNS), replace=True, replace_index="event_key")

@@ -8,8 +8,10 @@ from typing import Any
 
 import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
 import pyarrow.csv  # noqa: TID253 - the same
+import sqlalchemy as sa  # noqa: TID253 - the same
 
 from airflow_provider.altcraft.schema import COLUMNS
+from airflow_provider.altcraft.targets import _sql_table
 from airflow_provider.altcraft.targets._sql_alchemy import AlchemySession
 from airflow_provider.altcraft.targets._sql_session import NEWS, numbered, slices
 
@@ -20,6 +22,8 @@ class PostgresSession(AlchemySession):
     kind = "postgresql"
     temporary = "pg_temp."
     holds_nul = False
+    _bare = False
+    """Whether the table was made by this session, and lacks its key and index."""
 
     def _url(self) -> str:
         # A connection may ask for rows of another kind, which SQLAlchemy would not understand.
@@ -79,8 +83,40 @@ class PostgresSession(AlchemySession):
             for batch in slices(batches):
                 self._copy(cursor, sql, self._csv(batch.select(list(columns))))
 
+    def make(self) -> None:
+        """Make the table; for a merge without key and index, which are made twice as fast once the rows are there."""
+        if self.disposition != "merge":
+            super().make()
+            return
+        bare = _sql_table.define(self.name, self.kind, "append")
+        self.execute(_sql_table.create(bare, self.dialect)[0])
+        self._bare = True
+
     def upsert(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Insert rows by ``event_key``, the last of each replacing all before it."""
+        if not (self._bare and self._filled(batches)):
+            if self._bare:
+                self._finish()
+            self._upsert(batches)
+
+    def _filled(self, batches: Iterable[pa.RecordBatch]) -> bool:
+        """Copy rows into the new table; not where an event is there twice, as when two lookups asked it."""
+        try:
+            with self._sa.begin_nested():
+                self.load(self.target, COLUMNS, batches)
+                self._finish()
+        except sa.exc.IntegrityError as error:
+            if "23505" not in {getattr(error.orig, name, None) for name in ("sqlstate", "pgcode")}:
+                raise
+            return False
+        return True
+
+    def _finish(self) -> None:
+        self.execute(f"ALTER TABLE {self.target} ADD PRIMARY KEY ({self.quote('event_key')})")
+        for ddl in _sql_table.create_index(self.table, self.dialect):
+            self.execute(ddl)
+
+    def _upsert(self, batches: Iterable[pa.RecordBatch]) -> None:
         staged = f"{self.temporary}altcraft_staged"
         key, number = self.quote("event_key"), "altcraft_number"
         columns = self.columns(COLUMNS)

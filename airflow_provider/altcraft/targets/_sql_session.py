@@ -186,13 +186,17 @@ class Session:
             self.lock()
             shape = self.shape()
         if shape is None:
-            for ddl in _sql_table.create(self.table, self.dialect):
-                self.execute(ddl)
+            self.make()
         else:
             self._refuse(shape)
             if not shape.has_index():
                 self._add_index()
         self.settle()
+
+    def make(self) -> None:
+        """Make the table and its index."""
+        for ddl in _sql_table.create(self.table, self.dialect):
+            self.execute(ddl)
 
     def merge(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Put rows in place of those of the same events."""

@@ -70,3 +70,17 @@ def test_nothing_is_seen_before_the_commit(database, table, of):
         assert not database.exists(table + disposition)
         with pytest.raises(RuntimeError, match="was aborted already"):
             writer.commit()
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_new_table_has_its_key_and_index_however_it_was_filled(postgres, of, again):
+    """At one go where each event is there once, else by the upsert: the last of each is kept."""
+    name = postgres.new_table()
+    found = [of(ANN, 50, count=1), of(BOB, 30, count=2)] if again else [of(ANN, 50, count=1)]
+    pull(postgres, name, "merge", *found)
+    wanted = {row["event_key"]: row for each in found for row in each.to_pylist()}
+    assert alike(postgres.rows(name), list(wanted.values()))
+    made = postgres.execute("SELECT indexdef FROM pg_indexes WHERE tablename = %s ORDER BY indexdef", (name,))
+    assert [text.partition("(")[2] for (text,) in made] == ["list_id, datetime)", "event_key)"]
+    pull(postgres, name, "merge", *found)
+    assert postgres.count(name) == len(wanted)
