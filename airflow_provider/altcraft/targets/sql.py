@@ -7,6 +7,8 @@ import dataclasses
 import logging
 import random
 import time
+from collections import deque
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider.altcraft._arguments import is_template
@@ -15,7 +17,7 @@ from airflow_provider.altcraft.targets._base import Scope, Written
 from airflow_provider.altcraft.targets._steps import Steps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     import pyarrow as pa
 
@@ -105,7 +107,8 @@ class SqlTarget:
         place = _Place(self.conn_id, names.parse(self.table), self.write_disposition, self.nul)
         lookups = scope.lookups
         if lookups is not None and not place.holds_nul:
-            lookups = [(matching, place.without_nul(lookup)) for matching, lookup in lookups]
+            lookups = _LookupsWithoutNul(lookups, place)
+            deque(lookups, maxlen=0)  # one that cannot be is refused here
         with place.session() as session:
             session.check()
         from airflow_provider.altcraft.targets._spool import Spool
@@ -170,6 +173,24 @@ class _Place:
                     f"a retry may go through: {errors.told(driver)}"
                 ) from None
             raise OSError(f"{self.uri}: {errors.told(driver)}") from None
+
+
+class _LookupsWithoutNul(Collection[tuple[str, str]]):
+    """A scope's lookups as the database can hold them, one by one: there may be millions."""
+
+    def __init__(self, lookups: Collection[tuple[str, str]], place: _Place) -> None:
+        self._lookups = lookups
+        self._place = place
+
+    def __len__(self) -> int:
+        return len(self._lookups)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        for matching, lookup in self._lookups:
+            yield matching, self._place.without_nul(lookup)
+
+    def __contains__(self, pair: object) -> bool:
+        return any(each == pair for each in self)
 
 
 def _hook(conn_id: str, uri: str) -> Any:

@@ -17,7 +17,7 @@ from airflow_provider.altcraft.window import Window
 
 WINDOW = Window.of("2026-01-01", "2026-01-02")
 ANN, BOB, EVE = "ann@example.com", "bob@example.com", "eve@example.com"
-ROWS = 500
+ROWS = 300
 ROUNDS = 2
 """Of each, the first with no table there yet."""
 

@@ -23,7 +23,7 @@ from airflow_provider.altcraft.window import Window
 
 SCOPE = Scope(1, [("email", "ann@example.com")], Window.of("2026-01-01", "2026-01-02"))
 EVENTS = draw_events(100, days=2, profiles=["ann@example.com"])
-POINTS = 5
+POINTS = 4
 SESSIONS = {"postgres": PostgresSession, "mariadb": MySqlSession, "sqlite": SqliteSession, "duckdb": DuckDbSession}
 
 
