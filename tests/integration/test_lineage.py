@@ -111,7 +111,7 @@ def test_openlineage_names_what_was_written(
     assert told.outputs == {
         "one": [(*file("one.parquet"), 3, size("one.parquet"))],
         "days": [(*file(days[0]), 2, size(days[0])), (*file(days[1]), 1, size(days[1]))],
-        "parts": [(*file("parts/_manifest.json"), 3, part.stat().st_size)],
+        "parts": [(*file("parts"), 3, part.stat().st_size)],
         "database": [(*file("database.csv.gz"), 3, size("database.csv.gz"))],
         "s3": [(bucket.get_namespace(), bucket.get_name(), 3, len(s3.read("lineage/a.parquet")))],
         "postgres": [(table.get_namespace(), table.get_name(), 3, None)],
@@ -137,7 +137,7 @@ def test_hooks_lineage_has_each_output(told: Told, folder: Path, s3: S3, sqlite:
         "one.parquet",
         "date=2026-01-01/a.jsonl",
         "date=2026-01-02/a.jsonl",
-        "parts/_manifest.json",
+        "parts",
         "database.csv.gz",
     ]
     assert set(told.hooks) >= {

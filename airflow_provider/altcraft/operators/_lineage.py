@@ -101,20 +101,25 @@ def _asset_of(namespace: str, name: str) -> str:
     if namespace.startswith(("postgres://", "mysql://")):
         return f"{namespace}/{name.replace('.', '/')}"
     if namespace.startswith("abfss://"):  # of an asset what stands before an @ is dropped
-        return f"{namespace.partition('@')[0]}/{name}"
-    return f"{namespace}/{name}"
+        namespace = namespace.partition("@")[0]
+    return f"{namespace}/{name.removeprefix('/')}"
 
 
 def dataset_of(uri: str) -> tuple[str, str]:
-    """Return OpenLineage's namespace and name of what a URI of ``Written`` names, without any connection id."""
+    """Return OpenLineage's namespace and name of what a URI of ``Written`` names, without any connection id.
+
+    Parts are the folder that they are in, as Spark names it, which has no ``/`` at its end.
+    """
+    uri = uri.removesuffix("/_manifest.json")
     parts = urlsplit(uri)
     if parts.scheme == "file":
-        return "file", uri.removeprefix("file://")
+        return "file", uri.removeprefix("file://") or "/"
     if parts.scheme in {"sql", "dlt"} and parts.netloc:
         return _table(parts.netloc, unquote(parts.path[1:]))
     scheme = _SAME_STORE.get(parts.scheme, parts.scheme)
     place = uri.partition("://")[2].partition("?")[0]
     authority, _, name = place.partition("/")
+    name = name or "/"  # all of a bucket
     if scheme in _AZURE:
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 

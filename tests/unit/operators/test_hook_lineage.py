@@ -27,10 +27,17 @@ def test_each_output_is_told(mocker: MockerFixture, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("AIRFLOW_CONN_AZ", json.dumps(connection))
     collector = Collector()
     mocker.patch("airflow.providers.common.compat.lineage.hook.get_hook_lineage_collector", return_value=collector)
-    uris = ["file:///lake/a.parquet", "s3://aws@lake/b/c.parquet", "gs://g@lake/d.parquet", "abfs://az@lake/e/f.csv"]
+    uris = [
+        "file:///lake/a.parquet",
+        "file:///lake/parts/_manifest.json",
+        "s3://aws@lake/b/c.parquet",
+        "gs://g@lake/d.parquet",
+        "abfs://az@lake/e/f.csv",
+    ]
     _lineage._to_hook_lineage({"uris": uris}, AltcraftHook())
     assert collector.told == [
         "file:///lake/a.parquet",
+        "file:///lake/parts",
         "s3://lake/b/c.parquet",
         "gs://lake/d.parquet",
         "abfss://lake/e/f.csv",

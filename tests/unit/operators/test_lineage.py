@@ -80,6 +80,11 @@ NAMES = {
     "file:///a/b.parquet": named(naming.LocalFileSystem(path="/a/b.parquet")),
     "s3://conn@bucket/a/b.parquet": named(naming.S3(bucket_name="bucket", object_key="a/b.parquet")),
     "s3a://conn@bucket/a/b.parquet": named(naming.S3(bucket_name="bucket", object_key="a/b.parquet")),
+    # A folder of parts is one dataset, by its folder.
+    "file:///a/parts/_manifest.json": named(naming.LocalFileSystem(path="/a/parts")),
+    "s3://conn@bucket/a/parts/_manifest.json": named(naming.S3(bucket_name="bucket", object_key="a/parts")),
+    "s3://conn@bucket/_manifest.json": ("s3://bucket", "/"),
+    "abfs://az@lake/a/parts/_manifest.json": named(naming.ABFSS(container="lake", service="shop", path="a/parts")),
     "gs://conn@lake/a.csv": named(naming.GCS(bucket_name="lake", object_key="a.csv")),
     "abfs://az@lake/a/b.parquet": named(naming.ABFSS(container="lake", service="shop", path="a/b.parquet")),
     "sql://pg/events": named(naming.Postgres(**DATABASE, schema="public", table="events")),
