@@ -58,7 +58,7 @@ class StoreFolder:
 
     def stage(self, name: str) -> Staged:
         """Begin an object that nobody else writes."""
-        return _store.stage(self.uri + name)
+        return _store.stage(self.uri + name, shared=False)
 
     def copy(self, source: str, name: str) -> None:
         """Have the store copy, where that is sure to be done when it returns; else by way of this machine."""

@@ -46,4 +46,4 @@ def stage_at(place: Place) -> Staged:
         return StagedFile(place.local)
     from airflow_provider.altcraft.targets import _store
 
-    return _store.stage(place.uri)
+    return _store.stage(place.uri, shared=True)

@@ -5,8 +5,9 @@ write is to stay invisible until ``commit`` and to vanish with ``discard``; but 
 the mode and publishes at ``close`` all the same. So a store is taken whose files bring both, and Azure's, which does
 not, is written by its blocks (``_azure``). Any other is refused.
 
-A killed writer leaves an upload that no reader sees and nobody finishes. The store's lifecycle rules remove it: on S3
-``AbortIncompleteMultipartUpload``; Google and Azure drop it after a week by themselves.
+A killed writer leaves an upload that no reader sees and nobody finishes. On S3 the next writer of the same object aborts
+it, once it must be dead (``_uploads``). Azure's goes with the next commit, and Google's cannot be found by others; both
+stores drop it after a week by themselves.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider.altcraft._reach import reach
+from airflow_provider.altcraft.targets._uploads import Upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,11 +24,15 @@ if TYPE_CHECKING:
     from airflow_provider.altcraft.targets._staged import Staged
 
 _PART = 16 << 20
-"""Bytes held before they are sent as one part. S3 takes 10 000 parts, so an object may have 156 GiB."""
+"""Bytes held before they are sent as one part. S3 takes 9 999 and a sign of life, so an object may have 156 GiB."""
 
 
-def stage(uri: str) -> Staged:
+def stage(uri: str, *, shared: bool) -> Staged:
     """Begin an object.
+
+    Args:
+        uri: where it will be.
+        shared: other attempts write there too, so what the dead of them left is removed.
 
     Raises:
         ValueError: the connection, a package or a safe way to write is not there.
@@ -38,7 +44,7 @@ def stage(uri: str) -> Staged:
             from airflow_provider.altcraft.targets._azure import StagedBlob
 
             return StagedBlob(uri, fs, path)
-        return StagedObject(uri, fs, path)
+        return StagedObject(uri, fs, path, shared=shared)
 
 
 def remove(uri: str) -> None:
@@ -60,8 +66,9 @@ def remove(uri: str) -> None:
 class StagedObject:
     """The object at ``uri`` being written."""
 
-    def __init__(self, uri: str, fs: Any, path: str) -> None:
+    def __init__(self, uri: str, fs: Any, path: str, *, shared: bool) -> None:
         self.uri = uri
+        self._upload: Upload | None = None
         self._file: Any = fs.open(path, "wb", block_size=_PART, autocommit=False)
         if not _is_safe(type(self._file)):
             self._file.closed = True  # else its destructor would write an empty object
@@ -78,6 +85,13 @@ class StagedObject:
                 self._file.closed = True  # else its destructor would try again
                 raise
             self._file.offset = 0
+        if shared and any(base.__name__ == "S3File" for base in type(self._file).__mro__):
+            try:
+                self._upload = Upload(self._file)
+            except BaseException:
+                self.discard()
+                raise
+            self._upload.abort_dead()
 
     def write(self, data: bytes) -> None:
         """Append; a full part is sent."""
@@ -90,10 +104,14 @@ class StagedObject:
     def commit(self) -> None:
         """Make one object of all."""
         self.finish()
+        if self._upload:
+            self._upload.end()
         self._file.commit()
 
     def discard(self) -> None:
         """Have the store drop the parts."""
+        if self._upload:
+            self._upload.end()
         self._file.closed = True  # else its destructor would send the last part
         self._file.discard()
 

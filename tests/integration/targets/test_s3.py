@@ -1,12 +1,19 @@
-"""What only S3 has: rights and credentials that are lost, and a server that dies. The rest is in ``test_stores``."""
+"""What only S3 has: rights and credentials that are lost, a server that dies, and uploads that nobody finishes.
+
+The rest is in ``test_stores``.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 import logging
+import time
 
 import pytest
 
-from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope, _store
+from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope, _store, _uploads
+from airflow_provider.altcraft.window import Window
 
 SCOPE = Scope(1, None)
 
@@ -87,3 +94,109 @@ def test_a_store_that_dies_fails_the_commit_and_not_the_abort(start_s3, batch, c
     assert f"{uri}: what was staged could not be removed" in caplog.text
     with pytest.raises(OSError, match=r"a\.jsonl: cannot be opened for writing: EndpointConnectionError"):
         ObjectStorageTarget(uri).open(SCOPE)
+
+
+def uploads(s3, key):
+    """Ids of the unfinished uploads to a key, with when each last got a part."""
+    found = s3.client.list_multipart_uploads(Bucket=s3.bucket, Prefix=key).get("Uploads", [])
+    listed = {
+        each["UploadId"]: s3.client.list_parts(Bucket=s3.bucket, Key=each["Key"], UploadId=each["UploadId"])
+        for each in found
+        if each["Key"].startswith(key)
+    }
+    return {name: max(part["LastModified"] for part in parts["Parts"]) for name, parts in listed.items()}
+
+
+@pytest.mark.parametrize("point", ["opened", "before replace"])
+def test_what_a_dead_one_left_goes_with_the_next_and_what_a_living_one_writes_stays(
+    s3, target, key, batch, stepper, monkeypatch, point
+):
+    dying = stepper(s3.uri(key), 1, 50)
+    dying.until(point)
+    dying.kill()
+    ((dead, died),) = uploads(s3, key).items()
+    others = {"Bucket": s3.bucket, "Key": f"{key}.of.another.jsonl"}
+    other = s3.client.create_multipart_upload(**others)["UploadId"]
+    s3.client.upload_part(**others, UploadId=other, PartNumber=1, Body=b"-")
+    monkeypatch.setattr(_uploads, "SHOW", 0.1)
+    monkeypatch.setattr(_uploads, "_thread", None)  # one that was begun before would wait as long as ever
+    living = target.open(SCOPE)
+    living.write(batch(3))
+    assert set(uploads(s3, key)) == {dead, other, living._staged._upload.id}
+    deadline = time.monotonic() + 60
+    while uploads(s3, key)[living._staged._upload.id] < died + dt.timedelta(seconds=2):
+        assert time.monotonic() < deadline, "it does not show that it lives"
+        time.sleep(0.1)
+
+    now = died + dt.timedelta(seconds=_uploads.DEAD)
+    monkeypatch.setattr(_uploads, "parsedate_to_datetime", lambda date: now)
+    target.open(SCOPE).abort()
+    assert set(uploads(s3, key)) == {dead, other, living._staged._upload.id}
+    now += dt.timedelta(seconds=1)
+    target.open(SCOPE).abort()
+    assert set(uploads(s3, key)) == {other, living._staged._upload.id}
+    living.commit()
+    assert len(lines(s3, key)) == 3
+    assert set(uploads(s3, key)) == {other}
+
+
+def test_what_a_dead_one_left_of_days_goes_with_the_next(s3, request, batch, stepper, monkeypatch):
+    folder = f"{request.node.name}/"
+    target = ObjectStorageTarget(s3.uri(f"{folder}date={{date}}/a.jsonl"))
+    days = Scope(1, None, Window.of("2024-01-01", "2024-01-03"))
+    dying = target.open(days)
+    dying.write(batch(3))
+    for day in dying._days:
+        dying._send(day)
+    left = uploads(s3, folder)
+    assert len(left) == 3
+    for staged in dying._staged:
+        staged._upload.end()  # as its death would
+    later = max(left.values()) + dt.timedelta(seconds=_uploads.DEAD + 1)
+    monkeypatch.setattr(_uploads, "parsedate_to_datetime", lambda date: later)
+    writer = target.open(days)
+    writer.write(batch(5))
+    writer.commit()
+    assert uploads(s3, folder) == {}
+    assert len(lines(s3, f"{folder}date=2024-01-01/a.jsonl")) == 5
+
+
+def test_a_writer_taken_for_dead_changes_nothing(s3, target, key, batch, monkeypatch):
+    frozen = target.open(SCOPE)
+    frozen.write(batch(3))
+    frozen._staged._upload.end()
+    later = max(uploads(s3, key).values()) + dt.timedelta(seconds=_uploads.DEAD + 1)
+    monkeypatch.setattr(_uploads, "parsedate_to_datetime", lambda date: later)
+    fill(target, batch, 5)
+    with pytest.raises(OSError, match=r"a\.jsonl: cannot be written: "):
+        frozen.commit()
+    assert len(lines(s3, key)) == 5
+
+
+def test_who_may_not_look_for_dead_uploads_writes_all_the_same(s3, key, batch, monkeypatch, caplog):
+    """A user whose rights, which the server checks, are to write and nothing else."""
+    import boto3
+
+    iam = boto3.client(
+        "iam", endpoint_url=s3.endpoint, region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b"
+    )
+    iam.create_user(UserName="writer")
+    rights = {"Effect": "Allow", "Action": ["s3:PutObject", "s3:AbortMultipartUpload"], "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [rights]})
+    iam.put_user_policy(UserName="writer", PolicyName="writes", PolicyDocument=policy)
+    keys = iam.create_access_key(UserName="writer")["AccessKey"]
+    extra = {"endpoint_url": s3.endpoint, "region_name": "us-east-1"}
+    connection = {
+        "conn_type": "aws", "login": keys["AccessKeyId"], "password": keys["SecretAccessKey"], "extra": extra
+    }  # fmt: skip
+    monkeypatch.setenv("AIRFLOW_CONN_ALTCRAFT_TEST_WRITER", json.dumps(connection))
+    s3.guard(True)
+    try:
+        with caplog.at_level(logging.DEBUG, "airflow_provider"):
+            assert fill(ObjectStorageTarget(f"s3://altcraft_test_writer@{s3.bucket}/{key}"), batch, 4).rows == 4
+    finally:
+        s3.guard(False)
+    (record,) = [record for record in caplog.records if "dead attempts could not be removed" in record.message]
+    assert record.levelno == logging.DEBUG
+    assert "AccessDenied" in record.message or "Access Denied" in record.message
+    assert len(lines(s3, key)) == 4
