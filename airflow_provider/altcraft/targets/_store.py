@@ -5,9 +5,9 @@ write is to stay invisible until ``commit`` and to vanish with ``discard``; but 
 the mode and publishes at ``close`` all the same. So a store is taken whose files bring both, and Azure's, which does
 not, is written by its blocks (``_azure``). Any other is refused.
 
-A killed writer leaves an upload that no reader sees and nobody finishes. On S3 the next writer of the same object aborts
-it, once it must be dead (``_uploads``). Azure's goes with the next commit, and Google's cannot be found by others; both
-stores drop it after a week by themselves.
+A killed writer leaves an upload that no reader sees and nobody finishes. On S3 the next writer of the same object
+aborts it, once it must be dead (``_uploads``). Azure's goes with the next commit, and Google's cannot be found by
+others; both stores drop it after a week by themselves.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 A killed writer leaves a multipart upload that no reader sees and that the store keeps, and bills, for ever. When it was
 begun tells nothing of its writer's life. So whoever writes sends, at first and then all the time, one byte as the part
-of the highest number, which no completion names. An upload whose last part is older than ``DEAD`` seconds, by the store's own
-clock, is a dead one's; one that was killed before its first sign is as old as it is.
+of the highest number, which no completion names. An upload whose last part is older than ``DEAD`` seconds, by the
+store's own clock, is a dead one's; one that was killed before its first sign is as old as it is.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import threading
+import time
 import weakref
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -25,11 +26,6 @@ DEAD = 3600.0
 _SIGN = 10_000
 """The highest number that S3 gives a part."""
 
-_living: weakref.WeakSet[Upload] = weakref.WeakSet()
-_lock = threading.Lock()
-_thread: threading.Thread | None = None
-_wake = threading.Event()
-
 
 class Upload:
     """That the upload which an S3 file has begun is written by somebody who lives; it shows so from now on."""
@@ -40,12 +36,11 @@ class Upload:
         self._showing = threading.Lock()
         self.id: str = file.mpu["UploadId"]
         self._show()
-        _begin(self)
+        _LIVING.add(self)
 
     def end(self) -> None:
         """Show it no more; none is under way after the call."""
-        with _lock:
-            _living.discard(self)
+        _LIVING.remove(self)
         with self._showing:
             self._ended = True
 
@@ -95,19 +90,32 @@ def _is_dead(file: Any, upload: dict[str, Any]) -> bool:
     return (now - max(times, default=upload["Initiated"])).total_seconds() > DEAD
 
 
-def _begin(upload: Upload) -> None:
-    """Have one thread show it, and all others of this process."""
-    global _thread
-    with _lock:
-        _living.add(upload)
-        if _thread is None or not _thread.is_alive():  # never begun, or left behind by a fork
-            _thread = threading.Thread(target=_keep_showing, name="altcraft-uploads", daemon=True)
-            _thread.start()
+class _Living:
+    """The uploads of this process, which one thread shows."""
+
+    def __init__(self) -> None:
+        self._uploads: weakref.WeakSet[Upload] = weakref.WeakSet()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def add(self, upload: Upload) -> None:
+        with self._lock:
+            self._uploads.add(upload)
+            if self._thread is None or not self._thread.is_alive():  # never begun, or left behind by a fork
+                self._thread = threading.Thread(target=self._keep_showing, name="altcraft-uploads", daemon=True)
+                self._thread.start()
+
+    def remove(self, upload: Upload) -> None:
+        with self._lock:
+            self._uploads.discard(upload)
+
+    def _keep_showing(self) -> None:
+        while True:
+            time.sleep(SHOW)
+            with self._lock:
+                uploads = list(self._uploads)
+            for upload in uploads:
+                upload.show()
 
 
-def _keep_showing() -> None:
-    while not _wake.wait(SHOW):
-        with _lock:
-            uploads = list(_living)
-        for upload in uploads:
-            upload.show()
+_LIVING = _Living()

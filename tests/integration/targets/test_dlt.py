@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -88,7 +89,6 @@ def test_duckdb_refuses_a_second_process_and_a_retry_succeeds(duckdb, batch):
     target = f"dlt://{duckdb.conn_id}/dlt_{uuid.uuid4().hex[:12]}.history"
     command = [sys.executable, "-c", HELD, str(duckdb.arguments["path"])]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout is not None and holder.stdin is not None
         assert holder.stdout.readline() == "open\n"
         with pytest.raises(OSError, match=rf"{target}: dlt could not load it: .*lock"):
             fill(target, batch, 3)
@@ -113,7 +113,7 @@ def test_nobody_is_told_of_a_run(tmp_path):
     connection = {"conn_type": "duckdb", "host": str(tmp_path / "warehouse.duckdb")}
     environment = {name: value for name, value in os.environ.items() if "TELEMETRY" not in name}
     environment["AIRFLOW_CONN_LAKE"] = json.dumps(connection)
-    command = [sys.executable, "-W", "ignore", "-c", ALONE, "dlt://lake/a.history", os.path.dirname(__file__)]
+    command = [sys.executable, "-W", "ignore", "-c", ALONE, "dlt://lake/a.history", str(Path(__file__).parent)]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     lines = ran.stdout.splitlines()
     assert "rows: 3" in lines, ran.stdout + ran.stderr

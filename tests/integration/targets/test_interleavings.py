@@ -15,6 +15,7 @@ import tempfile
 import threading
 from collections import Counter
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -24,11 +25,13 @@ from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope
 from airflow_provider.altcraft.window import Window
 from tests.integration.targets.conftest import make_batch
 
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # a dead one's files are closed by nobody
+
 SCOPE = Scope(1, None, Window.of("2024-01-01", "2024-01-02"))
 DAY = 86_400
 UNITS = [make_batch(2, start=start, extra=None) for start in (0, DAY - 1)]
 KEYS = [key for unit in UNITS for key in unit.column("event_key").to_pylist()]
-FAST = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - memory, where there is some
+FAST = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # memory, where there is some
 HALTS = ("open", "replace", "link", "unlink", "scandir")
 
 
@@ -40,7 +43,7 @@ class Attempt:
     """One attempt in a thread, which halts where ``halt`` is called until it is told to step."""
 
     current = threading.local()
-    locks: dict[int, Attempt] = {}
+    locks: ClassVar[dict[int, Attempt]] = {}
 
     def __init__(self, target, email):
         self.target, self.email, self.error = target, email, None

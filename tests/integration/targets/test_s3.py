@@ -107,19 +107,18 @@ def uploads(s3, key):
     return {name: max(part["LastModified"] for part in parts["Parts"]) for name, parts in listed.items()}
 
 
-@pytest.mark.parametrize("point", ["opened", "before replace"])
 def test_what_a_dead_one_left_goes_with_the_next_and_what_a_living_one_writes_stays(
-    s3, target, key, batch, stepper, monkeypatch, point
+    s3, target, key, batch, stepper, monkeypatch
 ):
     dying = stepper(s3.uri(key), 1, 50)
-    dying.until(point)
+    dying.until("before replace")
     dying.kill()
     ((dead, died),) = uploads(s3, key).items()
     others = {"Bucket": s3.bucket, "Key": f"{key}.of.another.jsonl"}
     other = s3.client.create_multipart_upload(**others)["UploadId"]
     s3.client.upload_part(**others, UploadId=other, PartNumber=1, Body=b"-")
     monkeypatch.setattr(_uploads, "SHOW", 0.1)
-    monkeypatch.setattr(_uploads, "_thread", None)  # one that was begun before would wait as long as ever
+    monkeypatch.setattr(_uploads, "_LIVING", _uploads._Living())  # a thread begun before would sleep as long as ever
     living = target.open(SCOPE)
     living.write(batch(3))
     assert set(uploads(s3, key)) == {dead, other, living._staged._upload.id}
@@ -140,7 +139,7 @@ def test_what_a_dead_one_left_goes_with_the_next_and_what_a_living_one_writes_st
     assert set(uploads(s3, key)) == {other}
 
 
-def test_what_a_dead_one_left_of_days_goes_with_the_next(s3, request, batch, stepper, monkeypatch):
+def test_what_a_dead_one_left_of_days_goes_with_the_next(s3, request, batch, monkeypatch):
     folder = f"{request.node.name}/"
     target = ObjectStorageTarget(s3.uri(f"{folder}date={{date}}/a.jsonl"))
     days = Scope(1, None, Window.of("2024-01-01", "2024-01-03"))
@@ -152,6 +151,7 @@ def test_what_a_dead_one_left_of_days_goes_with_the_next(s3, request, batch, ste
     assert len(left) == 3
     for staged in dying._staged:
         staged._upload.end()  # as its death would
+    dying._spool.close()
     later = max(left.values()) + dt.timedelta(seconds=_uploads.DEAD + 1)
     monkeypatch.setattr(_uploads, "parsedate_to_datetime", lambda date: later)
     writer = target.open(days)
