@@ -53,7 +53,8 @@ def pulled(api: Emulator, kind: str, folder: Path, seed: int) -> tuple[dict[str,
         date_to="2026-01-05",
         concurrency=16,
     ).execute({})
-    return {neutral(path.name): content(path) for path in folder.iterdir()}, [str(sent.body["email"]) for sent in api.requests]
+    order = [str(sent.body["email"]) for sent in api.requests]
+    return {neutral(path.name): content(path) for path in folder.iterdir()}, order
 
 
 def late(draw: random.Random) -> faults.Fault:

@@ -84,7 +84,7 @@ class AdaptivePace:
                 self._pace.rate = self.rate
                 self._pace.wait()
                 # Again and again, as other answers may hold it, and a sleep may end a little too soon.
-                while (pause := max(self._pace.turn, self._held_until) - self._clock()) > 0:
+                while (pause := max(self._pace.turn, self._held_until) - self._clock()) > 0:  # noqa: ASYNC110
                     await asyncio.sleep(pause)
                 self._pace.leave()
         self._calls += 1

@@ -195,7 +195,7 @@ def test_a_limit_that_moves_is_followed(limiter: Any) -> None:
 
 @pytest.mark.parametrize("per_second", [1, 7, 40])
 def test_no_second_holds_more_calls_than_are_allowed(per_second: int) -> None:
-    """Not even where the event loop is late now and then: of any N + 1 calls the last leaves a second after the first."""
+    """Not even where the event loop is late now and then: each call leaves a second or more after the Nth before it."""
     draw = random.Random(3)
     stalls = (draw.choice([1e-9] * 99 + [0.02]) for _ in itertools.count())
     platform = Platform(TokenBucket(math.inf), 0.3)
