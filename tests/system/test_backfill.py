@@ -32,7 +32,7 @@ pytestmark = [
 
 @pytest.fixture
 def api(altcraft_api: Emulator, connect: Callable[..., str], days: int) -> Emulator:
-    connect(altcraft_api)
+    connect(altcraft_api, timeout=60)  # an answer of a whole year is large
     start = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
     # A day more at each end, whose events are of no day that is pulled.
     altcraft_api.seed(profiles=6, events_per_profile=20 * days, start=start - dt.timedelta(days=1), days=days + 2)
