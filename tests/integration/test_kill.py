@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_provider.altcraft.testing import Emulator
+from tests.integration.killed import kill, start, until
 
 if TYPE_CHECKING:
     from tests.integration.conftest import S3
@@ -25,13 +21,6 @@ if TYPE_CHECKING:
 PROFILES = 60
 EVENTS = 400
 OLD = b'{"as": "it was"}\n'
-
-TASK = """
-import sys
-from airflow_provider.altcraft.operators.history import AltcraftHistoryOperator
-profiles = [f"user{number}@example.com" for number in range(int(sys.argv[2]))]
-AltcraftHistoryOperator(task_id="pull", profiles=profiles, target=sys.argv[1], concurrency=4).execute({})
-"""
 
 
 @pytest.fixture
@@ -42,28 +31,20 @@ def api(altcraft_api: Emulator, connect: Callable[..., str]) -> Emulator:
     return altcraft_api
 
 
-def start(target: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-W", "ignore", "-c", TASK, target, str(PROFILES)]
-    return subprocess.Popen(command, env=os.environ, stdout=subprocess.DEVNULL)
-
-
 def kill_amid(api: Emulator, target: str, requests: int, seen: Callable[[], bytes]) -> None:
     """Run the task and kill it once so many requests have come; what a reader sees meanwhile stays as it was."""
     api.reset()
-    task = start(target)
-    deadline = time.monotonic() + 60
-    while api.request_count < requests:
-        assert task.poll() is None, "the task ended before it could be killed"
-        assert time.monotonic() < deadline
+    task = start(target, PROFILES, 4)
+    while not until(api, task, requests):
         assert seen() == OLD
-        time.sleep(0.005)
-    task.send_signal(signal.SIGKILL)
-    assert task.wait(10) == -signal.SIGKILL
+    kill(task)
     assert seen() == OLD
 
 
 def run_to_the_end(target: str) -> None:
-    assert start(target).wait(120) == 0
+    task = start(target, PROFILES, 4)
+    task.join(120)
+    assert task.exitcode == 0
 
 
 def of_the_platform(api: Emulator) -> Counter[tuple[str, str, str]]:
