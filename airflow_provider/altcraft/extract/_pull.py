@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 class Piece:
     """A batch of ``schema.SCHEMA`` (``None`` where there are no new rows), and what is done once it is written.
 
-    ``state`` is plain JSON, which ``Pull.resume`` takes; ``None`` where there is nothing to go on from.
+    ``state`` is plain JSON, which ``Pull.resume`` takes; ``None`` where there is nothing to go on from. ``keep`` says
+    that a good share of the pull was done since this was last said, which no retry should have to do again.
     """
 
     batch: pa.RecordBatch | None
     state: Any
+    keep: bool = False
 
 
 class Pull(Protocol):

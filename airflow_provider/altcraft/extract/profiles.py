@@ -31,8 +31,10 @@ log = logging.getLogger(__name__)
 
 BATCH_ROWS = 10_000
 
-PIECE_PROFILES = 1_000
-"""Profiles after which the state is told, however few events they have."""
+KEPT_PROFILES = 200
+KEPT_SHARES = 50
+"""What is done is kept after each of so many equal shares of the profiles, or so many profiles where that is more: a
+killed pull costs requests, and a part is seldom full when each profile has few events."""
 
 HELD_ROWS = 50_000
 """Rows that wait for a slower answer before them, at which no other profile is asked."""
@@ -88,7 +90,8 @@ class ProfilesPull:
             AltcraftError: a history that cannot be had and may not be passed over.
         """
         buffer = RowBuffer()
-        told = self.progress.profiles
+        # Counted from the first profile, so that the parts of a pull that was killed end where those of another do.
+        share = max(KEPT_PROFILES, len(self.lookups) // KEPT_SHARES)
         async for lookup, outcome in ordered(
             self.lookups.since(self.progress.profiles),
             self._ask,
@@ -102,18 +105,18 @@ class ProfilesPull:
             else:
                 buffer.extend(outcome)
                 self.progress.done(outcome.num_rows)
-            if len(buffer) >= BATCH_ROWS or self.progress.profiles - told >= PIECE_PROFILES:
-                told = self.progress.profiles
-                yield self._piece(buffer)
+            keep = self.progress.profiles % share == 0
+            if keep or len(buffer) >= BATCH_ROWS:
+                yield self._piece(buffer, keep=keep)
         if self.failed and len(self.failed) == len(self.lookups):
             error = self._last_error or RetriableError(self.failed[-1]["error"])
             error.add_note("No profile's history could be had, so nothing was written.")
             raise error
         yield self._piece(buffer)
 
-    def _piece(self, buffer: RowBuffer) -> Piece:
+    def _piece(self, buffer: RowBuffer, *, keep: bool = False) -> Piece:
         done = {"profiles": self.progress.profiles, "events": self.progress.events, "failed": list(self.failed)}
-        return Piece(buffer.flush() if len(buffer) else None, done)
+        return Piece(buffer.flush() if len(buffer) else None, done, keep)
 
     async def _ask(self, lookup: dict[str, Any]) -> pa.RecordBatch | AltcraftError:
         call = self.client.core.history_by(lookup, self.list_id, self.window)

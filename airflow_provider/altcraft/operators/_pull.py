@@ -176,7 +176,7 @@ def _keep(writer: TargetWriter, piece: Piece) -> None:
     if piece.batch is not None:
         writer.write(piece.batch)
     if isinstance(writer, Resumable) and piece.state is not None:
-        writer.checkpoint(piece.state)
+        writer.checkpoint(piece.state, keep=piece.keep)
 
 
 def own(target: T) -> T:

@@ -88,10 +88,11 @@ class Resumable(Protocol):
         """
         ...
 
-    def checkpoint(self, state: Any) -> None:
+    def checkpoint(self, state: Any, *, keep: bool = False) -> None:
         """All rows written so far are those of what ``state``, plain JSON, says is done.
 
-        The writer keeps them durably now, or with a later checkpoint.
+        The writer keeps them durably now, or with a later checkpoint; with ``keep`` it is time to do so, for much would
+        have to be pulled again.
         """
         ...
 

@@ -60,7 +60,10 @@ class Note:
 
 
 class PartsWriter(StorageSteps):
-    """Writes parts of at least ``part_rows`` rows, closed where the pull says what is done. An error ends it."""
+    """Writes parts of at least ``part_rows`` rows, or fewer where the pull wants them kept. An error ends it.
+
+    Parts are closed where the pull says what is done.
+    """
 
     def __init__(self, place: Place, scope: Scope, part_rows: int) -> None:
         super().__init__(place.uri)
@@ -85,10 +88,10 @@ class PartsWriter(StorageSteps):
                     return taken
             return None
 
-    def checkpoint(self, state: Any) -> None:
-        """Close the part, where it is large enough, with this state."""
+    def checkpoint(self, state: Any, *, keep: bool = False) -> None:
+        """Close the part, where it is large enough or to be kept, with this state."""
         with self._one_step():
-            if self._open is not None and self._open.rows >= self._part_rows:
+            if self._open is not None and (keep or self._open.rows >= self._part_rows):
                 self._close(state)
 
     def write(self, batch: pa.RecordBatch) -> None:

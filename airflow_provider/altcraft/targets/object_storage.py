@@ -35,7 +35,7 @@ class ObjectStorageTarget:
             suffix names the format: ``.parquet``, or ``.jsonl``, ``.ndjson`` or ``.csv``, these three also with
             ``.gz`` or ``.zst`` behind.
         format: the same without the first dot, for a folder: ``parquet`` where it is not given.
-        part_rows: rows of a part, about; a folder's only.
+        part_rows: rows of a part, about; a folder's only. A pull of profiles has fewer where it wants them kept.
 
     Raises:
         ValueError: the path cannot be a target; a template is checked by ``open``, once rendered.

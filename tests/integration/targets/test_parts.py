@@ -66,6 +66,20 @@ def hidden(store, name):
     return [key.removeprefix(name) for key in store.keys(name) if key.removeprefix(name).startswith("_")]
 
 
+def test_what_is_to_be_kept_is_a_part_however_few_its_rows(disk, batch):
+    target = ObjectStorageTarget(disk.uri("p/"), part_rows=100)
+    dying, retry = target.open(SCOPE), target.open(SCOPE)
+    assert dying.resume("a pull") is None
+    dying.write(batch(30))
+    dying.checkpoint({"done": 1}, keep=True)
+    dying.write(batch(30, start=30))
+    dying.checkpoint({"done": 2})
+    assert retry.resume("a pull") == {"done": 1}
+    retry.write(batch(70, start=30))
+    assert retry.commit().rows == 100
+    assert [part.rows for part in read_manifest(disk.uri("p/")).parts] == [30, 70]
+
+
 def test_a_commit_leaves_parts_and_a_manifest_that_tells_of_them(store, target, name, batch):
     writer = target.open(SCOPE)
     assert isinstance(writer, Resumable)
