@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -98,8 +100,9 @@ class OwnServer:
     kind = "postgres"
 
     @pytest.fixture(scope="class")
-    def server(self):
-        with own_server(self.kind) as server:
+    @classmethod
+    def server(cls):
+        with own_server(cls.kind) as server:
             yield server
 
     @pytest.fixture
@@ -145,18 +148,19 @@ class Small:
 
 
 @pytest.fixture
-def small(tmp_path):
+def small():
     """A disk of 16 MiB in memory, which only root can make."""
-    path = tmp_path / "small"
-    path.mkdir()
+    path = Path(tempfile.mkdtemp(prefix="altcraft-small-"))
     mount = shutil.which("mount")
     made = mount and subprocess.run(
         [mount, "-t", "tmpfs", "-o", "size=16m", "tmpfs", path], capture_output=True, check=False
     )
     if not made or made.returncode:
         pytest.skip(f"no small disk can be mounted here: {made.stderr.decode().strip() if made else 'no mount'}")
+    path.chmod(0o755)  # for a server's own user, too
     yield Small(path)
     subprocess.run(["umount", "--lazy", path], check=True)
+    path.rmdir()
 
 
 class Full(FullDiskConformance):
@@ -193,3 +197,17 @@ class TestFullDuckDB(Tables, Full):
 
 class TestFullDltOnDuckDB(DltTables, TestFullDuckDB):
     pass
+
+
+class TestFullPostgres(OwnServer, Tables, Full):
+    @pytest.fixture
+    def database(self, server, small):
+        """What is not the server's own lies on the small disk; without room for its log the server itself would end."""
+        if os.geteuid() == 0:
+            shutil.chown(small.path, "postgres")
+        run = server.database.execute
+        run(f"CREATE TABLESPACE small LOCATION '{small.path}'")
+        run("ALTER ROLE postgres SET default_tablespace = small")
+        run("ALTER ROLE postgres SET temp_tablespaces = small")
+        yield server.database
+        run("ALTER ROLE postgres RESET ALL")
