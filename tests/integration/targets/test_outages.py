@@ -72,6 +72,7 @@ class TestS3Folder(TestS3):
     shape = "/"
 
 
+@pytest.mark.soak  # Azure's and Google's libraries try again for long before they give up
 class TestAzure(Outage):
     @pytest.fixture
     def place(self, azure):
@@ -83,6 +84,7 @@ class TestAzureFolder(TestAzure):
     shape = "/"
 
 
+@pytest.mark.soak
 class TestGcs(Outage):
     @pytest.fixture
     def place(self, gcs):

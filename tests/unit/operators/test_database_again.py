@@ -141,7 +141,7 @@ class Durable(Target):
         self.batches = list(self.kept[2])
         return self.kept[1]
 
-    def checkpoint(self, state: Any) -> None:
+    def checkpoint(self, state: Any, *, keep: bool = False) -> None:
         self.kept = self.pull, json.loads(json.dumps(state)), list(self.batches)
 
 
