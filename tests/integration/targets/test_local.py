@@ -191,6 +191,7 @@ def test_killed_after_the_commit_it_leaves_the_new_file(place, target, batch, st
     assert len(lines(place)) == 60_000
 
 
+@pytest.mark.soak  # the conformance suite kills at ten points
 def test_killed_at_any_moment_it_leaves_old_or_new(place, target, batch, stepper):
     fill(target, batch, 5)
     chance = random.Random(7)

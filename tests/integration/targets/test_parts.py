@@ -235,7 +235,10 @@ def test_of_two_writers_the_later_commit_wins_whole(store, target, name, batch, 
     assert hidden(store, name) == ["_manifest.json"]
 
 
-@pytest.mark.parametrize(("point", "rows", "resumed"), [("wrote 5", 10, 4), ("before replace", 10, 6)])
+@pytest.mark.parametrize(
+    ("point", "rows", "resumed"),
+    [pytest.param("wrote 5", 10, 4, marks=pytest.mark.soak), ("before replace", 10, 6)],
+)
 def test_killed_it_leaves_what_was_there_and_a_retry_goes_on(
     store, target, name, batch, stepper, monkeypatch, point, rows, resumed
 ):
