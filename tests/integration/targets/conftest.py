@@ -5,7 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import multiprocessing
 import os
+import shutil
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +104,34 @@ def stepper():
     yield start
     for each in started:
         each.kill()
+
+
+class Small:
+    """A disk of its own for a folder."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def fill(self):
+        """Leave 64 KiB."""
+        free = os.statvfs(self.path)
+        (self.path / "filler").write_bytes(bytes(free.f_bavail * free.f_frsize - (64 << 10)))
+
+    def free(self):
+        (self.path / "filler").unlink()
+
+
+@pytest.fixture
+def small():
+    """A disk of 16 MiB in memory, which only root can make."""
+    path = Path(tempfile.mkdtemp(prefix="altcraft-small-"))
+    mount = shutil.which("mount")
+    made = mount and subprocess.run(
+        [mount, "-t", "tmpfs", "-o", "size=16m", "tmpfs", path], capture_output=True, check=False
+    )
+    if not made or made.returncode:
+        pytest.skip(f"no small disk can be mounted here: {made.stderr.decode().strip() if made else 'no mount'}")
+    path.chmod(0o755)  # for a server's own user, too
+    yield Small(path)
+    subprocess.run(["umount", "--lazy", path], check=True)
+    path.rmdir()

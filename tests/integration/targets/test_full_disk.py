@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope, read_manifest
+from airflow_provider.altcraft.testing import _writing as writing
+from airflow_provider.altcraft.testing._pulls import Pull
 from airflow_provider.altcraft.window import Window
 
 SCOPE = Scope(1, None, Window.of("2024-01-01", "2024-01-02"))
@@ -18,30 +18,8 @@ SHAPES = {"object": "a.parquet", "days": "date={date}/a.parquet", "parts": "part
 DAY = 86_400
 
 
-@pytest.fixture
-def small(tmp_path):
-    """A folder on a disk of 1 MiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"no small disk can be mounted: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
 def put(target, batches):
-    """Write a pull as an operator does."""
-    writer = target.open(SCOPE)
-    try:
-        for each in batches:
-            writer.write(each)
-        writer.commit()
-    except BaseException:
-        writer.abort()
-        raise
+    writing.put(target, Pull(SCOPE, tuple(batches)))
 
 
 def rows_of(folder: Path, shape: str) -> pa.Table:
@@ -61,29 +39,29 @@ def unseen(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_local_disk(small, shape, batch):
-    target = ObjectStorageTarget(f"{small}/{SHAPES[shape]}")
+    folder = small.path
+    target = ObjectStorageTarget(f"{folder}/{SHAPES[shape]}")
     old, new = ([batch(100, start=day * DAY, email=email) for day in (0, 1)] for email in ("old", "new"))
     put(target, old)
-    ballast = small / "ballast"
-    with ballast.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, os.statvfs(small).f_bavail * os.statvfs(small).f_frsize - (8 << 10))
-    with pytest.raises(OSError, match=rf"No space left in {small}\S*: 0\.\d of 1\.0 MiB are free") as full:
+    small.fill()
+    with pytest.raises(OSError, match=rf"No space left in {folder}\S*: 0\.\d of 16\.0 MiB are free") as full:
         put(target, [batch(20_000, email="new"), batch(20_000, start=DAY, email="new")])
     assert full.value.errno == 28
-    assert rows_of(small, shape).equals(pa.Table.from_batches(old))
-    assert unseen(small) == []
-    ballast.unlink()
+    assert rows_of(folder, shape).equals(pa.Table.from_batches(old))
+    assert unseen(folder) == []
+    small.free()
     put(target, new)
-    assert rows_of(small, shape).equals(pa.Table.from_batches(new))
-    assert unseen(small) == []
+    assert rows_of(folder, shape).equals(pa.Table.from_batches(new))
+    assert unseen(folder) == []
 
 
 def test_the_disk_of_temporary_files(small, tmp_path, batch, monkeypatch):
     """Days are put aside there first."""
-    monkeypatch.setattr("tempfile.tempdir", str(small))
+    monkeypatch.setattr("tempfile.tempdir", str(small.path))
+    small.fill()
     target = ObjectStorageTarget(f"{tmp_path}/lake/{{date}}/a.parquet")
     put(target, [batch(10)])
-    with pytest.raises(OSError, match=rf"No space left in {small}: 0\.\d of 1\.0 MiB are free"):
+    with pytest.raises(OSError, match=rf"No space left in {small.path}: 0\.\d of 16\.0 MiB are free"):
         put(target, [batch(60_000)])
     assert rows_of(tmp_path / "lake", "days").num_rows == 10
     assert unseen(tmp_path) == []

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import tempfile
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -132,37 +129,6 @@ class TestMariaDB(OwnServer, Tables, OutageConformance):
 
 class TestDltOnPostgres(OwnServer, DltTables, OutageConformance):
     pass
-
-
-class Small:
-    """A disk of its own for a folder."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def fill(self):
-        """Leave 64 KiB."""
-        free = os.statvfs(self.path)
-        (self.path / ".filler").write_bytes(bytes(free.f_bavail * free.f_frsize - (64 << 10)))
-
-    def free(self):
-        (self.path / ".filler").unlink()
-
-
-@pytest.fixture
-def small():
-    """A disk of 16 MiB in memory, which only root can make."""
-    path = Path(tempfile.mkdtemp(prefix="altcraft-small-"))
-    mount = shutil.which("mount")
-    made = mount and subprocess.run(
-        [mount, "-t", "tmpfs", "-o", "size=16m", "tmpfs", path], capture_output=True, check=False
-    )
-    if not made or made.returncode:
-        pytest.skip(f"no small disk can be mounted here: {made.stderr.decode().strip() if made else 'no mount'}")
-    path.chmod(0o755)  # for a server's own user, too
-    yield Small(path)
-    subprocess.run(["umount", "--lazy", path], check=True)
-    path.rmdir()
 
 
 class Full(FullDiskConformance):

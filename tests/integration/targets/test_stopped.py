@@ -11,6 +11,8 @@ import pytest
 
 from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope, _store
 from airflow_provider.altcraft.targets._folder_store import StoreFolder
+from airflow_provider.altcraft.testing import _writing as writing
+from airflow_provider.altcraft.testing._pulls import Pull
 from airflow_provider.altcraft.window import Window
 from tests.integration.stores import S3, serve_azure, serve_gcs, serve_s3
 
@@ -36,15 +38,7 @@ def server(store):
 
 
 def put(target, batches):
-    """Write a pull as an operator does."""
-    writer = target.open(SCOPE)
-    try:
-        for each in batches:
-            writer.write(each)
-        writer.commit()
-    except BaseException:
-        writer.abort()
-        raise
+    writing.put(target, Pull(SCOPE, tuple(batches)))
 
 
 def rows_of(store, prefix, shape):
