@@ -313,9 +313,9 @@ class _PutAside:
 
 def _foreign(batch: pa.RecordBatch, list_id: int) -> pa.RecordBatch:
     """The rows of another list."""
-    import pyarrow.compute as pc
+    import pyarrow as pa
 
-    return batch.filter(pc.fill_null(pc.not_equal(batch.column("list_id"), list_id), True))
+    return batch.filter(pa.array([each != list_id for each in batch.column("list_id").to_pylist()], pa.bool_()))
 
 
 def _without_nul(batch: pa.RecordBatch, place: _Place) -> pa.RecordBatch:
