@@ -7,6 +7,7 @@ import re
 import ssl
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict, TypeVar
 from urllib.parse import urlsplit
@@ -287,6 +288,7 @@ def _may_be(row: object, actions: Collection[str]) -> bool:
     return not isinstance(action, str) or action in actions  # what is no row shall be told as such
 
 
+@lru_cache(maxsize=64)
 def _days(window: Window) -> dict[str, str]:
     first, last = window.asked
     days = {"date_from": first, "date_to": last}

@@ -63,7 +63,7 @@ def fast_batch(
         order = sorted(range(len(rows)), key=stamps.__getitem__)
         rows, stamps = [rows[at] for at in order], [stamps[at] for at in order]
         extras = _extras(rows, kind)
-        times = pa.array(stamps).cast(_MICROSECONDS).cast(_UTC_MICROSECONDS)
+        times = pa.array(stamps, pa.string()).cast(_MICROSECONDS).view(_UTC_MICROSECONDS)
     except (ValueError, TypeError):  # Arrow's are of the first kind; no such row is known
         return None
     first = 0 if window.start is None else bisect_left(stamps, _spelled(window.start))
@@ -141,16 +141,11 @@ def _extras(rows: Sequence[SentRow], kind: type[SentRow]) -> list[str | None]:
         ValueError: one holds what is no JSON.
         TypeError: one holds what the models put right or refuse.
     """
-    others = attrgetter(*(f"other_{number}" for number in range(len(kind.others))))
     # What is known of a profile comes with each of its events, so the same bytes come again and again.
-    known: dict[tuple[bytes, ...], str | None] = {}
-    extras = []
-    for sent in map(others, rows):
-        parts = tuple(map(bytes, sent))
-        if parts not in known:
-            known[parts] = _extra(dict(zip(kind.others, parts, strict=True)))
-        extras.append(known[parts])
-    return extras
+    columns = [map(bytes, map(attrgetter(f"other_{number}"), rows)) for number in range(len(kind.others))]
+    sent = list(zip(*columns, strict=True))
+    known = {parts: _extra(dict(zip(kind.others, parts, strict=True))) for parts in set(sent)}
+    return [known[parts] for parts in sent]
 
 
 def _extra(parts: dict[str, bytes]) -> str | None:
@@ -166,26 +161,21 @@ def _extra(parts: dict[str, bytes]) -> str | None:
 
 def _identities(columns: Columns, stamps: list[str]) -> list[str]:
     """What ``schema.identity_of`` makes of these rows."""
-    whose = [xxh or profile for xxh, profile in zip(columns["xxh"], columns["profile_id"], strict=True)]
+    # Without a call for each field: there are hundreds of millions in a large pull.
     return [
-        f'[{event}, {base}, {who}, {quoted(action)}, "{stamp}+00:00", {message}, {campaign}, {smid}]'
-        for event, base, who, action, stamp, message, campaign, smid in zip(
-            _texts(columns["event_id"]),
+        f"[{'null' if event is None else quoted(event)}, {base}, "
+        f'{"null" if whose is None else quoted(whose)}, {quoted(action)}, "{stamp}+00:00", '
+        f"{'null' if message is None else message}, {'null' if campaign is None else campaign}, "
+        f"{'null' if smid is None else quoted(smid)}]"
+        for event, base, whose, action, stamp, message, campaign, smid in zip(
+            columns["event_id"],
             columns["list_id"],
-            _texts(whose),
+            [xxh or profile for xxh, profile in zip(columns["xxh"], columns["profile_id"], strict=True)],
             columns["action"],
             stamps,
-            _numbers(columns["message_id"]),
-            _numbers(columns["campaign_id"]),
-            _texts(columns["smid"]),
+            columns["message_id"],
+            columns["campaign_id"],
+            columns["smid"],
             strict=True,
         )
     ]
-
-
-def _texts(texts: Any) -> list[str]:
-    return ["null" if text is None else quoted(text) for text in texts]
-
-
-def _numbers(numbers: Any) -> list[Any]:
-    return ["null" if number is None else number for number in numbers]

@@ -12,6 +12,8 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Any
 
+from pydantic_core import from_json
+
 from airflow_provider.altcraft.client._lookup import lookup_text
 
 _IN_MEMORY = 4 << 20
@@ -60,7 +62,7 @@ class Lookups:
             if number == skipped:
                 skipped = next(again, None)
             else:
-                yield json.loads(line)
+                yield from_json(line)
 
     def since(self, done: int) -> Iterator[dict[str, Any]]:
         """Those after the first so many."""
