@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -96,7 +96,7 @@ def batch_of_events(
     list_id: int,
     matching: str | None,
     lookup: str | None,
-    seen: dict[str, int] | None = None,
+    seen: Counts | None = None,
 ) -> pa.RecordBatch:
     """The rows of one answer, sorted by time.
 
@@ -125,7 +125,15 @@ def batch_of(arrays: Mapping[str, pa.Array[Any]]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([arrays[name] for name in COLUMNS], schema=SCHEMA)
 
 
-def keys_of(identities: Iterable[str], seen: dict[str, int] | None = None) -> list[str]:
+class Counts(dict[str, int]):
+    """How many events of an identity there were."""
+
+    def none_of(self, identities: Collection[str]) -> bool:
+        """Whether there was none of any of these."""
+        return self.keys().isdisjoint(identities)
+
+
+def keys_of(identities: Sequence[str], seen: Counts | None = None) -> list[str]:
     """The ``event_key`` of each event of one answer, in order.
 
     Two real events may be alike in everything: their ordinal keeps them two.
@@ -134,26 +142,36 @@ def keys_of(identities: Iterable[str], seen: dict[str, int] | None = None) -> li
         identities: of the events.
         seen: how many with an identity there were in answers before, which are parts of one; these are counted in.
     """
-    seen = {} if seen is None else seen
     keys = []
-    for identity in identities:
-        ordinal = seen.get(identity, 0)
-        seen[identity] = ordinal + 1
+    for text in _numbered(identities, Counts() if seen is None else seen):
         digest = _DIGEST.copy()
-        digest.update(f"{identity}{ordinal}".encode())
+        digest.update(text.encode())
         keys.append(digest.hexdigest())
     return keys
 
 
+def _numbered(identities: Sequence[str], seen: Counts) -> list[str]:
+    alone = dict.fromkeys(identities, 1)
+    if len(alone) == len(identities) and seen.none_of(alone):  # as nearly always
+        seen.update(alone)
+        return [f"{identity}0" for identity in identities]
+    numbered = []
+    for identity in identities:
+        ordinal = seen.get(identity, 0)
+        seen[identity] = ordinal + 1
+        numbered.append(f"{identity}{ordinal}")
+    return numbered
+
+
 def _keyed(
-    events: Iterable[HistoryEvent], list_id: int, seen: dict[str, int] | None
+    events: Iterable[HistoryEvent], list_id: int, seen: Counts | None
 ) -> list[tuple[str, str | None, HistoryEvent]]:
     """Each event with its ``event_key`` and ``extra``, in an order that depends on nothing but the events."""
     rows = sorted(
         ((event.datetime, identity_of(event, list_id), _extra(event) or "", event.count, event) for event in events),
         key=lambda row: row[:4],
     )
-    keys = keys_of((identity for _, identity, _, _, _ in rows), seen)
+    keys = keys_of([identity for _, identity, _, _, _ in rows], seen)
     return [(key, extra or None, event) for key, (_, _, extra, _, event) in zip(keys, rows, strict=True)]
 
 

@@ -20,7 +20,7 @@ from pydantic_core import from_json
 
 from airflow_provider.altcraft.client._actions import CHANNELS
 from airflow_provider.altcraft.extract._rows import COLUMNS_SENT, SentRow
-from airflow_provider.altcraft.schema import SCHEMA, batch_of, json_of, keys_of
+from airflow_provider.altcraft.schema import SCHEMA, Counts, batch_of, json_of, keys_of
 from airflow_provider.altcraft.window import Window
 
 _OBJECTS = (("subscription", dict), ("subscriptions", list))
@@ -40,7 +40,7 @@ def fast_batch(
     list_id: int,
     matching: str | None,
     lookup: str | None,
-    seen: dict[str, int] | None = None,
+    seen: Counts | None = None,
 ) -> pa.RecordBatch | None:
     """The rows within the window as ``schema.batch_of_events`` gives them, or ``None`` where the models have to look.
 

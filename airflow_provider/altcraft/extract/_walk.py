@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import takewhile
@@ -15,6 +15,7 @@ from airflow_provider.altcraft.client._core import DATABASE_HISTORY
 from airflow_provider.altcraft.client._paging import Walk, overlap
 from airflow_provider.altcraft.extract._ranges import Range
 from airflow_provider.altcraft.extract._rows import SentRow
+from airflow_provider.altcraft.schema import Counts
 
 REMEMBERED = 4_000
 """Rows, at least, for which a row alike on a later page gets a key of its own. The platform is thought to order rows by
@@ -57,7 +58,7 @@ class HistoryPage:
     http_status: int = 200
 
 
-class WalkKeys(dict[str, int]):
+class WalkKeys(Counts):
     """How many events of an identity there were in a walk: rows alike on neighbouring pages are told apart too."""
 
     def __init__(self) -> None:
@@ -69,6 +70,10 @@ class WalkKeys(dict[str, int]):
         """The count, or the default."""
         found = super().get(identity) or self._older.get(identity)
         return found or (self._before and self._before.get(digest(identity))) or default
+
+    def none_of(self, identities: Collection[str]) -> bool:
+        """Whether there was none of any of these, as far as is remembered."""
+        return not self._before and super().none_of(identities) and self._older.keys().isdisjoint(identities)
 
     def turn(self, *, settled: bool) -> None:
         """A page is over: forget what is long past, and where no row is held back, what came before a resumption."""
