@@ -13,6 +13,9 @@ READY   := $(VENV)/.ready
 ARGS    ?=
 WORKERS ?= 3
 UV      := uv==0.13.9
+# Modules are compiled once, also where the surroundings forbid it: else each of the tests' many processes would compile
+# all of Airflow anew, which takes longer than most of what they do.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo test test-soak bench bench-quick lint format build airflow constraints clean
 
