@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 import time
@@ -16,28 +15,14 @@ from airflow_provider.altcraft.testing import Emulator
 # The process imports this file by itself.
 sys.path.append(str(Path(__file__).parent))
 
-_LOADED = [
-    "airflow.providers.amazon.aws.fs.s3",
-    "airflow.providers.amazon.aws.hooks.s3",
-    "airflow_provider.altcraft.client._bulk",
-    "airflow_provider.altcraft.extract.profiles",
-    "airflow_provider.altcraft.targets._formats",
-    "airflow_provider.altcraft.targets._local",
-    "pandas",  # which pyarrow imports at its first array
-    "s3fs",
-]
-
 
 def start(target: Any, profiles: int, concurrency: int) -> ForkServerProcess:
     """Begin to pull the emulator's first profiles."""
     import killed
 
-    # Airflow is imported once, and each pull is a fork of that; a real process to kill.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["killed", *_LOADED])
-    process = context.Process(target=killed.pull, args=(dict(os.environ), target, profiles, concurrency), daemon=True)
-    process.start()
-    return process
+    from tests.integration import forks
+
+    return forks.start(killed.pull, target, profiles, concurrency)
 
 
 def until(api: Emulator, process: ForkServerProcess, requests: int) -> bool:

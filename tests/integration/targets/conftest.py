@@ -2,46 +2,18 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import multiprocessing
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
-from airflow_provider.altcraft.schema import SCHEMA
-
-# The stepper imports this file by itself.
-sys.path += [str(Path(__file__).parent.parent), str(Path(__file__).parent)]
-from stores import Disk
-
-
-def make_batch(rows: int, start: int = 0, **columns: Any) -> pa.RecordBatch:
-    """A batch whose rows differ, each column of which can be set."""
-    first = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
-    return pa.RecordBatch.from_pylist(
-        [
-            {
-                "list_id": 1,
-                "action": "open",
-                "count": 1,
-                "datetime": first + dt.timedelta(seconds=i, microseconds=i % 7),
-                "email": f"{i}@example.com" if i % 3 else None,
-                "message_name": f"Письмо «{i % 100}»",
-                "event_key": f"{i * 2654435761 % 2**128:032x}",
-                "extra": '{"a": 1}',
-                **columns,
-            }
-            for i in range(start, start + rows)
-        ],
-        schema=SCHEMA,
-    )
+from tests.integration import forks
+from tests.integration.stores import Disk
+from tests.integration.targets.batches import make_batch
 
 
 @pytest.fixture
@@ -58,16 +30,10 @@ class Stepper:
     """``stepper.run`` at work: it halts after each step until it is told to go on."""
 
     def __init__(self, target: Any, batches: int, rows: int, wait: bool = True) -> None:
-        import stepper
+        import stepper  # as the process does
 
-        # Airflow and all stores are imported once, and each writer is a fork of that; a real process to kill.
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["stepper", "s3fs", "gcsfs", "adlfs"])
-        self._pipe, other = context.Pipe()
-        self.process = context.Process(
-            target=stepper.run, args=(other, dict(os.environ), target, batches, rows, wait), daemon=True
-        )
-        self.process.start()
+        self._pipe, other = forks.pipe()
+        self.process = forks.start(stepper.run, other, target, batches, rows, wait)
         other.close()
         self._halted = False
 

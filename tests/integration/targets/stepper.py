@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
+from batches import make_batch
 
 from airflow_provider.altcraft.targets import Scope, resolve_target
-
-sys.path.insert(0, str(Path(__file__).parent))
-from conftest import make_batch
 
 ObjectStoragePath("file:///").fs  # Airflow looks for the file systems of its providers once, for seconds  # noqa: B018
 
 
-def run(pipe: Any, environment: dict[str, str], target: Any, batches: int, rows: int, wait: bool) -> None:
+def run(environment: dict[str, str], pipe: Any, target: Any, batches: int, rows: int, wait: bool) -> None:
     """Write so many batches of so many rows, the end of each a checkpoint; report each step into the pipe."""
     logging.disable(logging.INFO)
     os.environ.update(environment)

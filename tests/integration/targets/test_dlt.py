@@ -32,7 +32,7 @@ NETWORK = {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "sock
 sys.addaudithook(lambda event, args: told.append((event, str(args[1:]))) if event in NETWORK else None)
 from airflow_provider.altcraft.targets import Scope, resolve_target
 sys.path.insert(0, sys.argv[2])
-from conftest import make_batch
+from batches import make_batch
 writer = resolve_target(sys.argv[1]).open(Scope(1, None))
 writer.write(make_batch(3))
 print("rows:", writer.commit().rows)

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope
 from airflow_provider.altcraft.window import Window
-from tests.integration.targets.conftest import make_batch
+from tests.integration.targets.batches import make_batch
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # a dead one's files are closed by nobody
 

@@ -114,7 +114,7 @@ CROWD = """
 import sys
 from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope
 sys.path.insert(0, sys.argv[2])
-from conftest import make_batch
+from batches import make_batch
 rows = make_batch(11_000, email=sys.argv[3])
 for _ in range(15):
     writer = ObjectStorageTarget(sys.argv[1]).open(Scope(1, None))
