@@ -75,7 +75,9 @@ started = time.process_time()
 print(time.process_time() - started)
 """
     compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
-    seconds = [float(_run(code, **compiled).splitlines()[-1]) for _ in range(6)]
+    seconds: list[float] = []
+    while len(seconds) < 6 and min(seconds[1:], default=1.0) >= 0.15:
+        seconds.append(float(_run(code, **compiled).splitlines()[-1]))
     assert min(seconds[1:]) < 0.15, seconds
 
 
