@@ -9,7 +9,8 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-from airflow_provider.altcraft.operators.history import AltcraftHistoryOperator
+from airflow_provider.altcraft.extract import database
+from airflow_provider.altcraft.operators.history import AltcraftDatabaseHistoryOperator, AltcraftHistoryOperator
 from airflow_provider.altcraft.testing import Emulator
 
 # The process imports this file by itself.
@@ -23,6 +24,15 @@ def start(target: Any, profiles: int, concurrency: int) -> ForkServerProcess:
     from tests.integration import forks
 
     return forks.start(killed.pull, target, profiles, concurrency)
+
+
+def start_database(target: Any, batch_rows: int, **how: Any) -> ForkServerProcess:
+    """Begin to pull the emulator's whole database."""
+    import killed
+
+    from tests.integration import forks
+
+    return forks.start(killed.pull_database, target, batch_rows, how)
 
 
 def until(api: Emulator, process: ForkServerProcess, requests: int) -> bool:
@@ -39,6 +49,14 @@ def kill(process: ForkServerProcess) -> None:
     process.kill()
     process.join(10)
     assert process.exitcode == -9
+
+
+def pull_database(environ: dict[str, str], target: Any, batch_rows: int, how: dict[str, Any]) -> None:
+    """Pull all, as the process's work."""
+    os.environ.update(environ)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # its log
+    database.BATCH_ROWS = batch_rows
+    AltcraftDatabaseHistoryOperator(task_id="pull", target=target, **how).execute({})
 
 
 def pull(environ: dict[str, str], target: Any, profiles: int, concurrency: int) -> None:
