@@ -1,7 +1,7 @@
 """Courses of two attempts at one task, stepped through each other, one of them perhaps killed; then a third alone.
 
 An attempt halts before each call by which it changes or reads its target. The two make steps in turns; then, if one is
-to, it dies, and what is left is gone through. After each step a reader must see a whole state, and no change but to
+to, it dies, or sleeps until the other has taken it for dead and ended, and what is left is gone through. After each step a reader must see a whole state, and no change but to
 what the attempt that made the step has written. In the end there is one right result, and after the third nothing is
 left by an attempt that has ended. How an attempt is made to halt, and what a place is, is told by who plays.
 """
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope
 from airflow_provider.altcraft.window import Window
+from tests.integration.stores import S3
 from tests.integration.targets.conftest import make_batch
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ class Attempt(Protocol):
 
     def step(self, *, alone: bool) -> None:
         """Go on to the next halt or the end, or until it waits for a lock; ``alone``: of nobody's."""
+        ...
+
+    def pass_time(self, *, slept: bool) -> None:
+        """Let a day go by before its next step, which it has slept through, or in which it has heard of nobody."""
         ...
 
     def kill(self) -> None:
@@ -96,7 +101,11 @@ def write(target: Target, email: str, halt: Callable[[bool], object] = bool) -> 
 
 
 def play(
-    place: Place, start: Callable[[Target, str], Attempt], turns: Sequence[int], killed: int | None = None
+    place: Place,
+    start: Callable[[Target, str], Attempt],
+    turns: Sequence[int],
+    killed: int | None = None,
+    sleeps: int | None = None,
 ) -> tuple[bool, bool]:
     """Run one course, and return whether each had more to do after the turns."""
     if not place.fresh:
@@ -131,12 +140,18 @@ def play(
         more = (not first.ended, not second.ended)
         if killed is not None:
             both[killed].kill()
+        if sleeps is not None:
+            both[1 - sleeps].pass_time(slept=False)
+            while not both[1 - sleeps].ended:
+                step(1 - sleeps)
+            both[sleeps].pass_time(slept=True)
         while active := [number for number, each in enumerate(both) if not (each.ended or each.dead)]:
             # The one goes on, but where it waits for a lock of the other's.
             number = active[-1] if both[active[0]].waits else active[0]
             step(number)
             both[active[0]].waits &= number == active[0]
-        assert [each.error for each in both] == [None, None]
+        # Who was taken for dead may fail.
+        assert [each.error for number, each in enumerate(both) if each.error and number != sleeps] == []
         place.check(begun())
         if first.ended and second.ended:
             assert place.leftovers() == set()  # who has ended leaves nothing
@@ -158,6 +173,7 @@ class Objects:
 
     def __init__(self, shape: str, store: Store, prefix: str = "") -> None:
         self.shape, self._store, self._prefix = shape, store, prefix
+        self._parts: dict[str, list[dict[str, Any]]] = {}
         self.shares = shape == "parts"
         path = {"object": "a.jsonl", "days": "{date}.jsonl", "parts": ""}[shape]
         more: dict[str, Any] = {"format": "jsonl", "part_rows": 2} if shape == "parts" else {}
@@ -179,9 +195,8 @@ class Objects:
 
     def leftovers(self) -> set[str]:
         """What is there and is not the result's, unfinished uploads among it where they can be listed."""
-        unfinished = getattr(self._store, "unfinished", None) if self._prefix.startswith("s3") else None
-        uploads = {f"an upload to {key}" for key in (unfinished(self._prefix) if unfinished else ())}
-        return (self._names() | uploads) - self._expected()
+        uploads = self._store.unfinished(self._prefix) if isinstance(self._store, S3) else ()
+        return (self._names() - self._expected()) | {f"an upload to {key}" for key in uploads}
 
     def time_passes(self) -> contextlib.AbstractContextManager[None]:
         """On a disk the kernel tells who lives."""
@@ -195,13 +210,17 @@ class Objects:
 
     def _read(self) -> dict[str, list[dict[str, Any]]]:
         """Rows by object, or of all parts that the manifest names."""
-        groups = {name: [name] for name in self._names() if not name.startswith((".", "_"))}
-        if self.shares:
-            groups = {"": [part["name"] for part in json.loads(self._get("_manifest.json"))["parts"]]}
-        return {
-            group: [json.loads(line) for name in names for line in self._get(name).splitlines()]
-            for group, names in groups.items()
-        }
+        names = self._names()
+        if not self.shares:
+            return {name: self._rows(name) for name in names if not name.startswith((".", "_"))}
+        parts = [part["name"] for part in json.loads(self._get("_manifest.json"))["parts"]]
+        assert set(parts) <= names
+        for name in parts:  # which never change
+            self._parts[name] = self._parts.get(name) or self._rows(name)
+        return {"": [row for name in parts for row in self._parts[name]]}
+
+    def _rows(self, name: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self._get(name).splitlines()]
 
     def _expected(self) -> set[str]:
         if self.shape == "object":
