@@ -1,9 +1,10 @@
 """Courses of two attempts at one task, stepped through each other, one of them perhaps killed; then a third alone.
 
 An attempt halts before each call by which it changes or reads its target. The two make steps in turns; then, if one is
-to, it dies, or sleeps until the other has taken it for dead and ended, and what is left is gone through. After each step a reader must see a whole state, and no change but to
-what the attempt that made the step has written. In the end there is one right result, and after the third nothing is
-left by an attempt that has ended. How an attempt is made to halt, and what a place is, is told by who plays.
+to, it dies, or sleeps until the other has taken it for dead and ended, and what is left is gone through. After each
+step a reader must see a whole state, and no change but to what the attempt that made the step has written. In the end
+there is one right result, and after the third nothing is left by an attempt that has ended. How an attempt is made to
+halt, and what a place is, is told by who plays.
 """
 
 from __future__ import annotations
