@@ -107,6 +107,9 @@ def at_requests(halt):
         return await real(*args, **kwargs)
 
     aiohttp.ClientSession._request = request
+    # For moto every upload was begun in 2010. A course takes seconds.
+    is_dead = _uploads._is_dead
+    _uploads._is_dead = lambda file, upload: is_dead(file, upload | {"Initiated": dt.datetime.now(dt.UTC)})
 
 
 def at_statements(halt):
@@ -283,7 +286,7 @@ SHAPES = pytest.mark.parametrize("shape", ["object", "days", "parts"])
 
 @SHAPES
 def test_courses_in_s3_end_right(s3, shape):
-    play_in_store(s3, shape, range(2))
+    play_in_store(s3, shape, [1136591522, 3320613796])
 
 
 def test_courses_in_databases_end_right(database):
