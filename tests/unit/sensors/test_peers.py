@@ -1,4 +1,7 @@
-"""What other providers' sensors and triggers got wrong, by the number of Airflow's thread."""
+"""What other providers' sensors and triggers got wrong, by the number of Airflow's thread.
+
+Watchers' triggers: ``tests/unit/triggers/test_peers.py``.
+"""
 
 from __future__ import annotations
 
@@ -208,7 +211,7 @@ def test_airflow_71580_72716_resuming_twice_gives_the_same(api: Emulator) -> Non
     assert values[0][0]["action"] == "form_post"
 
 
-def test_airflow_53447_a_trigger_reads_its_connection_without_blocking(
+def test_airflow_53447_55799_55812_57145_a_trigger_reads_its_connection_without_blocking(
     api: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, arguments = deferred(timeout=0).trigger.serialize()
