@@ -159,9 +159,8 @@ class Stack:
     def overtaken(self, task: str) -> int:
         """How many tries of ``dag.task`` the scheduler ended, as it took the end of one look for that of the next."""
         lines = (self.home / "scheduler.log").read_text(errors="replace").splitlines()
-        return sum(
-            f" {task} " in line and "but the task instance's state attribute is queued" in line for line in lines
-        )
+        # Queued or running, by how far the next look has come.
+        return sum(f" {task} " in line and "but the task instance's state attribute is" in line for line in lines)
 
     def tail(self) -> str:
         """The end of each component's log."""

@@ -32,7 +32,7 @@ pytestmark = [
 DAGS = Path(__file__).parent / "stack_dags"
 MODES = ("poke", "reschedule", "deferrable")
 PATIENCE = 300.0
-AFTER_TWO = {"forms": 1, "opens": 1, "both": 2}
+AFTER_TWO = {"forms": 1, "opens": 1, "both": 2, "named": 1}
 
 
 class Scene:
@@ -43,10 +43,13 @@ class Scene:
         self.address = address
         self._notes = home / "notes"
         connection = {"conn_type": "altcraft", "host": api.url, "password": api.token}
+        extra = {"list_id": 1, "timeout": 20}
         self.stack = Stack(
             home / "airflow",
             address,
-            AIRFLOW_CONN_ALTCRAFT_DEFAULT=json.dumps(connection | {"extra": {"list_id": 1, "timeout": 20}}),
+            AIRFLOW_CONN_ALTCRAFT_DEFAULT=json.dumps(connection | {"extra": extra}),
+            # So that what the consuming task asks is not taken for what the watchers ask.
+            AIRFLOW_CONN_ALTCRAFT_TASKS=json.dumps(connection | {"extra": extra | {"auth": "header"}}),
             AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC="2",
             AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD="8",
             NOTES=str(self._notes),
@@ -131,7 +134,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
                 api.add_profile(email=f"{name}@example.com")
             try:
                 made.stack.start_all()
-                made.stack.until(lambda: len(made.watermarks()) == 3, PATIENCE)
+                made.stack.until(lambda: len(made.watermarks()) == 4, PATIENCE)
                 yield made
             finally:
                 made.stack.end()
@@ -141,8 +144,12 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 def test_watchers_of_a_database_share_their_looks(scene: Scene) -> None:
     def looks() -> list[float]:
-        """When a walk through the whole database began: at the first of its days."""
-        asked = [request for request in scene.api.requests if request.method.endswith("history_get_all")]
+        """When the watchers began a walk through the whole database: at the first of its days."""
+        asked = [
+            request
+            for request in scene.api.requests
+            if request.method.endswith("history_get_all") and "authorization" not in request.headers
+        ]
         first = min(request.body["date_from"] for request in asked)
         return [
             request.at.timestamp()
@@ -174,6 +181,7 @@ def test_what_a_watcher_fired_for_outlives_the_triggerer(scene: Scene) -> None:
         "forms": [1, 1],
         "opens": [1],
         "both": [1, 1, 1],
+        "named": [1],
     }
     assert sorted(line.split()[1] for line in scene.noted("taken").elements()) == [
         f"{name}@example.com" for name in ("ann", "bob", "eve")

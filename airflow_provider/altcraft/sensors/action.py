@@ -51,8 +51,9 @@ _GRACE: Final = 60.0
 class AltcraftActionSensor(BaseSensorOperator):
     """Waits until a profile has done an action, such as ``confirm`` or ``form_post``; or until enough of many have.
 
-    Poking, rescheduling and deferring come to the same outcome; deferring holds no worker while it waits. ``timeout``
-    counts from the start of each try, and ``execution_timeout`` too: it ends a try wherever it waits.
+    Poking, rescheduling and deferring come to the same outcome; deferring holds no worker while it waits, but for its
+    first look, so that what is there already needs no triggerer. ``timeout`` counts from the start of each try, and
+    ``execution_timeout`` too: it ends a try wherever it waits.
 
     Args:
         profile: a ``ProfileLookup``, a mapping of its fields, or an e-mail.
@@ -167,8 +168,6 @@ class AltcraftActionSensor(BaseSensorOperator):
             if self.never_fail:
                 raise AirflowSkipException(str(error)) from error
             raise
-        if self.deferrable:
-            self._defer(wait)
         return self._end(context, self._wait_here(context, wait))
 
     def poke(self, context: Context) -> PokeReturnValue:
@@ -201,6 +200,8 @@ class AltcraftActionSensor(BaseSensorOperator):
             if (outcome := wait.looked(look(self.altcraft_conn_id, wait, list_id_of(self.list_id)))) is not None:
                 return outcome
             pause = wait.pause()
+            if self.deferrable:
+                self._defer(wait, pause)
             if (left := wait.execution_left()) is not None:
                 pause = max(0.0, min(pause, left))
             if not self.reschedule:
@@ -243,7 +244,7 @@ class AltcraftActionSensor(BaseSensorOperator):
         """What no retry would help, nor is skipped with ``soft_fail``: nobody shall wait in vain for a wrong token."""
         return AirflowSkipException(message) if self.never_fail else AirflowFailException(message)
 
-    def _defer(self, wait: Wait) -> None:
+    def _defer(self, wait: Wait, pause: float) -> None:
         left = wait.execution_left()
         cohort = wait.quorum is not None
         self.defer(
@@ -262,6 +263,8 @@ class AltcraftActionSensor(BaseSensorOperator):
                 exponential_backoff=wait.pauses.exponential,
                 max_wait=wait.pauses.longest,
                 execution_deadline=None if wait.execution_deadline is None else wait.execution_deadline.isoformat(),
+                next_look=_later(dt.datetime.now(dt.UTC), pause).isoformat(),
+                failures=wait.failures,
             ),
             method_name="execute_complete",
             # The trigger keeps the time itself; this ends the wait where no triggerer runs it.

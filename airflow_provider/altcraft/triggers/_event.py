@@ -41,8 +41,9 @@ class AltcraftActionEventTrigger(BaseEventTrigger):
 
     Args:
         actions: one action or several; any string.
-        profiles: a profile or a list of them, each a ``ProfileLookup``, a mapping of its fields, or an e-mail; ``None``
-            is everybody in the database, at the price of a walk through the database's days with each look.
+        profiles: a profile or a list of them, each a ``ProfileLookup``, a mapping of its fields, or an e-mail (a list
+            also as JSON text); ``None`` is everybody in the database, at the price of a walk through its days with each
+            look.
         list_id: the profile database; the connection's own where ``None``.
         since: a date (its first instant in UTC) or an aware date-time: only events from then on count; ``None`` is the
             moment at which the trigger first starts.
@@ -72,6 +73,8 @@ class AltcraftActionEventTrigger(BaseEventTrigger):
         super().__init__()  # type: ignore[no-untyped-call]
         self.actions = names_of(actions)
         self.list_id = list_id_of(list_id)
+        if isinstance(profiles, str) and profiles.startswith("["):
+            profiles = json.loads(profiles)
         self.people = People.of(profiles, self.list_id)
         self.since = instant_of(since, "since")
         self.lookback = seconds_of(lookback, "lookback", least=0)
@@ -81,11 +84,13 @@ class AltcraftActionEventTrigger(BaseEventTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Where the class is and its arguments, as they are kept in Airflow's database."""
         profiles = self.people.profiles
+        # As text: mappings within a list come back from Airflow 3.3's database wrapped in what encodes them.
+        text = None if profiles is None else json.dumps([dict(profile) for profile in profiles], sort_keys=True)
         return (
             "airflow_provider.altcraft.triggers.action.AltcraftActionEventTrigger",
             {
                 "actions": self.actions,
-                "profiles": None if profiles is None else [dict(profile) for profile in profiles],
+                "profiles": text,
                 "list_id": self.list_id,
                 "since": None if self.since is None else self.since.isoformat(),
                 "lookback": self.lookback,
@@ -96,8 +101,8 @@ class AltcraftActionEventTrigger(BaseEventTrigger):
 
     def shared_stream_key(self) -> Hashable | None:
         """Watchers of the same people by the same connection share one poll (Airflow 3.3)."""
-        profiles = json.dumps(self.serialize()[1]["profiles"], sort_keys=True)
-        return ("airflow_provider.altcraft", self.altcraft_conn_id, str(self.list_id), profiles)
+        profiles = self.serialize()[1]["profiles"]
+        return ("airflow_provider.altcraft", self.altcraft_conn_id, self.list_id, profiles)
 
     @classmethod
     async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[Look]:

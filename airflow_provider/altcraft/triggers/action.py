@@ -49,6 +49,8 @@ class AltcraftActionTrigger(BaseTrigger):
         exponential_backoff: whether the pauses double.
         max_wait: seconds that no pause exceeds.
         execution_deadline: ISO 8601 with a zone: when Airflow's ``execution_timeout`` is over.
+        next_look: ISO 8601 with a zone: not before then, as the sensor has looked already; ``None`` for at once.
+        failures: how many of the sensor's last looks failed in a row.
         later: what later versions know.
 
     Yields one event: an ``Outcome``.
@@ -71,6 +73,8 @@ class AltcraftActionTrigger(BaseTrigger):
         exponential_backoff: bool = False,
         max_wait: float | None = None,
         execution_deadline: str | None = None,
+        next_look: str | None = None,
+        failures: int = 0,
         **later: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -88,6 +92,8 @@ class AltcraftActionTrigger(BaseTrigger):
         self.exponential_backoff = exponential_backoff
         self.max_wait = max_wait
         self.execution_deadline = execution_deadline
+        self.next_look = next_look
+        self.failures = failures
         if later:
             log.warning("A later version stored this trigger; this one does not know of: %s", ", ".join(later))
 
@@ -110,6 +116,8 @@ class AltcraftActionTrigger(BaseTrigger):
                 "exponential_backoff": self.exponential_backoff,
                 "max_wait": self.max_wait,
                 "execution_deadline": self.execution_deadline,
+                "next_look": self.next_look,
+                "failures": self.failures,
             },
         )
 
@@ -127,7 +135,8 @@ class AltcraftActionTrigger(BaseTrigger):
         yield TriggerEvent(outcome)  # type: ignore[no-untyped-call]
 
     async def _outcome(self, polls: Polls, wait: Wait) -> Outcome:
-        pause = 0.0
+        due = _instant(self.next_look)
+        pause = 0.0 if due is None else max(0.0, (due - dt.datetime.now(dt.UTC)).total_seconds())
         while (outcome := wait.looked(await self._look(polls, wait, pause))) is None:
             pause = wait.pause()
         return outcome
@@ -145,6 +154,8 @@ class AltcraftActionTrigger(BaseTrigger):
             execution_deadline=_instant(self.execution_deadline),
             pauses=Pauses(self.poke_interval, self.exponential_backoff, self.max_wait),
             budget=None if self.silent_fail else self.max_consecutive_failures,
+            looks=0 if self.next_look is None else 1,
+            failures=self.failures,
         )
 
     async def _look(self, polls: Polls, wait: Wait, pause: float) -> list[AltcraftError]:

@@ -59,13 +59,21 @@ with DAG("again", schedule=None, max_active_tasks=8):
             )
     Noted(task_id="waiting", profile="waiting@example.com", actions="confirm", deferrable=True, poke_interval=1)
 
-WATCHED = {"forms": "form_post", "opens": "open", "both": ["form_post", "open"]}
+WATCHED: dict[str, dict[str, Any]] = {
+    "forms": {"actions": "form_post"},
+    "opens": {"actions": "open"},
+    "both": {"actions": ["form_post", "open"]},
+    "named": {
+        "actions": "form_post",
+        "profiles": ["ann@example.com", {"matching": "email", "email": "met@example.com"}],
+    },
+}
 assets = {
     name: Asset(
         name,
-        watchers=[AssetWatcher(name=name, trigger=AltcraftActionEventTrigger(actions=actions, poll_interval=2))],
+        watchers=[AssetWatcher(name=name, trigger=AltcraftActionEventTrigger(**which, poll_interval=2))],
     )
-    for name, actions in WATCHED.items()
+    for name, which in WATCHED.items()
 }
 
 with DAG(
@@ -86,6 +94,7 @@ with DAG(
             task_id="events",
             actions=["form_post", "open"],
             asset=assets["forms"],
+            altcraft_conn_id="altcraft_tasks",
             retries=3,
             retry_delay=dt.timedelta(seconds=1),
         ).output

@@ -109,6 +109,20 @@ def test_each_run_gets_what_is_new(api: Emulator, store: Store) -> None:
     assert given(context(store, "run3")) == []
 
 
+@pytest.mark.parametrize("hints", [[0, 1, 2], [2], []], ids=["all", "the last", "none"])
+def test_airflow_56749_however_events_are_merged_into_runs_each_is_given_once(
+    api: Emulator, store: Store, hints: list[int]
+) -> None:
+    """Airflow makes one run of several events, or of the last alone, or hands none over before the next comes."""
+    times = [dt.datetime.now(dt.UTC) - HOUR / 2 + number * dt.timedelta(minutes=1) for number in range(3)]
+    for name, at in zip(("ann", "bob", "cid"), times, strict=True):
+        post(api, name, at=at)
+    merged = [event for number in hints for event in announced(times[number])["triggering_asset_events"][ASSET]]
+    assert emails(given(context(store, triggering_asset_events={ASSET: merged}))) == ["ann", "bob", "cid"]
+    # The others come with the next run, which need not do anything again.
+    assert given(context(store, "run2", **announced(times[1]))) == []
+
+
 def test_oldest_first(api: Emulator, store: Store) -> None:
     post(api, "ann")
     post(api, "bob", at=NOW - HOUR / 2)

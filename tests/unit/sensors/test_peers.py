@@ -1,4 +1,7 @@
-"""What other providers' sensors and triggers got wrong, by the number of Airflow's thread."""
+"""What other providers' sensors and triggers got wrong, by the number of Airflow's thread.
+
+Watchers' triggers: ``tests/unit/triggers/test_peers.py``.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,13 @@ from typing import Any
 
 import pytest
 from airflow.exceptions import TaskDeferred
-from airflow.providers.common.compat.sdk import AirflowException, AirflowSensorTimeout, AirflowSkipException, BaseHook
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseHook,
+)
 
 from airflow_provider.altcraft.client import ServerError
 from airflow_provider.altcraft.testing import Emulator, faults
@@ -182,15 +191,15 @@ def test_airflow_68017_all_that_shapes_a_wait_crosses_to_the_trigger() -> None:
 
 
 def test_airflow_67945_a_trigger_that_runs_anew_only_reads(api: Emulator) -> None:
-    _, arguments = deferred(timeout=0).trigger.serialize()
+    _, arguments = deferred().trigger.serialize()
     for _ in range(2):
         asyncio.run(anext(AltcraftActionTrigger(**arguments).run()))
     assert {request.method for request in api.requests} == {"subscribers/history_get"}
 
 
 def test_airflow_21616_20150_copies_of_a_trigger_do_no_harm(api: Emulator) -> None:
+    _, arguments = deferred(timeout=20).trigger.serialize()
     api.add_event("ann@example.com", "form_post", at=DUE)
-    _, arguments = deferred().trigger.serialize()
 
     async def copies() -> list[Any]:
         return await asyncio.gather(*(anext(AltcraftActionTrigger(**arguments).run()) for _ in range(5)))
@@ -199,8 +208,8 @@ def test_airflow_21616_20150_copies_of_a_trigger_do_no_harm(api: Emulator) -> No
 
 
 def test_airflow_71580_72716_resuming_twice_gives_the_same(api: Emulator) -> None:
+    later = deferred(timeout=20)
     api.add_event("ann@example.com", "form_post", at=DUE)
-    later = deferred()
     event = asyncio.run(anext(later.trigger.run())).payload
     found = sensor("deferrable")
     values = [found.resume_execution(later.method_name, {"event": event}, context()) for _ in range(2)]
@@ -208,10 +217,31 @@ def test_airflow_71580_72716_resuming_twice_gives_the_same(api: Emulator) -> Non
     assert values[0][0]["action"] == "form_post"
 
 
-def test_airflow_53447_a_trigger_reads_its_connection_without_blocking(
+def test_airflow_72716_what_is_there_already_is_not_deferred_for(api: Emulator) -> None:
+    """Airflow 3.3 fails a try whose trigger fires before the scheduler has noticed that the task deferred."""
+    api.add_event("ann@example.com", "form_post", at=DUE)
+    assert [event["action"] for event in sensor("deferrable").execute(context())] == ["form_post"]
+    api.add_event("ann@example.com", "complain", at=DUE)
+    with pytest.raises(AirflowFailException):
+        sensor("deferrable", actions="open", fail_on="complain").execute(context())
+    api.play(faults.error(401, "no"))
+    with pytest.raises(AirflowFailException):
+        sensor("deferrable").execute(context())
+    assert len(api.requests) == 3
+
+
+def test_airflow_72716_a_trigger_looks_only_when_the_next_look_is_due(api: Emulator) -> None:
+    before = dt.datetime.now(dt.UTC)
+    trigger: Any = deferred(poke_interval=60, timeout=3600).trigger
+    assert len(api.requests) == 1
+    pause = dt.datetime.fromisoformat(trigger.next_look) - before
+    assert dt.timedelta(seconds=57) <= pause <= dt.timedelta(seconds=73)
+
+
+def test_airflow_53447_55799_55812_57145_a_trigger_reads_its_connection_without_blocking(
     api: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, arguments = deferred(timeout=0).trigger.serialize()
+    _, arguments = deferred(poke_interval=60).trigger.serialize()
     plain = BaseHook.get_connection
 
     def refused(*given: Any, **named: Any) -> Any:
@@ -224,7 +254,7 @@ def test_airflow_53447_a_trigger_reads_its_connection_without_blocking(
     monkeypatch.setattr(BaseHook, "get_connection", refused)
     event = asyncio.run(anext(AltcraftActionTrigger(**arguments).run()))
     assert event.payload == {"status": "timeout"}
-    assert len(api.requests) == 1
+    assert len(api.requests) == 2  # the sensor's, and the trigger's as the time was up
 
 
 def test_airflow_56910_the_modes_ask_the_same(api: Emulator) -> None:

@@ -47,11 +47,14 @@ def test_what_earlier_versions_stored_is_run(api: Emulator, file: Path) -> None:
     assert [found["action"] for found in met] == ["form_post"]
 
 
-@pytest.mark.parametrize("name", ["one", "cohort"])
+@pytest.mark.parametrize("name", ["one", "cohort", "looked"])
 def test_what_this_version_stores(api: Emulator, name: str) -> None:
     stored = json.loads((Path(__file__).parent / "stored" / f"{name}.json").read_text())
     path, arguments = AltcraftActionTrigger(**stored["kwargs"]).serialize()
-    assert {"classpath": path, "kwargs": json.loads(json.dumps(arguments))} == stored
+    later = {"next_look": None, "failures": 0}
+    assert {"classpath": path, "kwargs": json.loads(json.dumps(arguments))} == stored | {
+        "kwargs": later | stored["kwargs"]
+    }
     assert api.token not in repr(arguments)
 
 
@@ -97,6 +100,22 @@ def test_a_copy_that_begins_anew_comes_to_the_same(api: Emulator) -> None:
     api.add_event("ann@example.com", "form_post", at=THEN)
     (event,) = asyncio.run(events(AltcraftActionTrigger(**STORED)))
     assert event["status"] == "met"
+
+
+def test_the_next_look_is_not_before_it_is_due(api: Emulator) -> None:
+    due = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=0.4)
+    api.add_event("ann@example.com", "form_post", at=THEN)
+    assert asyncio.run(events(AltcraftActionTrigger(**STORED | {"next_look": due.isoformat()})))
+    assert [request.at >= due for request in api.requests] == [True]
+
+
+def test_the_sensors_failed_looks_count(api: Emulator) -> None:
+    api.play_forever(faults.status(503))
+    arguments = STORED | {"failures": 2, "max_consecutive_failures": 3}
+    (event,) = asyncio.run(events(AltcraftActionTrigger(**arguments)))
+    assert (event["status"], event["error"]) == ("error", "ServerError")
+    assert "in a row: 3" in event["message"]
+    assert len(api.requests) == 5  # one look
 
 
 def test_a_past_deadline_still_looks_once(api: Emulator) -> None:

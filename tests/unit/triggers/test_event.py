@@ -7,54 +7,36 @@ import datetime as dt
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
-import airflow
 import pytest
 
 from airflow_provider.altcraft.client import ProfileLookup
 from airflow_provider.altcraft.testing import Emulator, faults
-from airflow_provider.altcraft.triggers import _feed, _keeper
+from airflow_provider.altcraft.triggers import _keeper
 from airflow_provider.altcraft.triggers.action import AltcraftActionEventTrigger
+from tests.unit.triggers.watching import (
+    HOUR_AGO,
+    ON_AIRFLOW_3_3,
+    SOON,
+    Payload,
+    Store,
+    fired,
+    keys,
+    through_airflow,
+    watcher,
+)
 
 Connect = Callable[..., str]
-Payload = dict[str, Any]
 
-STORED = json.loads((Path(__file__).parent / "fixtures" / "event_trigger.json").read_text())
-ON_AIRFLOW_3_3 = tuple(map(int, airflow.__version__.split(".")[:2])) >= (3, 3)
-SOON = 0.1
+pytestmark = pytest.mark.usefixtures("quick")
+
+FIXTURES = Path(__file__).parent / "fixtures"
+STORED = json.loads((FIXTURES / "event_trigger.json").read_text())
 DAY = dt.timedelta(days=1)
-HOUR_AGO = dt.datetime.now(dt.UTC) - dt.timedelta(hours=1)
-
-
-class Store:
-    """An asset's state store, with what Airflow's asks of values."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, Any] = {}
-        self.fails = 0
-
-    def _check(self) -> None:
-        if self.fails:
-            self.fails -= 1
-            raise RuntimeError("the API server is away")
-
-    async def aget(self, key: str, default: Any = None) -> Any:
-        self._check()
-        return json.loads(self.rows[key]) if key in self.rows else default
-
-    async def aset(self, key: str, value: Any) -> None:
-        self._check()
-        assert value is not None
-        self.rows[key] = json.dumps(value)
-
-    async def adelete(self, key: str) -> None:
-        self._check()
-        self.rows.pop(key, None)
 
 
 @pytest.fixture
@@ -65,66 +47,14 @@ def api(altcraft_api: Emulator, connect: Connect) -> Emulator:
     return altcraft_api
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses that a test can wait for."""
-    for module, name, value in ((_feed, "SLOW", 0.2), (_feed, "_TOGETHER", 0.02), (_keeper, "_TRY_AGAIN", 0.02)):
-        monkeypatch.setattr(module, name, value)
-    settles_after(monkeypatch, 0)
-
-
-def settles_after(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    monkeypatch.setattr(_keeper, "SETTLED", seconds)
-
-
-def watcher(store: Store | None = None, **arguments: Any) -> AltcraftActionEventTrigger:
-    made = AltcraftActionEventTrigger(**{"actions": "form_post", "poll_interval": SOON, "since": HOUR_AGO} | arguments)
-    made.asset_state_store = store
-    return made
-
-
-async def fired(
-    trigger: AltcraftActionEventTrigger, api: Emulator, *, requests: int, then: Callable[[], object] | None = None
-) -> list[Payload]:
-    """What the trigger fires until it has asked so often, ``then`` being done amid. A look at a database asks twice."""
-    found: list[Payload] = []
-
-    async def listen() -> None:
-        async with aclosing(trigger.run()) as events:
-            async for event in events:
-                found.append(json.loads(json.dumps(event.payload)))  # noqa: PERF401 - seen while it goes on
-
-    listening = asyncio.create_task(listen())
-    try:
-        await looked(api, len(api.requests) + (requests if then is None else requests // 2))
-        if then is not None:
-            then()
-            await looked(api, len(api.requests) + requests)
-        assert not listening.done()
-    finally:
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
-    return found
-
-
-async def looked(api: Emulator, times: int) -> None:
-    """Until the emulator was asked so often, and the answer was dealt with."""
-    async with asyncio.timeout(30):
-        while len(api.requests) < times:  # noqa: ASYNC110 - the emulator lives in another thread
-            await asyncio.sleep(0.01)
-    await asyncio.sleep(SOON)
-
-
-def keys(payloads: list[Payload]) -> list[str]:
-    return [key for payload in payloads for key in payload["keys"]]
-
-
 # What is stored of it
 
 
-def test_what_an_earlier_version_stored_makes_the_same_trigger() -> None:
-    module, _, name = STORED["classpath"].rpartition(".")
-    trigger = getattr(import_module(module), name)(**STORED["kwargs"])
+@pytest.mark.parametrize("name", ["event_trigger.json", "0.1-event_trigger.json"])
+def test_what_an_earlier_version_stored_makes_the_same_trigger(name: str) -> None:
+    stored = json.loads((FIXTURES / name).read_text())
+    module, _, name = stored["classpath"].rpartition(".")
+    trigger = getattr(import_module(module), name)(**stored["kwargs"])
     assert trigger.serialize() == (STORED["classpath"], STORED["kwargs"])
     assert json.loads(json.dumps(trigger.serialize()[1])) == STORED["kwargs"]
 
@@ -262,9 +192,9 @@ def test_it_goes_on_where_it_was(api: Emulator) -> None:
     assert asyncio.run(fired(watcher(store), api, requests=6)) == []
 
 
-def test_killed_before_airflow_has_it_it_fires_again(api: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_before_airflow_has_it_it_fires_again(api: Emulator, settles_after: Callable[[float], None]) -> None:
     """Never not at all: what is stored lags behind what was fired."""
-    settles_after(monkeypatch, 60)
+    settles_after(60)
     store = Store()
     api.add_event("ann@example.com", "form_post")
     before, after = (asyncio.run(fired(watcher(store), api, requests=8)) for _ in range(2))
@@ -363,33 +293,6 @@ def test_cancelling_leaves_nothing(api: Emulator) -> None:
 
 if ON_AIRFLOW_3_3:
     from airflow.triggers.base import BaseEventTrigger
-    from airflow.triggers.shared_stream import SharedStreamManager
-
-    async def through_airflow(
-        api: Emulator, triggers: list[AltcraftActionEventTrigger], looks: int, then: Callable[[], object]
-    ) -> list[list[Payload]]:
-        """As the triggerer runs them: one stream for all with one key."""
-        import structlog
-
-        streams = SharedStreamManager(log=structlog.get_logger(), max_subscriber_queue=1024)
-        found: list[list[Payload]] = [[] for _ in triggers]
-
-        async def listen(number: int, trigger: AltcraftActionEventTrigger) -> None:
-            key = trigger.shared_stream_key()
-            stream: AsyncIterator[Any] = streams.subscribe(trigger_id=number, trigger=trigger, key=key)
-            async for event in trigger.filter_shared_stream(stream):
-                found[number].append(event.payload)
-
-        tasks = [asyncio.create_task(listen(number, trigger)) for number, trigger in enumerate(triggers)]
-        await looked(api, 1)
-        then()
-        await looked(api, len(api.requests) + looks)
-        assert not any(task.done() for task in tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await streams.stop_all()
-        return found
 
     def test_airflow_takes_it_for_a_watchers_trigger() -> None:
         from airflow.sdk import Asset, AssetWatcher
