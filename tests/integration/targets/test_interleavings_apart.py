@@ -36,6 +36,7 @@ class Attempt:
         self.email, self.error = email, None
         self.ended = self.dead = self.waits = self.began_commit = False
         self._going = False
+        self._locks = halting is at_statements  # no request to a store waits for anybody
         self._message = None
         context = multiprocessing.get_context("fork")
         self._pipe, other = context.Pipe()
@@ -45,6 +46,7 @@ class Attempt:
 
     def step(self, *, alone):
         """Go on to the next halt or the end, or until it waits for a lock."""
+        alone = alone or not self._locks
         seconds = SECONDS if alone else STILL_BLOCKED if self._going else BLOCKED
         if not self._going:
             self._pipe.send(self._message)
