@@ -162,6 +162,22 @@ class Stack:
         # Queued or running, by how far the next look has come.
         return sum(f" {task} " in line and "but the task instance's state attribute is" in line for line in lines)
 
+    def orphaned(self, task: str) -> int:
+        """How many instances of ``dag.task`` a scheduler took back that another, which died, had queued or begun."""
+        lines = (self.home / "scheduler.log").read_text(errors="replace").splitlines()
+        return sum(line.startswith(f"\t<TaskInstance: {task} ") for line in self._listed(lines))
+
+    @staticmethod
+    def _listed(lines: list[str]) -> Iterator[str]:
+        listed = False
+        for line in lines:
+            if "Reset the following" in line and "orphaned TaskInstances" in line:
+                listed = True
+            elif listed and line.startswith("\t<TaskInstance: "):
+                yield line
+            else:
+                listed = False
+
     def tail(self) -> str:
         """The end of each component's log."""
         return "\n".join(

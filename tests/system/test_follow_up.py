@@ -117,7 +117,8 @@ def test_each_person_is_followed_up_with_exactly_once(
             f"\n{PEOPLE} people in {SECONDS:.0f} s, triggerer killed twice, scheduler with its tasks once: {len(runs)} "
             f"runs, of which {len(sizes)} followed up with {min(sizes.values())} to {max(sizes.values())} people; "
             f"{len(altcraft_api.requests)} requests; given to a run twice {len(mapped) - len(ended)}, lost "
-            f"{PEOPLE - len(ended)}, tasks that Airflow ran again {sum(task['try_number'] > 1 for task in mapped)}; "
+            f"{PEOPLE - len(ended)}, tasks that Airflow queued again {sum(task['try_number'] > 1 for task in mapped)}, "
+            f"of which had done their work {sum(times > 1 for times in noted.values())}; "
             f"from the post to the follow-up's end {statistics.median(delays):.0f} s at the median, "
             f"{statistics.quantiles(delays, n=100)[-1]:.0f} s at p99, {delays[-1]:.0f} s at most; all over "
             f"{time.monotonic() - began:.0f} s after the first post"
@@ -125,7 +126,8 @@ def test_each_person_is_followed_up_with_exactly_once(
     assert Counter(task["rendered_map_index"] for task in mapped) == Counter(emails)
     assert {task["state"] for task in mapped} == {"success"}
     assert {run["state"] for run in runs} == {"success"}
-    # Airflow itself runs a task again that was killed with its scheduler; it does no other.
+    # Airflow itself queues again what was queued, and runs again what ran, when the scheduler was killed; no other.
     tries = {task["rendered_map_index"]: task["try_number"] for task in mapped}
     assert [email for email, times in noted.items() if times > tries[email]] == []
-    assert sum(number > 1 for number in tries.values()) <= 8
+    assert sum(number > 1 for number in tries.values()) <= stack.orphaned(f"{DAG}.follow_up")
+    assert sum(times > 1 for times in noted.values()) <= 4  # as many run at once
