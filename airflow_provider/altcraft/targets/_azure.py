@@ -2,7 +2,8 @@
 
 Uncommitted blocks belong to the blob, not to a writer: whoever commits a list drops all others. So what is sent is kept
 on the local disk too, and a writer that finds its blocks gone, because another committed meanwhile, sends them anew.
-What a dead writer left goes in the same way with the next commit, or after a week.
+What a dead writer left goes in the same way with the next commit, in a folder of parts with the next cleaning up, or
+after a week.
 """
 
 from __future__ import annotations
@@ -100,6 +101,18 @@ def run(fs: Any, container: str, key: str, method: str, *args: Any, **kwargs: An
     """
     client = fs.service_client.get_blob_client(container, key)
     return wait(fs, getattr(client, method), *args, **kwargs)
+
+
+def uncommitted(fs: Any, container: str, start: str) -> list[str]:
+    """Blobs that have blocks and no list of them, by key."""
+
+    async def found(*include: str) -> set[str]:
+        listed = fs.service_client.get_container_client(container).list_blobs(start, include=list(include))
+        return {blob.name async for blob in listed}
+
+    # The committed ones are listed last, so that one committed meanwhile is not taken for uncommitted.
+    every = wait(fs, found, "uncommittedblobs")
+    return sorted(every - wait(fs, found))
 
 
 def wait(fs: Any, function: Any, *args: Any, **kwargs: Any) -> Any:

@@ -146,17 +146,25 @@ class StoreFolder:
         self._fs.invalidate_cache()
 
     def drop_uploads(self, prefix: str, living: set[str]) -> None:
-        """Abort unfinished uploads on S3; the other stores drop theirs after a week, and list none."""
-        if not self._is_s3:
-            return
+        """Drop unfinished uploads on S3 and Azure; Google drops its own after a week, and lists none."""
         start = self._prefix + prefix
-        found = self._fs.call_s3("list_multipart_uploads", Bucket=self._bucket, Prefix=start)
-        for upload in found.get("Uploads", []):
+
+        def dead(key: str) -> bool:
             # The server of a test may not look at the prefix.
-            if upload["Key"].startswith(start) and upload["Key"].removeprefix(start).partition("-")[0] not in living:
-                self._fs.call_s3(
-                    "abort_multipart_upload", Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
-                )
+            return key.startswith(start) and key.removeprefix(start).partition("-")[0] not in living
+
+        if self._is_s3:
+            found = self._fs.call_s3("list_multipart_uploads", Bucket=self._bucket, Prefix=start)
+            for upload in found.get("Uploads", []):
+                if dead(upload["Key"]):
+                    self._fs.call_s3(
+                        "abort_multipart_upload", Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                    )
+        elif self._is_azure:
+            # Blocks alone cannot be deleted, but a blob of none of them can.
+            for key in filter(dead, _azure.uncommitted(self._fs, self._bucket, start)):
+                _azure.run(self._fs, self._bucket, key, "commit_block_list", [])
+                _azure.run(self._fs, self._bucket, key, "delete_blob")
 
     def _put_staged(self, name: str, data: bytes) -> None:
         staged = self.stage(name)

@@ -201,7 +201,8 @@ class PartsWriter(StorageSteps):
             for name in names
             if name not in named and (owner := _OWN.fullmatch(name) or LEASE.fullmatch(name)) and owner[1] not in living
         )
-        self._folder.drop_uploads("_part-", living)
+        for prefix in ("_part-", "part-"):
+            self._folder.drop_uploads(prefix, living)
 
     def _left_by_others(self) -> list[tuple[str, list[Note]]]:
         """Attempts at the same pull with the notes of their parts, the one that came farthest first."""

@@ -99,13 +99,14 @@ class _Steps:
 
     @contextlib.contextmanager
     def counting(self) -> Iterator[None]:
+        before, before_in_threads = sys.gettrace(), threading.gettrace()  # who measures coverage goes on afterwards
         threading.settrace(self)
         sys.settrace(self)
         try:
             yield
         finally:
-            sys.settrace(None)
-            threading.settrace(None)
+            sys.settrace(before)
+            threading.settrace(before_in_threads)
 
 
 def write(target: Target, pull: Pull, *, at: int | None = None, act: Callable[[], object] = kill) -> Marks:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope
 from airflow_provider.altcraft.window import Window
-from tests.integration.stores import S3
+from tests.integration.stores import S3, Azure
 from tests.integration.targets.batches import make_batch
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ class Objects:
 
     def leftovers(self) -> set[str]:
         """What is there and is not the result's, unfinished uploads among it where they can be listed."""
-        uploads = self._store.unfinished(self._prefix) if isinstance(self._store, S3) else ()
+        uploads = self._store.unfinished(self._prefix) if isinstance(self._store, S3 | Azure) else ()
         return (self._names() - self._expected()) | {f"an upload to {key}" for key in uploads}
 
     def time_passes(self) -> contextlib.AbstractContextManager[None]:
