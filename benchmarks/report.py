@@ -35,8 +35,8 @@ as its documentation shows, and each run is a process of its own against a serve
 
 BOUNDS = """## What bounds it
 
-One core: Python's threads take turns. Of the processor's time of a pull into Parquet parts, counted by thread, half goes into reading
-answers (JSON into columns, an `event_key` for each row), a third into HTTP and the event loop (aiohttp, the pace, time-outs, the hand-over between
+One core: Python's threads take turns. Of the processor's time of a pull into Parquet parts, counted by thread, more than half goes into reading
+answers (JSON into columns, an `event_key` for each row), a quarter into HTTP and the event loop (aiohttp, the pace, time-outs, the hand-over between
 threads), an eighth into writing (Parquet, zstd, checksums), which releases the lock. The loop of the floor costs next to nothing, and it
 reads and writes the same way: so its figure is about the most that is left to gain without a second process.
 
