@@ -37,7 +37,7 @@ BOUNDS = """## What bounds it
 
 One core: Python's threads take turns. Of the processor's time of a pull into Parquet parts, counted by thread, more than half goes into reading
 answers (JSON into columns, an `event_key` for each row), a quarter into HTTP and the event loop (aiohttp, the pace, time-outs, the hand-over between
-threads), an eighth into writing (Parquet, zstd, checksums), which releases the lock. The loop of the floor costs next to nothing, and it
+threads), a tenth into writing (Parquet, zstd, checksums), which releases the lock. The loop of the floor costs next to nothing, and it
 reads and writes the same way: so its figure is about the most that is left to gain without a second process.
 
 - **Reading** was a dictionary for each row, and is now a struct of C for each (msgspec); what has no column is taken as bytes, and turned into
