@@ -48,6 +48,8 @@ reads and writes the same way: so its figure is about the most that is left to g
   copied twice, and a killed task would leave it behind. Shards over mapped tasks do the same ([scaling](scaling.md)).
 - **A whole database**: a range of days asks a day more on each side, so 30 days in four ranges ask 38 days: a fifth of what is read is
   thrown away, and that bounds the ratio at 0.8. The next page is on its way while one is decoded.
+- **PostgreSQL**: of 2.6 s for 200,000 rows the server takes 1.3 s to take in the copied rows and 0.3 s to make key and index, and Arrow 0.4 s to
+  spell them as CSV. With nothing left but the server's part it would be less than twice as fast.
 
 """
 

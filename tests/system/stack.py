@@ -48,8 +48,7 @@ class Stack:
 
     def __init__(self, home: Path, database: str, **environment: str) -> None:
         self.home = home
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        self.url = f"http://127.0.0.1:{_free_port()}"
         (home / "dags").mkdir(parents=True)
         (home / "plugins").mkdir()
         (home / "plugins" / "ready.py").write_text(_READY)
@@ -70,12 +69,15 @@ class Stack:
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database.replace("postgresql:", "postgresql+psycopg2:"),
             # What died is taken over soon.
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(_free_port()),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(_free_port()),
             "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
             "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "20",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
             "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "NO_PROXY": "127.0.0.1",
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
             "no_proxy": "127.0.0.1",
             **environment,
         }
@@ -89,9 +91,10 @@ class Stack:
 
     def kill(self, name: str) -> None:
         """Kill a component and all its children without a word, as a machine does that loses its power."""
-        for process in self._family(self._running.pop(name)):
+        process = self._running.pop(name, None)
+        for each in self._family(process) if process else self._within(name):
             with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+                each.kill()
 
     def freeze(self, name: str) -> None:
         """Have a component and all its children stand still, as a machine does that is overloaded or cut off."""
@@ -109,6 +112,11 @@ class Stack:
         assert migration.wait(300) == 0, self.tail()
         for name in COMPONENTS:
             self.start(name)
+        self.until(self._healthy, 300)
+
+    def start_standalone(self) -> None:
+        """As ``start_all``, by ``airflow standalone``: a component that dies there is not started again by itself."""
+        self._running["standalone"] = self._run("standalone", "standalone")
         self.until(self._healthy, 300)
 
     def end(self) -> None:
@@ -188,6 +196,14 @@ class Stack:
         with _DIRECT.open(f"{self.url}/api/v2/monitor/health", timeout=5) as answer:
             return all(component["status"] == "healthy" for component in json.load(answer).values())
 
+    def _within(self, name: str) -> list[psutil.Process]:
+        """A component that ``airflow standalone`` started, and all its descendants."""
+        # Those that died are waited for by nobody.
+        all_of_them = psutil.Process(self._running["standalone"].pid).children()
+        children = [each for each in all_of_them if each.status() != psutil.STATUS_ZOMBIE]
+        (component,) = [each for each in children if name in " ".join(each.cmdline())]
+        return [component, *component.children(recursive=True)]
+
     @staticmethod
     def _family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
         """The process and all its descendants; none where it has ended."""
@@ -209,6 +225,11 @@ class Stack:
             )
         self._all.append(process)
         return process
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
 
 
 @contextlib.contextmanager

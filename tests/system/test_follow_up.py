@@ -1,4 +1,4 @@
-"""The example that follows up, on a whole Airflow whose triggerer and scheduler are killed amid the events."""
+"""The example that follows up, by ``airflow standalone`` whose triggerer and scheduler are killed amid the events."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_each_person_is_followed_up_with_exactly_once(
         altcraft_api.add_profile(email=email)
     example = ROOT / "example_dags" / f"{DAG}.py"
     (stack.home / "dags" / example.name).write_text(impatient(example.read_text()))
-    stack.start_all()
+    stack.start_standalone()
     stack.until(lambda: any(request.method.endswith("history_get_all") for request in altcraft_api.requests), 120)
 
     posted: dict[str, dt.datetime] = {}

@@ -1,4 +1,4 @@
-"""For tests of watchers: pauses that a test can wait for."""
+"""For tests of triggers: two people to wait for, and pauses that a test can wait for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ from collections.abc import Callable
 
 import pytest
 
+from airflow_provider.altcraft.testing import Emulator
 from airflow_provider.altcraft.triggers import _feed, _keeper
+
+
+@pytest.fixture
+def api(altcraft_api: Emulator, connect: Callable[..., str]) -> Emulator:
+    connect(altcraft_api)
+    for name in ("ann", "bob"):
+        altcraft_api.add_profile(email=f"{name}@example.com")
+    return altcraft_api
 
 
 @pytest.fixture

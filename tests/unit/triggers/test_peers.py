@@ -22,14 +22,6 @@ Connect = Callable[..., str]
 pytestmark = pytest.mark.usefixtures("quick")
 
 
-@pytest.fixture
-def api(altcraft_api: Emulator, connect: Connect) -> Emulator:
-    connect(altcraft_api)
-    for name in ("ann", "bob"):
-        altcraft_api.add_profile(email=f"{name}@example.com")
-    return altcraft_api
-
-
 def walks(api: Emulator) -> list[float]:
     """When looks at the whole database began."""
     return [request.at.timestamp() for request in api.requests if not request.body["from_id"]]

@@ -26,14 +26,6 @@ DAY = dt.date(2026, 1, 2)
 POSTED = frozenset({"form_post"})
 
 
-@pytest.fixture
-def api(altcraft_api: Emulator, connect: Connect) -> Emulator:
-    connect(altcraft_api)
-    for name in ("ann", "bob"):
-        altcraft_api.add_profile(email=f"{name}@example.com")
-    return altcraft_api
-
-
 def trigger(name: str = "ann", **arguments: Any) -> AltcraftActionTrigger:
     given: dict[str, Any] = {
         "altcraft_conn_id": "altcraft_default",
