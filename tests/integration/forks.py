@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-# By their plain names: there, `tests` may be another package's. The modules import their like in the same way.
-_FOLDERS = [Path(__file__).parent, Path(__file__).parent / "targets"]
+# By their plain names: there, `tests.integration` may be another package's.
+_FOLDERS = [Path(__file__).parents[2], Path(__file__).parent, Path(__file__).parent / "targets"]
 sys.path += [str(folder) for folder in _FOLDERS if str(folder) not in sys.path]
 
 # Python has one process to fork from, which loads what the first to start it asks for.

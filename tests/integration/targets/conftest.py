@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from tests.batches import make_batch
 from tests.integration import forks
 from tests.integration.stores import Disk
-from tests.integration.targets.batches import make_batch
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope
 from airflow_provider.altcraft.window import Window
+from tests.batches import make_batch
 from tests.integration.stores import S3, Azure
-from tests.integration.targets.batches import make_batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
-from batches import make_batch
 
 from airflow_provider.altcraft.targets import Scope, resolve_target
+from tests.batches import make_batch
 
 ObjectStoragePath("file:///").fs  # Airflow looks for the file systems of its providers once, for seconds  # noqa: B018
 

@@ -32,7 +32,7 @@ NETWORK = {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "sock
 sys.addaudithook(lambda event, args: told.append((event, str(args[1:]))) if event in NETWORK else None)
 from airflow_provider.altcraft.targets import Scope, resolve_target
 sys.path.insert(0, sys.argv[2])
-from batches import make_batch
+from tests.batches import make_batch
 writer = resolve_target(sys.argv[1]).open(Scope(1, None))
 writer.write(make_batch(3))
 print("rows:", writer.commit().rows)
@@ -113,7 +113,7 @@ def test_nobody_is_told_of_a_run(tmp_path):
     connection = {"conn_type": "duckdb", "host": str(tmp_path / "warehouse.duckdb")}
     environment = {name: value for name, value in os.environ.items() if "TELEMETRY" not in name}
     environment["AIRFLOW_CONN_LAKE"] = json.dumps(connection)
-    command = [sys.executable, "-W", "ignore", "-c", ALONE, "dlt://lake/a.history", str(Path(__file__).parent)]
+    command = [sys.executable, "-W", "ignore", "-c", ALONE, "dlt://lake/a.history", str(Path(__file__).parents[3])]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     lines = ran.stdout.splitlines()
     assert "rows: 3" in lines, ran.stdout + ran.stderr

@@ -21,7 +21,7 @@ import pytest
 
 from airflow_provider.altcraft.targets import _folder, _folder_store, _uploads
 from airflow_provider.altcraft.testing._killing import _forget_stores
-from tests.integration.targets.batches import make_batch
+from tests.batches import make_batch
 from tests.integration.targets.courses import KEYS, SCOPE, SECONDS, Objects, play, write
 
 BLOCKED = 0.2

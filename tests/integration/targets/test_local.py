@@ -114,7 +114,7 @@ CROWD = """
 import sys
 from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope
 sys.path.insert(0, sys.argv[2])
-from batches import make_batch
+from tests.batches import make_batch
 rows = make_batch(11_000, email=sys.argv[3])
 for _ in range(15):
     writer = ObjectStorageTarget(sys.argv[1]).open(Scope(1, None))
@@ -125,7 +125,7 @@ for _ in range(15):
 
 def test_a_crowd_of_writers_all_end_well(place, request):
     crowd = [
-        subprocess.Popen([sys.executable, "-c", CROWD, str(place), str(request.path.parent), f"writer {number}"])
+        subprocess.Popen([sys.executable, "-c", CROWD, str(place), str(request.config.rootpath), f"writer {number}"])
         for number in range(4)
     ]
     assert [each.wait(120) for each in crowd] == [0] * 4

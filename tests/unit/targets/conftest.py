@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.targets.batches import make_batch
+from tests.batches import make_batch
 
 
 @pytest.fixture

@@ -183,7 +183,8 @@ def test_an_error_of_the_store_comes_through_as_it_is(batch):
 PEAK = """
 import resource, sys
 from airflow_provider.altcraft.targets._formats import Encoder
-from tests.integration.targets.batches import make_batch
+sys.path.insert(0, sys.argv[3])
+from tests.batches import make_batch
 rows, size = make_batch(10_000), 0
 def count(data):
     global size
@@ -200,8 +201,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, size >> 20)
 def test_memory_does_not_grow_with_the_rows(suffix, pytestconfig):
     def peak(rows: int) -> int:
         ran = subprocess.run(
-            [sys.executable, "-c", PEAK, suffix, str(rows)],
-            cwd=pytestconfig.rootpath,
+            [sys.executable, "-c", PEAK, suffix, str(rows), str(pytestconfig.rootpath)],
             capture_output=True,
             text=True,
             check=True,
