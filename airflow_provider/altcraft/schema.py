@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import datetime as dt
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
@@ -40,7 +40,8 @@ SCHEMA = pa.schema(_FIELDS)
 
 COLUMNS: tuple[str, ...] = tuple(SCHEMA.names)
 
-_DIGEST = blake2b(digest_size=16)  # a copy costs less than a new one
+_FIRST = blake2b(b"0", digest_size=16)  # a copy costs less than a new one
+_JSON = msgspec.json.Encoder()
 _SORTED = msgspec.json.Encoder(order="sorted")
 
 # What comes straight from the event; the rest is computed.
@@ -125,15 +126,15 @@ def batch_of(arrays: Mapping[str, pa.Array[Any]]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([arrays[name] for name in COLUMNS], schema=SCHEMA)
 
 
-class Counts(dict[str, int]):
+class Counts(dict[bytes, int]):
     """How many events of an identity there were."""
 
-    def none_of(self, identities: Collection[str]) -> bool:
+    def none_of(self, identities: Collection[bytes]) -> bool:
         """Whether there was none of any of these."""
         return self.keys().isdisjoint(identities)
 
 
-def keys_of(identities: Sequence[str], seen: Counts | None = None) -> list[str]:
+def keys_of(identities: Sequence[bytes], seen: Counts | None = None) -> list[str]:
     """The ``event_key`` of each event of one answer, in order.
 
     Two real events may be alike in everything: their ordinal keeps them two.
@@ -142,25 +143,21 @@ def keys_of(identities: Sequence[str], seen: Counts | None = None) -> list[str]:
         identities: of the events.
         seen: how many with an identity there were in answers before, which are parts of one; these are counted in.
     """
-    keys = []
-    for text in _numbered(identities, Counts() if seen is None else seen):
-        digest = _DIGEST.copy()
-        digest.update(text.encode())
-        keys.append(digest.hexdigest())
-    return keys
-
-
-def _numbered(identities: Sequence[str], seen: Counts) -> list[str]:
+    counts = Counts() if seen is None else seen
     alone = dict.fromkeys(identities, 1)
-    if len(alone) == len(identities) and seen.none_of(alone):  # as nearly always
-        seen.update(alone)
-        return [f"{identity}0" for identity in identities]
-    numbered = []
+    keys = []
+    if len(alone) == len(identities) and counts.none_of(alone):  # as nearly always
+        counts.update(alone)
+        for identity in identities:
+            digest = _FIRST.copy()
+            digest.update(identity)
+            keys.append(digest.hexdigest())
+        return keys
     for identity in identities:
-        ordinal = seen.get(identity, 0)
-        seen[identity] = ordinal + 1
-        numbered.append(f"{identity}{ordinal}")
-    return numbered
+        ordinal = counts.get(identity, 0)
+        counts[identity] = ordinal + 1
+        keys.append(blake2b(b"%d%b" % (ordinal, identity), digest_size=16).hexdigest())
+    return keys
 
 
 def _keyed(
@@ -175,20 +172,35 @@ def _keyed(
     return [(key, extra or None, event) for key, (_, _, extra, _, event) in zip(keys, rows, strict=True)]
 
 
-def identity_of(event: HistoryEvent, list_id: int) -> str:
-    """What events alike have in common."""
-    return json.dumps(
-        [
-            event.event_id,
-            list_id if event.list_id is None else event.list_id,
-            event.xxh or event.profile_id,
-            event.action,
-            event.datetime.isoformat(timespec="microseconds"),
-            event.message_id,
-            event.campaign_id,
-            event.smid,
-        ]
+def identity_of(event: HistoryEvent, list_id: int) -> bytes:
+    """What events alike have in common; ``list_id`` where the event does not name its database."""
+    base = list_id if event.list_id is None else event.list_id
+    (identity,) = identities_of(
+        [event.event_id],
+        [base],
+        [event.xxh or event.profile_id],
+        [event.action],
+        [stamp_of(event.datetime)],
+        [event.message_id],
+        [event.campaign_id],
+        [event.smid],
     )
+    return identity
+
+
+def identities_of(*columns: Sequence[Any]) -> list[bytes]:
+    """As ``identity_of``, of many events at once.
+
+    Args:
+        columns: ``event_id``, ``list_id``, whose (``xxh``, else ``profile_id``), ``action``, the instant's
+            ``stamp_of``, ``message_id``, ``campaign_id``, ``smid``.
+    """
+    return _JSON.encode_lines(list(zip(*columns, strict=True))).splitlines()
+
+
+def stamp_of(instant: dt.datetime) -> str:
+    """An instant of UTC in the one spelling in which the order of texts is that of time."""
+    return f"{instant.isoformat(timespec='microseconds')[:26]}Z"
 
 
 def _extra(event: HistoryEvent) -> str | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar, Unpack
 
 from tenacity import AsyncRetrying
 
 from airflow_provider.altcraft.client._aiohttp import AiohttpTransport
+from airflow_provider.altcraft.client._beside import Beside
 from airflow_provider.altcraft.client._client import SMALL, AsyncAltcraftClient, named
 from airflow_provider.altcraft.client._core import Call, ClientOptions
 from airflow_provider.altcraft.client._errors import NetworkError, RateLimitError, RetriableError
@@ -38,8 +38,7 @@ class BulkClient(AsyncAltcraftClient):
     ) -> None:
         super().__init__(base_url, token, transport=transport, **options)
         self._adaptive = AdaptivePace(self.settings.requests_per_second)
-        # One thread: several would only wait for one another.
-        self._reader = ThreadPoolExecutor(1, "altcraft-read")
+        self._reader = Beside("altcraft-read")
 
     def _own_transport(self) -> AsyncTransport:
         settings = self.settings
@@ -77,12 +76,12 @@ class BulkClient(AsyncAltcraftClient):
 
     async def apart(self, work: Callable[[], T]) -> T:
         """What the work gives, done where answers are read: beside the event loop, one after the other."""
-        return await asyncio.get_running_loop().run_in_executor(self._reader, work)
+        return await self._reader.do(work)
 
     async def aclose(self) -> None:
         """Close every connection; calls under way end with a ``FatalError``."""
         await super().aclose()
-        self._reader.shutdown(wait=False)
+        self._reader.close()
 
     async def _send(self, call: Call, read: Callable[[Call, Answer], T]) -> T:
         return await self.ask(call, read)
@@ -107,7 +106,7 @@ class BulkClient(AsyncAltcraftClient):
                     result = (
                         read(call, answer)
                         if len(answer.body) < SMALL
-                        else await asyncio.get_running_loop().run_in_executor(self._reader, read, call, answer)
+                        else await self._reader.do(partial(read, call, answer))
                     )
                 except RateLimitError as error:
                     if not self._adaptive.refused(left_at, error.retry_after):

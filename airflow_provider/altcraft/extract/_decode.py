@@ -6,28 +6,24 @@ left to them, so that both ways give the same rows and the same errors.
 
 from __future__ import annotations
 
-import datetime as dt
-import re
 from bisect import bisect_left
 from collections.abc import Sequence
-from functools import cache
-from json.encoder import encode_basestring_ascii as quoted
 from operator import attrgetter, eq
 from typing import Any
 
 import pyarrow as pa  # noqa: TID253 - only a running pull imports this module
+from msgspec import Raw
+from msgspec.structs import astuple
 from pydantic_core import from_json
 
 from airflow_provider.altcraft.client._actions import CHANNELS
-from airflow_provider.altcraft.extract._rows import COLUMNS_SENT, SentRow
-from airflow_provider.altcraft.schema import SCHEMA, Counts, batch_of, json_of, keys_of
+from airflow_provider.altcraft.extract._rows import SentRow
+from airflow_provider.altcraft.schema import SCHEMA, Counts, batch_of, identities_of, json_of, keys_of, stamp_of
 from airflow_provider.altcraft.window import Window
 
 _OBJECTS = (("subscription", dict), ("subscriptions", list))
-_sent = attrgetter(*COLUMNS_SENT)
 _instant = attrgetter("datetime")
 _TYPES = [(field.name, field.type) for field in SCHEMA]
-_MICROSECONDS = pa.timestamp("us")
 _UTC_MICROSECONDS = SCHEMA.field("datetime").type
 
 Columns = dict[str, Any]
@@ -62,26 +58,27 @@ def fast_batch(
         # By time first, so that the window is a slice and order is seldom still to be made.
         order = sorted(range(len(rows)), key=stamps.__getitem__)
         rows, stamps = [rows[at] for at in order], [stamps[at] for at in order]
-        extras = _extras(rows, kind)
-        times = pa.array(stamps, pa.string()).cast(_MICROSECONDS).view(_UTC_MICROSECONDS)
+        sent = zip(*map(astuple, rows), strict=True)
+        columns: Columns = dict(zip(kind.__struct_fields__, sent, strict=True))
+        columns["extra"] = _extras(kind.others, [columns.pop(f"other_{number}") for number in range(len(kind.others))])
+        columns["datetime"] = times = pa.array(stamps, pa.string()).cast(_UTC_MICROSECONDS)
     except (ValueError, TypeError):  # Arrow's are of the first kind; no such row is known
         return None
-    first = 0 if window.start is None else bisect_left(stamps, _spelled(window.start))
-    end = len(rows) if window.end is None else bisect_left(stamps, _spelled(window.end))
+    first = 0 if window.start is None else bisect_left(stamps, stamp_of(window.start))
+    end = len(rows) if window.end is None else bisect_left(stamps, stamp_of(window.end))
     if first >= end:
         return pa.RecordBatch.from_pylist([], SCHEMA)
-    rows, stamps, extras = rows[first:end], stamps[first:end], extras[first:end]
-    columns: Columns = dict(zip(COLUMNS_SENT, zip(*map(_sent, rows), strict=True), strict=True))
+    if end - first < len(rows):
+        stamps = stamps[first:end]
+        columns = {name: column[first:end] for name, column in columns.items()}
     columns["channel"] = [
         channel or CHANNELS.get(action) for channel, action in zip(columns["channel"], columns["action"], strict=True)
     ]
     columns["list_id"] = [list_id if value is None else value for value in columns["list_id"]]
-    columns["extra"] = extras
     identities = _identities(columns, stamps)
-    del columns["datetime"]
+    times, extras = columns.pop("datetime"), columns["extra"]
     arrays = {name: pa.array(columns[name], kind) for name, kind in _TYPES if name in columns}
-    arrays |= {"matching": _same(matching, len(rows)), "lookup": _same(lookup, len(rows))}
-    arrays["datetime"] = times[first:end]
+    arrays |= {"datetime": times, "matching": _same(matching, len(stamps)), "lookup": _same(lookup, len(stamps))}
     if any(map(eq, stamps, stamps[1:])):
         ranks = list(zip(stamps, identities, [extra or "" for extra in extras], columns["count"], strict=True))
         in_order = sorted(range(len(ranks)), key=ranks.__getitem__)
@@ -96,7 +93,7 @@ def _same(text: str | None, rows: int) -> pa.Array[Any]:
 
 
 def _stamps(sent: list[Any]) -> list[str] | None:
-    """The instants in one spelling, without their zone, so that the order of the texts is that of time.
+    """The instants as ``schema.stamp_of`` spells them, but for what only Arrow will find wrong with them.
 
     Raises:
         TypeError: one is no text.
@@ -105,12 +102,14 @@ def _stamps(sent: list[Any]) -> list[str] | None:
     if len(lengths) > 1:
         return _in_parts(sent)
     (length,) = lengths
-    if not 20 <= length <= 27 or length == 21 or not _shape(length)("".join(sent)) or min(sent) < "0001":
+    if not 20 <= length <= 27 or length == 21 or min(sent) < "0001":
         return None
-    if length == 20:
-        return [f"{text[:19]}.000000" for text in sent]
-    zeros = "0" * (27 - length)
-    return [text[:-1] + zeros for text in sent]
+    # Arrow would take a space for the T, and other zones. Each place of all texts at once costs less than each text.
+    whole, count = "".join(sent), len(sent)
+    if whole[10::length] != "T" * count or whole[length - 1 :: length] != "Z" * count or whole.count("Z") != count:
+        return None
+    point, zeros = ("" if length > 20 else "."), "0" * min(27 - length, 6)
+    return [f"{text[:-1]}{point}{zeros}Z" for text in sent]
 
 
 def _in_parts(sent: list[Any]) -> list[str] | None:
@@ -124,17 +123,7 @@ def _in_parts(sent: list[Any]) -> list[str] | None:
     return stamps
 
 
-@cache
-def _shape(length: int) -> Any:
-    fraction = rf"\.[0-9]{{{length - 21}}}" if length > 20 else ""
-    return re.compile(rf"(?:[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}T[0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}{fraction}Z)+").fullmatch
-
-
-def _spelled(instant: dt.datetime) -> str:
-    return instant.isoformat(timespec="microseconds")[:26]
-
-
-def _extras(rows: Sequence[SentRow], kind: type[SentRow]) -> list[str | None]:
+def _extras(names: tuple[str, ...], columns: list[tuple[Raw, ...]]) -> list[str | None]:
     """``extra`` of each row.
 
     Raises:
@@ -142,10 +131,16 @@ def _extras(rows: Sequence[SentRow], kind: type[SentRow]) -> list[str | None]:
         TypeError: one holds what the models put right or refuse.
     """
     # What is known of a profile comes with each of its events, so the same bytes come again and again.
-    columns = [map(bytes, map(attrgetter(f"other_{number}"), rows)) for number in range(len(kind.others))]
-    sent = list(zip(*columns, strict=True))
-    known = {parts: _extra(dict(zip(kind.others, parts, strict=True))) for parts in set(sent)}
-    return [known[parts] for parts in sent]
+    known: dict[tuple[bytes, ...], str | None] = {}
+    extras, last, extra = [], None, None
+    for parts in zip(*columns, strict=True):
+        if parts != last:
+            sent, last = tuple(map(bytes, parts)), parts
+            if sent not in known:
+                known[sent] = _extra(dict(zip(names, sent, strict=True)))
+            extra = known[sent]
+        extras.append(extra)
+    return extras
 
 
 def _extra(parts: dict[str, bytes]) -> str | None:
@@ -159,23 +154,15 @@ def _extra(parts: dict[str, bytes]) -> str | None:
     return json_of(extra) if extra else None
 
 
-def _identities(columns: Columns, stamps: list[str]) -> list[str]:
+def _identities(columns: Columns, stamps: list[str]) -> list[bytes]:
     """What ``schema.identity_of`` makes of these rows."""
-    # Without a call for each field: there are hundreds of millions in a large pull.
-    return [
-        f"[{'null' if event is None else quoted(event)}, {base}, "
-        f'{"null" if whose is None else quoted(whose)}, {quoted(action)}, "{stamp}+00:00", '
-        f"{'null' if message is None else message}, {'null' if campaign is None else campaign}, "
-        f"{'null' if smid is None else quoted(smid)}]"
-        for event, base, whose, action, stamp, message, campaign, smid in zip(
-            columns["event_id"],
-            columns["list_id"],
-            [xxh or profile for xxh, profile in zip(columns["xxh"], columns["profile_id"], strict=True)],
-            columns["action"],
-            stamps,
-            columns["message_id"],
-            columns["campaign_id"],
-            columns["smid"],
-            strict=True,
-        )
-    ]
+    return identities_of(
+        columns["event_id"],
+        columns["list_id"],
+        [xxh or profile for xxh, profile in zip(columns["xxh"], columns["profile_id"], strict=True)],
+        columns["action"],
+        stamps,
+        columns["message_id"],
+        columns["campaign_id"],
+        columns["smid"],
+    )

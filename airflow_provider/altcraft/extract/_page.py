@@ -69,7 +69,7 @@ class PageReader:
 
         return walk.take(page, decode)
 
-    def identities(self, rows: Sequence[Row]) -> list[str]:
+    def identities(self, rows: Sequence[Row]) -> list[bytes]:
         """What rows alike have in common, for each of these."""
         return [identity_of(_event(row, "data", 200), self._list_id) for row in rows]
 

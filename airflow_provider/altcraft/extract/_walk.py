@@ -63,15 +63,15 @@ class WalkKeys(Counts):
 
     def __init__(self) -> None:
         super().__init__()
-        self._older: dict[str, int] = {}
+        self._older: dict[bytes, int] = {}
         self._before: Mapping[str, int] = {}
 
-    def get(self, identity: str, default: Any = None) -> Any:
+    def get(self, identity: bytes, default: Any = None) -> Any:
         """The count, or the default."""
         found = super().get(identity) or self._older.get(identity)
         return found or (self._before and self._before.get(digest(identity))) or default
 
-    def none_of(self, identities: Collection[str]) -> bool:
+    def none_of(self, identities: Collection[bytes]) -> bool:
         """Whether there was none of any of these, as far as is remembered."""
         return not self._before and super().none_of(identities) and self._older.keys().isdisjoint(identities)
 
@@ -100,7 +100,7 @@ class RangeWalk:
     """
 
     def __init__(
-        self, kept: Range, limit: int, identities: Callable[[Sequence[Row]], list[str]], *, ordered: bool = False
+        self, kept: Range, limit: int, identities: Callable[[Sequence[Row]], list[bytes]], *, ordered: bool = False
     ) -> None:
         self.range = kept
         self.keys = WalkKeys()
@@ -247,9 +247,9 @@ class RangeWalk:
         return [row for row in rows if low <= (_xxh(row.get("xxh")) or "0" * 16) < high]
 
 
-def digest(identity: str) -> str:
+def digest(identity: bytes) -> str:
     """A short word for what rows alike have in common."""
-    return blake2b(identity.encode(), digest_size=8).hexdigest()
+    return blake2b(identity, digest_size=8).hexdigest()
 
 
 def _xxh(sent: object) -> str:
