@@ -1,8 +1,8 @@
 """What the benchmark's platform answers: bodies built once, into which only a profile's number is set.
 
 Every profile has the same number of events in January 2026. Times, actions and messages come from one of a few
-patterns; identifiers hold the profile's number in eight digits. So each answer is right for the profile asked, and
-costs one ``bytes.join``.
+patterns; identifiers hold eight digits of the profile. So each answer is right for the profile asked, and costs one
+``bytes.join``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import datetime as dt
 import json
 import random
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,7 +20,9 @@ PATTERNS = 16
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 DAYS = 30
 FIRST_DAY, LAST_DAY = "2026-01-01", "2026-01-30"
-SLOT = "########"  # the profile's number comes here
+SLOT = "########"  # the profile's digits come here
+_SPREAD = 2_654_435_761
+_BACK = pow(_SPREAD, -1, 2**32)
 
 Shape = Literal["full", "oldest"]
 
@@ -33,14 +36,19 @@ _ACTIONS: list[tuple[str, str | None]] = [
 _ACTIONS += [("send_sms", "sms"), ("deliv_sms", "sms"), ("click_sms", "sms"), ("form_post", None)]
 
 
+def digits_of(number: int) -> str:
+    """A profile's digits: those of all profiles are spread over their space, as the hashes of a real database are."""
+    return f"{number * _SPREAD % 2**32:08x}"
+
+
+def number_of(digits: bytes) -> int:
+    """The profile with these digits."""
+    return int(digits, 16) * _BACK % 2**32
+
+
 def email_of(number: int) -> str:
     """The e-mail by which a profile is asked."""
-    return f"user{number:08d}@example.com"
-
-
-def event_id_of(number: int, serial: int) -> str:
-    """The identifier of one event: what a contender has written is checked by it."""
-    return f"6955b900{number:08d}{serial:08x}"
+    return f"user{digits_of(number)}@example.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +75,11 @@ class Answers:
             _http(b'{"data":[', _joined(pattern[::-1]), b'],"error":0,"error_text":""}') for pattern in self._patterns
         ]
         self._pages: dict[tuple[str, str, str, int], bytes] = {}
+        self._in_order = sorted(range(profiles), key=_xxh)
 
     def history(self, number: int) -> bytes:
         """The HTTP answer with one profile's history, newest event first."""
-        return (b"%08d" % number).join(self._whole[number % PATTERNS])
+        return digits_of(number).encode().join(self._whole[number % PATTERNS])
 
     def page(self, first: str, last: str, from_id: str, limit: int) -> bytes:
         """The HTTP answer with a page of the database's history of some days; built once, then kept."""
@@ -82,21 +91,25 @@ class Answers:
     def _build(self, first: str, last: str, from_id: str, limit: int) -> bytes:
         rows, cursor = [], from_id
         for number, row in self._walk(first, last, from_id):
-            rows.append((b"%08d" % number).join(row.parts))
-            cursor = f"{number:016d}.{_stamp(row.at)}"
+            rows.append(digits_of(number).encode().join(row.parts))
+            cursor = f"{_xxh(number)}.{_stamp(row.at)}"
             if len(rows) == limit:
                 break
         end = b'],"error":0,"error_text":"","next_from_id":"%s"}' % cursor.encode()
         return b"".join(_http(b'{"data":[', (b",".join(rows),), end))
 
     def _walk(self, first: str, last: str, from_id: str) -> Iterator[tuple[int, Row]]:
-        """The rows after a cursor, by profile and time."""
+        """The rows after a cursor, by ``xxh`` and time."""
         xxh, _, after = from_id.partition(".")
-        begin = int(xxh or 0)
-        for number in range(begin, self.profiles):
+        for number in self._in_order[bisect_left(self._in_order, xxh, key=_xxh) :]:
+            begun = _xxh(number) == xxh
             for row in self._patterns[number % PATTERNS]:
-                if first <= row.at.strftime("%Y-%m-%d") <= last and not (number == begin and _stamp(row.at) <= after):
+                if first <= row.at.strftime("%Y-%m-%d") <= last and not (begun and _stamp(row.at) <= after):
                     yield number, row
+
+
+def _xxh(number: int) -> str:
+    return digits_of(number) * 2
 
 
 def _pattern(number: int, events: int, shape: Shape) -> list[Row]:
@@ -116,7 +129,7 @@ def _content(serial: int, at: dt.datetime, chance: random.Random, shape: Shape) 
     action, channel = chance.choice(_ACTIONS)
     message = chance.randint(1, 50)
     row: dict[str, Any] = {
-        "xxh": f"00000000{SLOT}",
+        "xxh": f"{SLOT}{SLOT}",
         "email": f"user{SLOT}@example.com",
         "list_id": 1,
         "action": action,

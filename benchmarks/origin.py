@@ -14,9 +14,9 @@ from typing import Any, cast
 
 import uvloop
 
-from benchmarks.answers import Answers, Shape
+from benchmarks.answers import Answers, Shape, number_of
 
-NUMBER = re.compile(rb"user(\d{8})@")
+DIGITS = re.compile(rb"user([0-9a-f]{8})@")
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 NO_SUCH = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 
@@ -87,10 +87,10 @@ class Connection(asyncio.Protocol):
             return self._answers.page(
                 asked["date_from"], asked["date_to"], asked.get("from_id") or "", asked.get("limit") or 1000
             )
-        found = NUMBER.search(body)
+        found = DIGITS.search(body)
         if found is None or b"history_get" not in head:
             return NO_SUCH
-        return self._answers.history(int(found[1]))
+        return self._answers.history(number_of(found[1]))
 
 
 async def serve(answers: Answers, latency: float) -> None:

@@ -108,6 +108,7 @@ class AiohttpTransport:
             # Reads have no time-out of their own: the whole call has one.
             timeout=aiohttp.ClientTimeout(total=None, connect=wait, sock_connect=wait),
             cookie_jar=aiohttp.DummyCookieJar(),
+            read_bufsize=1 << 20,  # an answer is read whole, so a smaller one only stops and starts its socket
             auto_decompress=False,  # aiohttp takes an answer whose gzip is cut off for a whole one
             skip_auto_headers=("Accept",),
             **limits,

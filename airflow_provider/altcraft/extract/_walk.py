@@ -109,7 +109,6 @@ class RangeWalk:
         self._ordered = ordered
         self._walk = Walk(DATABASE_HISTORY, kept.first_cursor if ordered else "", limit)
         self._last: Sequence[Row] = ()
-        self._places: list[_Place] = []  # of the last page's rows
         self._held: list[Row] = []
         self._tail: list[str] = []  # of a page that an earlier attempt took
         self._spans = False  # the last page is all of one profile and second, as what came before it
@@ -133,7 +132,7 @@ class RangeWalk:
         """The cursor after this page, which is not taken yet; ``None`` where it is the last, or may well be."""
         if not self._walk.goes_on(len(page.rows), page.cursor):
             return None
-        beyond = self._ordered and _xxh(page.rows[-1].get("xxh")) >= self.range.bounds[1]
+        beyond = self._ordered and _xxh(page.rows[-1]) >= self.range.bounds[1]
         return None if beyond else str(page.cursor)
 
     def take(self, page: HistoryPage, decode: Callable[[list[Row], WalkKeys], pa.RecordBatch]) -> pa.RecordBatch:
@@ -145,9 +144,8 @@ class RangeWalk:
             OrderError: the rows do not come as an ordered walk wants them.
         """
         rows = page.rows
-        places = list(map(_place, rows))
         beyond = self._ordered and self._check_order(rows)
-        again = set() if self._walk.exclusive else self._again(rows, places)
+        again = set() if self._walk.exclusive else self._again(rows)
         new = [row for index, row in enumerate(rows) if index not in again] if again else list(rows)
         if self._held and self.pages and not again:
             new = self._held + new
@@ -155,9 +153,9 @@ class RangeWalk:
         if self._walk.step(len(rows), len(again), page.cursor):
             self._held = []
         self._held += [rows[index] for index in sorted(again)]
-        if places:
-            self._spans = bool(self._places) and _second(self._places[-1]) == _second(places[0]) == _second(places[-1])
-            self._last, self._places, self._tail = rows, places, []
+        if rows:
+            self._spans = bool(self._last) and _second(self._last[-1]) == _second(rows[0]) == _second(rows[-1])
+            self._last, self._tail = rows, []
         # Beyond its range it goes on only until it is known what the rows are that are held back.
         if beyond and not self._walk.done and (not self._held or self.pages > _SURE):
             self._walk.done, self._walk.ended = True, "the end of its range"
@@ -175,8 +173,8 @@ class RangeWalk:
     def state(self) -> dict[str, Any] | None:
         """Where the walk stands, as plain JSON without anybody's data; ``None`` where few words cannot say it."""
         walk = self._walk
-        last = _second(self._places[-1]) if self._places else None
-        same = sum(1 for _ in takewhile(lambda place: _second(place) == last, reversed(self._places)))
+        last = _second(self._last[-1]) if self._last else None
+        same = sum(1 for _ in takewhile(lambda row: _second(row) == last, reversed(self._last)))
         # A walk that goes on has lost what was held back here, so the cursor has to look inclusive by now.
         unsure = self._held and self.pages <= _SURE
         if not walk.done and (unsure or self._spans or same > _TAIL):
@@ -202,18 +200,19 @@ class RangeWalk:
         self._tail = state["tail"]
         self.keys.resume(self._tail)
 
-    def _again(self, rows: Sequence[Row], places: list[_Place]) -> set[int]:
+    def _again(self, rows: Sequence[Row]) -> set[int]:
         """Which rows may have stood at the end of the last page, by their number.
 
         They are the page's first, in whatever order. Among the first rows of the profile that the last page ended
         with, ones that have come up since may stand between them.
         """
-        if not self._places:
+        if not self._last:
             known = list(map(digest, self._identities(rows[:_TAIL]))) if self._tail else []
             return _matched(range(len(known)), known, Counter(self._tail))
-        before = set(self._places)
+        places, last = list(map(_place, rows)), list(map(_place, self._last))
+        before = set(last)
         first = sum(1 for _ in takewhile(before.__contains__, places))
-        profile = self._places[-1][0]
+        profile = last[-1][0]
         region = range(sum(1 for _ in takewhile(lambda place: place[0] == profile, places)))
         amid = [index for index in region if places[index] in before]
         if not first and not amid:
@@ -221,7 +220,7 @@ class RangeWalk:
         new = [_alike(row) for row in rows[: max(first, len(region))]]
         prefix = range(overlap([_alike(row) for row in self._last[-first:]] if first else [], new[:first]))
         wanted = {places[index] for index in amid}
-        found = zip(self._last, self._places, strict=True)
+        found = zip(self._last, last, strict=True)
         return _matched(amid, new, Counter(_alike(row) for row, place in found if place in wanted)) | set(prefix)
 
     def _check_order(self, rows: Sequence[Row]) -> bool:
@@ -231,20 +230,20 @@ class RangeWalk:
             OrderError: they begin before the range or before the last page's end, or are not in order.
         """
         low, high = self.range.bounds
-        before = max(low, _xxh(self._places[-1][0])) if self._places else low
-        for row in rows:
-            xxh = _xxh(row.get("xxh"))
-            if xxh < before:
-                raise OrderError("rows do not come in the order of their xxh" if xxh else "a row has no xxh")
-            before = xxh
-        return bool(rows) and before >= high
+        before = max(low, _xxh(self._last[-1])) if self._last else low
+        found = list(map(_xxh, rows))
+        if found and (found[0] < before or found != sorted(found)):
+            raise OrderError("rows do not come in the order of their xxh" if all(found) else "a row has no xxh")
+        return bool(found) and found[-1] >= high
 
     def _of_range(self, rows: list[Row]) -> list[Row]:
         """The rows of this part of the space of ``xxh``; the window is cut by who decodes them."""
         if self.range.whole:
             return rows
         low, high = self.range.bounds
-        return [row for row in rows if low <= (_xxh(row.get("xxh")) or "0" * 16) < high]
+        if self._ordered and rows and low <= _xxh(rows[0]) and _xxh(rows[-1]) < high:
+            return rows
+        return [row for row in rows if low <= (_xxh(row) or "0" * 16) < high]
 
 
 def digest(identity: bytes) -> str:
@@ -252,7 +251,8 @@ def digest(identity: bytes) -> str:
     return blake2b(identity, digest_size=8).hexdigest()
 
 
-def _xxh(sent: object) -> str:
+def _xxh(row: Row) -> str:
+    sent = row.xxh if isinstance(row, SentRow) else row.get("xxh")
     return sent.lower() if isinstance(sent, str) else ""
 
 
@@ -262,8 +262,9 @@ def _place(row: Row) -> _Place:
     return row.get("xxh") or row.get("profile_id"), row.get("datetime")
 
 
-def _second(place: _Place) -> _Place:
-    return place[0], str(place[1])[:19]
+def _second(row: Row) -> _Place:
+    whose, at = _place(row)
+    return whose, str(at)[:19]
 
 
 def _alike(row: Row) -> tuple[Any, ...]:

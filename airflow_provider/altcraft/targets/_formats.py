@@ -31,7 +31,9 @@ from airflow_provider.altcraft.schema import SCHEMA
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-ROW_GROUP = 100_000
+ROW_GROUP = 20_000
+"""Of 100,000, files were 16 % smaller, and a pull took 35 MB more, or 95 MB where it writes one object."""
+
 _LINES = 10_000  # rows that are text at once
 _BLOCK_BYTES = 64 << 20
 _LOOSE = 256

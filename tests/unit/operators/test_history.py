@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import gc
 import json
 import logging
 import shutil
 import signal
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -458,3 +460,39 @@ def test_an_execution_timeout_always_ends_the_task(api: Emulator, tmp_path: Path
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert list(tmp_path.iterdir()) == []
+
+
+class Frozen(ListTarget):
+    """A target that notes how many objects garbage collection leaves out while it is written."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        super().__init__("frozen")
+        self.left_out: list[int] = []
+        self._error = error
+
+    def write(self, batch: Any) -> None:
+        self.left_out.append(gc.get_freeze_count())
+        if self._error:
+            raise self._error
+
+
+@pytest.mark.parametrize("error", [None, ValueError("no room")])
+def test_what_was_loaded_is_left_out_of_garbage_collection_for_as_long_as_it_pulls(
+    api: Emulator, error: Exception | None
+) -> None:
+    gc.unfreeze()
+    target = Frozen(error)
+    with pytest.raises(ValueError, match="no room") if error else nullcontext():
+        run(profiles="ann@example.com", target=target)
+    assert min(target.left_out) > 10_000
+    assert not gc.get_freeze_count()
+
+
+def test_what_somebody_else_left_out_stays_so(api: Emulator) -> None:
+    gc.freeze()
+    try:
+        before = gc.get_freeze_count()
+        run(profiles="ann@example.com", target=Frozen())
+        assert 0.9 * before < gc.get_freeze_count() <= before
+    finally:
+        gc.unfreeze()
