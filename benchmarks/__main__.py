@@ -66,8 +66,9 @@ def _cell(cell: plan.Cell, results: Results, schema: str, started: float) -> Non
 def _pair(pair: plan.Pair, results: Results, schema: str) -> None:
     with measure.origin(pair.profiles, pair.latency_ms, results.shape) as url:
         if pair.warm:
-            with contextlib.suppress(RuntimeError):
-                measure.run(pair.contenders[0].module, url, pair.profiles, schema=schema)
+            for contender in pair.contenders:
+                with contextlib.suppress(RuntimeError):
+                    measure.run(contender.module, url, pair.profiles, schema=schema)
         for _ in range(pair.runs):
             for contender in pair.contenders:
                 if "postgres" in contender.module and not schema:

@@ -167,8 +167,12 @@ def goals(results: Results, steps: Steps) -> list[tuple[Goal, float | None]]:
         (Goal(f"peak memory of {steps.large:,} profiles against {steps.main:,}", 1.1, most=True), memory),
         (Goal(f"peak memory of {steps.large:,} profiles beyond imports", 200, most=True, unit=" MB"), beyond),
         (
-            Goal("whole database: decode and write alone", 0.6),
+            Goal("whole database by ranges of days: decode and write alone", 0.6),
             pair("whole database, 20 ms", "database", "database_alone"),
+        ),
+        (
+            Goal("whole database with `partitions=8`: decode and write alone", 0.6),
+            pair("whole database, 20 ms", "database_partitions", "database_alone"),
         ),
         (
             Goal("PostgreSQL: `executemany` by Airflow's `insert_rows`", 5),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
 import sqlalchemy as sa  # noqa: TID253 - the same
 from sqlalchemy.dialects import postgresql  # noqa: TID253 - the same
 
-from airflow_provider.altcraft.schema import COLUMNS, SCHEMA
+from airflow_provider.altcraft.schema import COLUMNS
 from airflow_provider.altcraft.targets._sql_session import NEWS, PATIENCE, Session, numbered, slices
 from airflow_provider.altcraft.targets._sql_table import Found, Shape
 
@@ -110,14 +111,23 @@ class DuckDbSession(Session):
     def load(self, into: str, columns: Sequence[str], batches: Iterable[pa.RecordBatch]) -> None:
         """Insert columns of batches."""
         names = self.columns(columns)
-        with _registered(self._raw, columns, batches):
-            self.execute(f"INSERT INTO {into} ({names}) SELECT {names} FROM altcraft_batches")
+        for batch in slices(batches):
+            with self._seen(batch.select(list(columns))):
+                self.execute(f"INSERT INTO {into} ({names}) SELECT {names} FROM altcraft_batch")
 
     def stage(self, name: str, columns: Sequence[str], batches: Iterable[pa.RecordBatch]) -> str:
         """Load batches into a temporary table, and return its name."""
         # With more, DuckDB 2.0 finds none of over 122,880 rows (a row group) that the same transaction has added.
         self.execute("SET threads = 1")
         return super().stage(name, columns, batches)
+
+    @contextmanager
+    def _seen(self, batch: pa.RecordBatch) -> Iterator[None]:
+        """Have DuckDB see a batch as ``altcraft_batch``."""
+        # Not one stream of many: what came amid its making, a time-out say, would look like a failure of DuckDB.
+        self._raw.register("altcraft_batch", pa.Table.from_batches([batch]))
+        yield
+        self._raw.unregister("altcraft_batch")  # after an error there is no transaction left to do it in
 
     def upsert(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Insert rows by ``event_key``, the last of each replacing all before it."""
@@ -129,28 +139,12 @@ class DuckDbSession(Session):
         )
         # One statement for all would have them all in memory: DuckDB keeps what it ranks, and what it has yet to index.
         for batch in numbered(slices(batches), number):
-            with _registered(self._raw, (*COLUMNS, number), [batch]):
+            with self._seen(batch):
                 self.execute(
-                    f"INSERT INTO {self.target} ({columns}) SELECT {columns} FROM altcraft_batches"
+                    f"INSERT INTO {self.target} ({columns}) SELECT {columns} FROM altcraft_batch"
                     f" QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {number} DESC) = 1"
                     f" ON CONFLICT ({key}) DO UPDATE SET {settings} WHERE {differs}"
                 )
-
-
-class _registered:  # noqa: N801 - reads as a word
-    """Batches that DuckDB sees as ``altcraft_batches``."""
-
-    def __init__(self, raw: Any, columns: Sequence[str], batches: Iterable[pa.RecordBatch]) -> None:
-        fields = [SCHEMA.field(each) if each in COLUMNS else pa.field(each, pa.int64()) for each in columns]
-        names = list(columns)
-        self._raw = raw
-        self._reader = pa.RecordBatchReader.from_batches(pa.schema(fields), (each.select(names) for each in batches))
-
-    def __enter__(self) -> None:
-        self._raw.register("altcraft_batches", self._reader)
-
-    def __exit__(self, *error: object) -> None:
-        self._raw.unregister("altcraft_batches")
 
 
 def _dialect() -> sa.Dialect:

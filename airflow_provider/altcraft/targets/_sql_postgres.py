@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
@@ -14,6 +14,9 @@ from airflow_provider.altcraft.schema import COLUMNS
 from airflow_provider.altcraft.targets import _sql_table
 from airflow_provider.altcraft.targets._sql_alchemy import AlchemySession
 from airflow_provider.altcraft.targets._sql_session import NEWS, numbered, slices
+
+_PIECE = 1_000
+"""Rows that are spelled at once."""
 
 
 class PostgresSession(AlchemySession):
@@ -79,9 +82,15 @@ class PostgresSession(AlchemySession):
     def load(self, into: str, columns: Sequence[str], batches: Iterable[pa.RecordBatch]) -> None:
         """Insert columns of batches."""
         sql = f"COPY {into} ({self.columns(columns)}) FROM STDIN WITH (FORMAT csv)"
+        # One statement for all, so that the server takes in one piece while the next is spelled.
+        pieces = (self._csv(batch.select(list(columns))) for batch in slices(batches, _PIECE))
         with self.raw.cursor() as cursor:
-            for batch in slices(batches):
-                self._copy(cursor, sql, self._csv(batch.select(list(columns))))
+            if hasattr(cursor, "copy_expert"):
+                cursor.copy_expert(sql, _Pieces(pieces))
+                return
+            with cursor.copy(sql) as copy:
+                for piece in pieces:
+                    copy.write(piece)
 
     def make(self) -> None:
         """Make the table; for a merge without key and index, which are made twice as fast once the rows are there."""
@@ -144,17 +153,28 @@ class PostgresSession(AlchemySession):
             self.execute(ddl)
 
     @staticmethod
-    def _copy(cursor: Any, sql: str, data: bytes) -> None:
-        if hasattr(cursor, "copy_expert"):
-            cursor.copy_expert(sql, io.BytesIO(data))
-        else:
-            with cursor.copy(sql) as copy:
-                copy.write(data)
-
-    @staticmethod
     def _csv(batch: pa.RecordBatch) -> bytes:
         buffer = io.BytesIO()
         # A quoted nothing is an empty text, a bare one a null.
         options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="all_valid")
         pyarrow.csv.write_csv(batch, buffer, options)
         return buffer.getvalue()
+
+
+class _Pieces(io.RawIOBase):
+    """The file that psycopg2 wants, of pieces that are made as it is read."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._piece = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Any) -> int:
+        if not self._piece:
+            self._piece = memoryview(next(self._pieces, b""))
+        size = min(len(into), len(self._piece))
+        into[:size] = self._piece[:size]
+        self._piece = self._piece[size:]
+        return size

@@ -89,7 +89,8 @@ class StagedObject:
             try:
                 self._upload = Upload(self._file)
             except BaseException:
-                self.discard()
+                with contextlib.suppress(Exception):  # what is wrong with the store was met before
+                    self.discard()
                 raise
             self._upload.abort_dead()
 

@@ -68,10 +68,26 @@ class TestAzure(Objects):
         return Bucket(azure)
 
 
+class TestAzureDays(Short, Days, TestAzure):
+    pass
+
+
+class TestAzureFolder(Short, TestAzure):
+    shape = "/"
+
+
 class TestGcs(Objects):
     @pytest.fixture
     def place(self, gcs):
         return Bucket(gcs)
+
+
+class TestGcsDays(Short, Days, TestGcs):
+    pass
+
+
+class TestGcsFolder(Short, TestGcs):
+    shape = "/"
 
 
 class Tables(places.Tables, TargetConformance):
@@ -114,6 +130,10 @@ class TestMariaDBReplace(Short, Replaced, TestMariaDB):
     pass
 
 
+class TestMariaDBAppend(Short, Appended, TestMariaDB):
+    pass
+
+
 class TestSqlite(Tables):
     @pytest.fixture
     def database(self, sqlite):
@@ -121,6 +141,10 @@ class TestSqlite(Tables):
 
 
 class TestSqliteReplace(Short, Replaced, TestSqlite):
+    pass
+
+
+class TestSqliteAppend(Short, Appended, TestSqlite):
     pass
 
 
@@ -133,6 +157,10 @@ class TestDuckDB(Tables):
 
 
 class TestDuckDBReplace(Short, Replaced, TestDuckDB):
+    pass
+
+
+class TestDuckDBAppend(Short, Appended, TestDuckDB):
     pass
 
 

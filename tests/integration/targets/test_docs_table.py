@@ -21,8 +21,14 @@ RUN = {
     "`s3://conn_id@bucket/a.parquet`": ([suite.TestS3], None),
     "`abfs://conn_id@container/a.parquet`": ([suite.TestAzure], None),
     "`gs://conn_id@bucket/a.parquet`": ([suite.TestGcs], None),
-    "any of these with `{date}`": ([suite.TestLocalDays, suite.TestS3Days], ["/path/{date}.parquet"]),
-    "any of these ending in `/`": ([suite.TestLocalFolder, suite.TestS3Folder], ["/path/"]),
+    "any of these with `{date}`": (
+        [suite.TestLocalDays, suite.TestS3Days, suite.TestAzureDays, suite.TestGcsDays],
+        ["/path/{date}.parquet"],
+    ),
+    "any of these ending in `/`": (
+        [suite.TestLocalFolder, suite.TestS3Folder, suite.TestAzureFolder, suite.TestGcsFolder],
+        ["/path/"],
+    ),
     "`sql://conn_id/schema.table`": (
         [suite.TestPostgres, suite.TestMariaDB, suite.TestSqlite, suite.TestDuckDB],
         None,
@@ -32,7 +38,7 @@ RUN = {
         ["sql://conn_id/schema.table?write_disposition=replace"],
     ),
     "the same with `?write_disposition=append`": (
-        [suite.TestPostgresAppend],
+        [suite.TestPostgresAppend, suite.TestMariaDBAppend, suite.TestSqliteAppend, suite.TestDuckDBAppend],
         ["sql://conn_id/schema.table?write_disposition=append"],
     ),
     "`dlt://conn_id/dataset.table`": ([suite.TestDltOnPostgres, suite.TestDltOnDuckDB], None),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider.altcraft.targets import Scope
+from airflow_provider.altcraft.targets._spool import Spool
 from airflow_provider.altcraft.window import Window
 
 ANN, BOB = ("email", "ann@example.com"), ("email", "bob@example.com")
@@ -84,3 +85,27 @@ def test_a_new_table_has_its_key_and_index_however_it_was_filled(postgres, of, a
     assert [text.partition("(")[2] for (text,) in made] == ["list_id, datetime)", "event_key)"]
     pull(postgres, name, "merge", *found)
     assert postgres.count(name) == len(wanted)
+
+
+class Overtime(BaseException):
+    """As Airflow's, which come amid anything."""
+
+
+@pytest.mark.parametrize("disposition", ["merge", "replace", "append"])
+def test_what_comes_amid_a_commit_comes_out_as_it_is(database, table, of, disposition, mocker):
+    """A driver that makes its own error of a time-out, in a callback, would have it take for one of the database's."""
+    pull(database, table, disposition, of(ANN, 50))
+    writer = database.target(table, disposition).open(Scope(1, [ANN], DAY))
+    writer.write(of(ANN, 30_000, start=100))
+
+    def amid(spool, key=None):
+        for each in read(spool, key):
+            yield each.slice(0, 15_000)
+            raise Overtime
+
+    read = Spool.read
+    mocker.patch.object(Spool, "read", amid)
+    with pytest.raises(Overtime):
+        writer.commit()
+    writer.abort()
+    assert alike(database.rows(table), of(ANN, 50).to_pylist())
