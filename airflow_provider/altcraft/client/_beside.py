@@ -15,7 +15,7 @@ TOGETHER = 8
 """Pieces handed over at once, at most: a hand-over costs a tenth of what reading an answer does, and what is done waits
 for the rest of its group."""
 
-_Outcome: TypeAlias = tuple[Any, Exception | None]
+_Outcome: TypeAlias = tuple[Any, BaseException | None]
 
 
 class Beside:
@@ -52,14 +52,16 @@ class Beside:
             self._pool.shutdown(wait=False)
 
     def _bring_back(self, futures: Sequence[asyncio.Future[Any]], done: asyncio.Future[list[_Outcome]]) -> None:
-        self._hand_over()  # first, so that the thread goes on
-        for future, (result, error) in zip(futures, done.result(), strict=True):
-            if future.done():  # cancelled
-                continue
-            if error is None:
-                future.set_result(result)
-            else:
-                future.set_exception(error)
+        try:
+            self._hand_over()  # first, so that the thread goes on
+        finally:
+            for future, (result, error) in zip(futures, done.result(), strict=True):
+                if future.done():  # cancelled
+                    continue
+                if error is None:
+                    future.set_result(result)
+                else:
+                    future.set_exception(error)
 
 
 def _outcomes(works: Sequence[Callable[[], Any]]) -> list[_Outcome]:
@@ -67,6 +69,6 @@ def _outcomes(works: Sequence[Callable[[], Any]]) -> list[_Outcome]:
     for work in works:
         try:
             found.append((work(), None))
-        except Exception as error:  # raised again where it is waited for
+        except BaseException as error:  # raised again where it is waited for
             found.append((None, error))
     return found
