@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
 import pyarrow.csv  # noqa: TID253 - the same
@@ -82,15 +81,15 @@ class PostgresSession(AlchemySession):
     def load(self, into: str, columns: Sequence[str], batches: Iterable[pa.RecordBatch]) -> None:
         """Insert columns of batches."""
         sql = f"COPY {into} ({self.columns(columns)}) FROM STDIN WITH (FORMAT csv)"
-        # One statement for all, so that the server takes in one piece while the next is spelled.
-        pieces = (self._csv(batch.select(list(columns))) for batch in slices(batches, _PIECE))
         with self.raw.cursor() as cursor:
-            if hasattr(cursor, "copy_expert"):
-                cursor.copy_expert(sql, _Pieces(pieces))
+            if hasattr(cursor, "copy_expert"):  # it would tell what comes amid the making of pieces as its own failure
+                for batch in slices(batches):
+                    cursor.copy_expert(sql, io.BytesIO(self._csv(batch.select(list(columns)))))
                 return
+            # One statement for all, so that the server takes in one piece while the next is spelled.
             with cursor.copy(sql) as copy:
-                for piece in pieces:
-                    copy.write(piece)
+                for batch in slices(batches, _PIECE):
+                    copy.write(self._csv(batch.select(list(columns))))
 
     def make(self) -> None:
         """Make the table; for a merge without key and index, which are made twice as fast once the rows are there."""
@@ -159,22 +158,3 @@ class PostgresSession(AlchemySession):
         options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="all_valid")
         pyarrow.csv.write_csv(batch, buffer, options)
         return buffer.getvalue()
-
-
-class _Pieces(io.RawIOBase):
-    """The file that psycopg2 wants, of pieces that are made as it is read."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._piece = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, into: Any) -> int:
-        if not self._piece:
-            self._piece = memoryview(next(self._pieces, b""))
-        size = min(len(into), len(self._piece))
-        into[:size] = self._piece[:size]
-        self._piece = self._piece[size:]
-        return size
