@@ -124,7 +124,7 @@ FULL = Steps(
     ),
     pairs=(
         Pair("whole database, 20 ms", 2_000, DATABASE_WAYS, latency_ms=20, warm=True),
-        Pair("PostgreSQL", 2_000, (COPY, INSERT_ROWS, EXECUTEMANY), runs=3),
+        Pair("PostgreSQL", 2_000, (COPY, INSERT_ROWS, EXECUTEMANY)),
         Pair("mapped tasks, 20 ms", 10, (MAPPED,), runs=1, latency_ms=20),
     ),
     main=2_000,

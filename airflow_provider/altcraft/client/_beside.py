@@ -44,8 +44,8 @@ class Beside:
         group = [self._waiting.popleft() for _ in range(min(TOGETHER, len(self._waiting)))]
         self._busy = bool(group)
         if group:
-            works = [work for work, future in group if not future.done()]
-            futures = [future for _, future in group if not future.done()]
+            wanted = [(work, future) for work, future in group if not future.done()]  # nobody cancelled it
+            works, futures = [work for work, _ in wanted], [future for _, future in wanted]
             done = asyncio.get_running_loop().run_in_executor(self._pool, _outcomes, works)
             done.add_done_callback(partial(self._bring_back, futures))
         elif self._closed:

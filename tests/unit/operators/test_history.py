@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
-import gc
 import json
 import logging
 import shutil
 import signal
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ from airflow_provider.altcraft.client import ProfileLookup, ServerError
 from airflow_provider.altcraft.extract import _progress
 from airflow_provider.altcraft.extract.sources import FileProfiles, PlatformProfiles
 from airflow_provider.altcraft.operators.history import AltcraftHistoryOperator
-from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope, Written
+from airflow_provider.altcraft.targets import ObjectStorageTarget
 from airflow_provider.altcraft.testing import Emulator, faults
 
 Connect = Callable[..., str]
@@ -382,47 +380,6 @@ def test_progress_is_silent_within_its_interval(
     assert len([record for record in caplog.records if "of 2 profiles" in record.getMessage()]) == 1
 
 
-class ListTarget:
-    """A user's own target: keeps what is committed in a list."""
-
-    template_fields = ("name",)
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.committed: list[dict[str, Any]] = []
-        self.scope: Scope | None = None
-        self.aborted = 0
-
-    def open(self, scope: Scope) -> ListTarget:
-        self.scope, self.staged = scope, []
-        return self
-
-    def write(self, batch: Any) -> None:
-        self.staged += batch.to_pylist()
-
-    def commit(self) -> Written:
-        self.committed = self.staged
-        return Written((f"list://{self.name}",), len(self.committed))
-
-    def abort(self) -> None:
-        self.aborted += 1
-
-
-def test_a_target_of_the_users_own(api: Emulator) -> None:
-    target = ListTarget("mine")
-    result = run(profiles=["ann@example.com"], date_from="2026-01-02", date_to="2026-01-02", target=target)
-    assert (result["uris"], result["rows"], result["bytes"]) == (["list://mine"], 1, None)
-    assert target.scope is not None
-    assert target.scope.lookups is not None
-    assert (target.scope.list_id, list(target.scope.lookups)) == (1, [("email", "ann@example.com")])
-    assert NOON in target.scope.window
-    assert target.aborted == 0
-    api.play_forever(faults.error(401, "no"))
-    with pytest.raises(AirflowFailException):
-        run(profiles=["ann@example.com"], target=target)
-    assert (len(target.committed), target.aborted) == (1, 1)
-
-
 def test_runs_that_share_a_target_do_not_share_what_was_rendered(api: Emulator, tmp_path: Path) -> None:
     """As within ``dag.test()``, where mapped tasks and repeated runs come from one DAG object."""
     shared = ObjectStorageTarget(f"{tmp_path}/{{{{ ds }}}}.jsonl")
@@ -460,39 +417,3 @@ def test_an_execution_timeout_always_ends_the_task(api: Emulator, tmp_path: Path
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert list(tmp_path.iterdir()) == []
-
-
-class Frozen(ListTarget):
-    """A target that notes how many objects garbage collection leaves out while it is written."""
-
-    def __init__(self, error: Exception | None = None) -> None:
-        super().__init__("frozen")
-        self.left_out: list[int] = []
-        self._error = error
-
-    def write(self, batch: Any) -> None:
-        self.left_out.append(gc.get_freeze_count())
-        if self._error:
-            raise self._error
-
-
-@pytest.mark.parametrize("error", [None, ValueError("no room")])
-def test_what_was_loaded_is_left_out_of_garbage_collection_for_as_long_as_it_pulls(
-    api: Emulator, error: Exception | None
-) -> None:
-    gc.unfreeze()
-    target = Frozen(error)
-    with pytest.raises(ValueError, match="no room") if error else nullcontext():
-        run(profiles="ann@example.com", target=target)
-    assert min(target.left_out) > 10_000
-    assert not gc.get_freeze_count()
-
-
-def test_what_somebody_else_left_out_stays_so(api: Emulator) -> None:
-    gc.freeze()
-    try:
-        before = gc.get_freeze_count()
-        run(profiles="ann@example.com", target=Frozen())
-        assert 0.9 * before < gc.get_freeze_count() <= before
-    finally:
-        gc.unfreeze()
