@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,7 @@ class Copied(File):
             with pa.ipc.new_stream(self.path, SCHEMA) as stream:
                 for batch in table.to_batches(100):
                     stream.write_batch(batch)
+                    time.sleep(0.01)  # else a reader on a crowded machine may come too late to see it
             return Written((str(self.path),), self.rows)
 
 
