@@ -6,18 +6,20 @@ SHELL := /bin/bash
 
 AIRFLOW ?= 3.3
 PYTHON  ?= python3
-PINS    := constraints/airflow-$(AIRFLOW).txt
-VENV    := $(if $(filter 3.3,$(AIRFLOW)),.venv,.venv-$(AIRFLOW))
+PINNED  ?= airflow
+PINS    := constraints/$(PINNED)-$(AIRFLOW).txt
+VENV    := .venv$(addprefix -,$(filter-out airflow,$(PINNED)))$(addprefix -,$(filter-out 3.3,$(AIRFLOW)))
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready
 ARGS    ?=
+AGAINST ?=
 WORKERS ?= 3
 UV      := uv==0.13.9
 # Modules are compiled once, also where the surroundings forbid it: else each of the tests' many processes would compile
-# all of Airflow anew, which takes longer than most of what they do.
+# all of Airflow again, which takes longer than most of what they do.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-soak bench bench-quick lint format build airflow constraints clean
+.PHONY: help demo test test-duckdb-floor test-lowest test-soak docs bench bench-quick lint format build release-check airflow constraints clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -38,20 +40,38 @@ test: $(READY) ## Run the tests with coverage (AIRFLOW=2.11 for that line, ARGS=
 	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadscope --no-loadscope-reorder $(or $(ARGS),--cov --cov-report=)
 	$(if $(ARGS),,$(BIN)/coverage report --fail-under=95)
 
+test-duckdb-floor: $(READY) ## Run the tests of DuckDB on the oldest version that pyproject.toml allows
+	@floor=$$(sed -n 's/.*"duckdb>=\([0-9.]*\)".*/\1/p' pyproject.toml)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --upgrade --target $(VENV)/duckdb-floor duckdb==$$floor
+	export PYTHONPATH=$(CURDIR)/$(VENV)/duckdb-floor
+	$(BIN)/python -c "import duckdb, sys; sys.exit(duckdb.__version__ != '$$floor' and 'Another DuckDB is found first')"
+	$(BIN)/pytest --numprocesses=$(WORKERS) -k "duckdb or DuckDB" tests/integration/targets tests/integration/test_sources.py
+
+LOWEST := tests/unit/client tests/unit/extract tests/unit/test_arrow.py tests/unit/targets/test_formats.py tests/unit/targets/test_object_storage.py \
+  tests/integration/targets/test_local.py tests/integration/targets/test_conformance.py \
+  -k 'not (S3 or Azure or Gcs or Postgres or MariaDB or DuckDB or Delta or LocalFolder or Replace or Append or at_any_point)'
+test-lowest: ## Run client, extraction and local targets with the lowest versions that pyproject.toml admits
+	@$(MAKE) --no-print-directory test PINNED=lowest ARGS="$(LOWEST)"
+
 test-soak: $(READY) ## Run what takes minutes, one after another, with its figures printed
 	@$(BIN)/pytest -m soak -s --show-capture=no $(ARGS)
 
-bench: $(READY) ## Measure against what users would otherwise pick, and write docs/benchmarks.md (15 minutes)
-	@$(BIN)/python -m benchmarks $(ARGS)
+docs: $(READY) ## Build the site of the documentation into .docs/, warnings being errors
+	@$(BIN)/sphinx-build -b html --fail-on-warning --keep-going --quiet --fresh-env docs .docs
+	echo "The site begins at .docs/index.html"
+
+bench: $(READY) ## Measure against what users would otherwise pick (AGAINST=revision: and that build), write docs/benchmarks.md
+	@$(BIN)/python -m benchmarks $(addprefix --against=,$(AGAINST)) $(ARGS)
 
 bench-quick: $(READY) ## The same in less than three minutes, printed only
-	@$(BIN)/python -m benchmarks --quick $(ARGS)
+	@$(BIN)/python -m benchmarks --quick $(addprefix --against=,$(AGAINST)) $(ARGS)
 
-lint: $(READY) ## Check style and types
+lint: $(READY) ## Check style, types and imports
 	@$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check --preview --select AIR example_dags
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 format: $(READY) ## Put the code into the project's style
 	@$(BIN)/ruff check --fix
@@ -60,14 +80,21 @@ format: $(READY) ## Put the code into the project's style
 build: $(READY) ## Build wheel and sdist into dist/
 	@$(BIN)/python -m build --installer uv
 
+release-check: $(READY) ## Build, check the archives, and pull by the wheel with oldest and newest versions of all
+	@$(BIN)/python scripts/release_check.py
+
 airflow: $(READY) ## Start a whole Airflow 3 with emulator, connection and example DAGs, to look around (PORT=…)
 	@$(BIN)/python scripts/standalone.py
 
-constraints: $(READY) ## Renew the pins of both Airflow lines
+COMPILE := $(BIN)/uv pip compile --quiet --upgrade --no-emit-index-url --no-header --no-annotate --universal \
+  --python-version 3.11 pyproject.toml
+constraints: $(READY) ## Renew the pins of both Airflow lines, newest and lowest
 	@for line in 3.3:airflow-3 2.11:airflow-2; do
-	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --all-extras --group test --group lint --group bench --group $${line#*:} \
-	  --no-emit-index-url --no-header --no-annotate --universal --python-version 3.11 -o constraints/airflow-$${line%:*}.txt
+	docs=$$([[ $$line == 3.3:* ]] && echo --group docs || true)
+	$(COMPILE) --all-extras --group test --group lint --group bench $$docs --group $${line#*:} -o constraints/airflow-$${line%:*}.txt
+	$(COMPILE) --resolution lowest-direct --extra excel --extra phone --extra sqlite --extra testing --group test-lowest --group $${line#*:} \
+	  -o constraints/lowest-$${line%:*}.txt
 	done
 
 clean: ## Remove what the other targets made
-	@rm -rf .venv* .bench .demo .airflow dist .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv* .docs .bench .demo .airflow dist .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -13,7 +13,7 @@ import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from benchmarks import measure, plan, report
+from benchmarks import cold, measure, plan, report
 from benchmarks.raw import ceiling
 from benchmarks.results import Results
 
@@ -24,17 +24,24 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="less than three minutes; writes into .bench/ only")
     parser.add_argument("--try", action="store_true", dest="trial", help="next to nothing, to see that it works")
     parser.add_argument("--shape", choices=("full", "oldest"), default="full", help="of the platform's rows")
+    parser.add_argument("--against", default="", help="a git revision, to measure cold tasks side by side with its")
+    parser.add_argument("--cold", action="store_true", help="nothing but cold tasks; printed only")
     options = parser.parse_args()
     steps = plan.TRIAL if options.trial else plan.QUICK if options.quick else plan.FULL
     started = time.monotonic()
     results = Results(shape=options.shape, date=f"{datetime.now(UTC):%Y-%m-%d}", quick=steps is not plan.FULL)
     with measure.postgres_schema() as schema:
+        if options.cold:
+            print(cold.table(cold.measure(plan.FULL.cold, options.against, schema)))
+            return 0
         for cell in steps.cells:
             _say(started, cell.name)
             _cell(cell, results, schema, started)
         _say(started, "apart from the profiles")
         for pair in steps.pairs:
             _pair(pair, results, schema)
+        _say(started, "cold tasks")
+        results.cold = cold.measure(steps.cold, options.against, schema)
     folder = measure.ROOT / ".bench"
     folder.mkdir(exist_ok=True)
     (folder / "results.json").write_text(json.dumps(asdict(results), indent=1))

@@ -1,4 +1,4 @@
-"""What a contender is told, and what users' own scripts have in common."""
+"""What a contender is given, and what users' own scripts have in common."""
 
 from __future__ import annotations
 

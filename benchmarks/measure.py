@@ -155,7 +155,7 @@ def _check_files(folder: Path) -> tuple[int, str]:
 
 
 def _hidden(file: Path) -> bool:
-    """Whether it is a library's own: dlt has tables and a working folder beside the rows."""
+    """Whether it is a library's own: dlt has tables and a working folder next to the rows."""
     return any(part.startswith((".", "_")) for part in file.parts)
 
 

@@ -85,7 +85,9 @@ class Pair:
 
 
 DATABASE = Contender("database", "this provider, whole database, Parquet", ours=True)
-DATABASE_PARTS = Contender("database_partitions", "this provider, whole database, partitions=8, Parquet", ours=True)
+DATABASE_PARTS = Contender(
+    "database_partitions", "this provider, whole database, parallel_partitions=8, Parquet", ours=True
+)
 DATABASE_ALONE = Contender("database_alone", "decode and write alone, no network")
 DATABASE_WAYS = (DATABASE, DATABASE_PARTS, DATABASE_ALONE)
 COPY = Contender("sql_postgres_copy", "this provider's SqlTarget (COPY)", ours=True)
@@ -103,22 +105,25 @@ class Steps:
         pairs: the rest.
         main: profiles of the setting that the goals are about, at 20 ms.
         large: profiles of the one whose memory is compared with it.
+        cold: runs of each cold task.
     """
 
     cells: tuple[Cell, ...]
     pairs: tuple[Pair, ...]
     main: int
     large: int
+    cold: int
 
 
 PARTS = OURS[1]
 SLOW = (DLT_ARROW, DLT, HTTPX, LOOP)
-BESIDE = tuple(each for each in OURS if each is not PARTS)  # other targets of ours, where Parquet parts are the measure
+# Other targets of ours, where Parquet parts are the measure.
+OTHER_TARGETS = tuple(each for each in OURS if each is not PARTS)
 
 FULL = Steps(
     cells=(
         Cell(2_000, 20, 5, tuple(ALL), once=(HTTP_OPERATOR,)),
-        Cell(2_000, 0, 5, (PARTS, FLOOR, THREADS, *BESIDE, *SLOW), once=(*BESIDE, *SLOW)),
+        Cell(2_000, 0, 5, (PARTS, FLOOR, THREADS, *OTHER_TARGETS, *SLOW), once=(*OTHER_TARGETS, *SLOW)),
         Cell(20_000, 20, 1, (PARTS, FLOOR, THREADS)),
         Cell(20_000, 0, 1, (PARTS, FLOOR)),
     ),
@@ -129,10 +134,11 @@ FULL = Steps(
     ),
     main=2_000,
     large=20_000,
+    cold=5,
 )
 QUICK = Steps(
     cells=(
-        Cell(600, 20, 3, tuple(ALL), once=(*BESIDE, *SLOW, HTTP_OPERATOR)),
+        Cell(600, 20, 3, tuple(ALL), once=(*OTHER_TARGETS, *SLOW, HTTP_OPERATOR)),
         Cell(600, 0, 1, (PARTS, FLOOR)),
         Cell(6_000, 20, 1, (PARTS, FLOOR)),
     ),
@@ -142,6 +148,7 @@ QUICK = Steps(
     ),
     main=600,
     large=6_000,
+    cold=2,
 )
 TRIAL = Steps(
     cells=(Cell(40, 20, 1, tuple(ALL)), Cell(40, 0, 1, (PARTS, FLOOR)), Cell(80, 20, 1, (PARTS,))),
@@ -152,6 +159,7 @@ TRIAL = Steps(
     ),
     main=40,
     large=80,
+    cold=1,
 )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from benchmarks.answers import Shape
+from benchmarks.cold import Cold
 from benchmarks.measure import EVENTS, Run
 from benchmarks.plan import Contender
 
@@ -60,6 +61,7 @@ class Results:
     ceiling: float = 0
     body: int = 0
     cells: dict[str, dict[str, Runs]] = field(default_factory=dict)
+    cold: Cold = field(default_factory=Cold)
 
     def add(self, where: str, contender: Contender, profiles: int, run: Run) -> None:
         """Keep a run."""

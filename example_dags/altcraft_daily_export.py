@@ -14,6 +14,9 @@ from airflow.timetables.interval import CronDataIntervalTimetable
 
 from airflow_provider.altcraft.operators.history import AltcraftHistoryOperator
 
+# The day that is over: the run's own, or of one that was triggered without a logical date the day before it was due.
+DAY = "{{ ds if ds is defined else macros.ds_add(dag_run.run_after | ds, -1) }}"
+
 with DAG(
     "altcraft_daily_export",
     # With a plain "@daily", `ds` is the day that is over on Airflow 2, but the day that just begins on Airflow 3. With
@@ -27,9 +30,11 @@ with DAG(
     AltcraftHistoryOperator(
         task_id="export_history",
         profiles="{{ params.profiles | tojson }}",
-        date_from="{{ ds }}",
-        date_to="{{ ds }}",  # the same day twice is that whole day in UTC
-        target="{{ var.value.get('altcraft_lake', 'file:///tmp/altcraft') }}/history/{{ ds }}.parquet",
+        date_from=DAY,
+        date_to=DAY,  # the same day twice is that whole day in UTC
+        target="{{ var.value.get('altcraft_lake', 'file:///tmp/altcraft') }}/history/" + DAY + ".parquet",
+        # One run at a time, a backfill's too: else a slow one could replace what a later one has written.
+        max_active_tis_per_dag=1,
         retries=3,
         retry_delay=dt.timedelta(minutes=5),
     )

@@ -19,6 +19,9 @@ from airflow.timetables.interval import CronDataIntervalTimetable
 
 from airflow_provider.altcraft.operators.history import AltcraftDatabaseHistoryOperator
 
+# The day that is over: the run's own, or of one that was triggered without a logical date the day before it was due.
+DAY = "{{ ds if ds is defined else macros.ds_add(dag_run.run_after | ds, -1) }}"
+
 
 @task
 def report(exported: dict[str, Any]) -> str:
@@ -27,7 +30,7 @@ def report(exported: dict[str, Any]) -> str:
     words = f"{exported['rows']:,} events by {exported['pages']:,} pages"
     if late is None:
         return f"{words}; nothing to compare with yet"
-    return f"{words}; {late['events']:,} came late, recommended lookback: {late['recommended_lookback']} days"
+    return f"{words}; {late['events']:,} came late, recommended lookback: {late['recommended_lookback']}"
 
 
 with DAG(
@@ -35,16 +38,17 @@ with DAG(
     schedule=CronDataIntervalTimetable("@daily", timezone="UTC"),
     start_date=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
     catchup=False,
-    max_active_runs=1,  # runs write each other's days
     tags=["altcraft"],
 ) as dag:
     export = AltcraftDatabaseHistoryOperator(
         task_id="export_database",
-        date_from="{{ ds }}",
-        date_to="{{ ds }}",
-        lookback=3,
+        date_from=DAY,
+        date_to=DAY,
+        lookback=dt.timedelta(days=3),
         fields=["CRM_ID"],
         target="{{ var.value.get('altcraft_lake', 'file:///tmp/altcraft') }}/database/date={date}/history.parquet",
+        # One run at a time, a backfill's too: else a slow one could replace what a later one has written.
+        max_active_tis_per_dag=1,
         retries=3,
         retry_delay=dt.timedelta(minutes=5),
     )

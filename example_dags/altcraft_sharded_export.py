@@ -20,7 +20,7 @@ from airflow_provider.altcraft.operators.history import AltcraftHistoryOperator
 
 @task
 def shards(params: dict[str, Any] | None = None) -> list[tuple[int, int]]:
-    """Which part of how many each task pulls. A profile is always in the same one, whatever stands beside it."""
+    """Which part of how many each task pulls. A profile is always in the same one, whatever else is in the list."""
     count = (params or {})["shards"]
     return [(number, count) for number in range(count)]
 

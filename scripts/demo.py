@@ -127,19 +127,19 @@ def _run_dag() -> dict[str, Any]:
 
 def _ann(api: Emulator, say: Callable[[str], None], done: threading.Event) -> None:
     """Tell what the emulator is asked, and let Ann post the form once the sensor has asked for her twice."""
-    told = 0
-    while told < 3 and not done.wait(0.1):
+    reported = 0
+    while reported < 3 and not done.wait(0.1):
         emails = [request.body.get("email") for request in api.requests]
-        if told == 0 and AWAITED in emails:
+        if reported == 0 and AWAITED in emails:
             say("wait_for_form: has found no form_post in Ann's history, and waits in the trigger")
-            told = 1
-        elif told == 1 and emails.count(AWAITED) > 1:
+            reported = 1
+        elif reported == 1 and emails.count(AWAITED) > 1:
             api.add_event(AWAITED, "form_post")
             say("Ann posts the form")
-            told = 2
-        elif told == 2 and emails[-1] != AWAITED:
+            reported = 2
+        elif reported == 2 and emails[-1] != AWAITED:
             say("wait_for_form: done; export_history asks for the others' history of January")
-            told = 3
+            reported = 3
 
 
 def _short(path: Path) -> str:

@@ -158,7 +158,7 @@ def _let_ann_act(api: Emulator, running: Callable[[], bool], end: threading.Even
 
 
 # How everything ends. Airflow's processes open sessions of their own and outlive their parents, so what belongs to us
-# is told by descent: on Linux an orphan becomes the child of its nearest ancestor that asked for orphans.
+# is known by descent: on Linux an orphan becomes the child of its nearest ancestor that asked for orphans.
 
 
 def _adopt_orphans() -> None:
@@ -192,7 +192,7 @@ def _descendants() -> list[int]:
             """One that was adopted is laid to rest."""
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it ended meanwhile
+        with contextlib.suppress(OSError):  # it ended in between
             state, parent = stat.read_text(errors="replace").rpartition(")")[2].split()[:2]
             if state != "Z":
                 children.setdefault(int(parent), []).append(int(stat.parent.name))

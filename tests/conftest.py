@@ -50,11 +50,11 @@ def airflow_db() -> Path:
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Define an ``altcraft`` connection to an emulator; returns its id."""
+    """Define an ``altcraft`` connection to an emulator; returns its id. A failing call is tried five times."""
 
     def define(api: Emulator, conn_id: str = "altcraft_default", *, token: str | None = None, **extra: Any) -> str:
         value = {"conn_type": "altcraft", "host": api.url, "password": api.token if token is None else token}
-        fields = {"list_id": 1, "timeout": 5} | extra
+        fields = {"list_id": 1, "timeout": 5, "outage_timeout": 0} | extra
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(value | {"extra": fields}))
         return conn_id
 
@@ -74,5 +74,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None:  # a worker; the session that it works for sees all reports
         return
-    if os.environ.get("ALTCRAFT_TESTS_MAY_NOT_SKIP") and reporter.stats.get("skipped"):
+    # What a class of conformance tests declares to leave out lacks nothing on this machine.
+    skipped = [each for each in reporter.stats.get("skipped", ()) if "left out: " not in str(each.longrepr)]
+    if os.environ.get("ALTCRAFT_TESTS_MAY_NOT_SKIP") and skipped:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

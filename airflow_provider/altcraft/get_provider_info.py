@@ -9,7 +9,8 @@ from airflow_provider.altcraft import __version__
 _PACKAGE: Final = "airflow_provider.altcraft"
 
 FIELD_BEHAVIOUR: Final[dict[str, Any]] = {
-    "hidden-fields": ["login", "port", "schema", "extra"],
+    # Not `extra`: Airflow 2.11's page then makes no editor of it, and its Test button fails for every type.
+    "hidden-fields": ["login", "port", "schema"],
     "relabeling": {"host": "Base URL", "password": "API token"},
     "placeholders": {"host": "https://example.com"},
 }
@@ -19,6 +20,11 @@ FORM_FIELDS: Final[dict[str, dict[str, Any]]] = {
         "label": "Database (list_id)",
         "description": "The profile database that is meant where a task names none.",
         "schema": {"type": ["integer", "null"], "minimum": 1},
+    },
+    "timezone": {
+        "label": "Time zone of the account",
+        "description": "IANA name, such as Europe/Moscow, by which the platform counts days; asks fewer days.",
+        "schema": {"type": ["string", "null"]},
     },
     "timeout": {
         "label": "Timeout (seconds)",
@@ -35,6 +41,11 @@ FORM_FIELDS: Final[dict[str, dict[str, Any]]] = {
         "description": "Calls that leave in a second, at most, of each task; no limit where empty.",
         "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
     },
+    "outage_timeout": {
+        "label": "Outage timeout (seconds)",
+        "description": "Seconds without any answer after which a pull gives up; 120 where empty.",
+        "schema": {"type": ["number", "null"], "minimum": 0},
+    },
     "auth": {
         "label": "Token goes in",
         "description": "The request's body, or an Authorization header (newer installations); the body where empty.",
@@ -49,6 +60,11 @@ FORM_FIELDS: Final[dict[str, dict[str, Any]]] = {
         "label": "Proxy",
         "description": "http://user:password@proxy.example.com:3128; the environment's (HTTPS_PROXY) where empty.",
         "schema": {"type": ["string", "null"], "format": "password"},
+    },
+    "on_missing_profile": {
+        "label": "Profile not found",
+        "description": "Where the platform answers so by an error: an empty history, or an error; empty where empty.",
+        "schema": {"type": ["string", "null"], "enum": ["empty", "error", None]},
     },
 }
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import msgspec
-import pyarrow as pa  # noqa: TID253 - whoever imports the schema is about to move Arrow batches
+import pyarrow as pa  # noqa: TID253 - every module that imports the schema moves Arrow batches
 
-from airflow_provider.altcraft.client import HistoryEvent
+from airflow_provider.altcraft._arrow import instant_array, integer_array, text_arrays
+from airflow_provider.altcraft.client import FatalError, HistoryEvent
+from airflow_provider.altcraft.client._json import encode_sorted
 
 _UTC_MICROSECONDS = pa.timestamp("us", tz="UTC")
 
@@ -40,25 +42,31 @@ SCHEMA = pa.schema(_FIELDS)
 
 COLUMNS: tuple[str, ...] = tuple(SCHEMA.names)
 
+TEXTS = tuple(field.name for field in SCHEMA if pa.types.is_string(field.type))
+INTEGERS = tuple(field.name for field in SCHEMA if pa.types.is_integer(field.type))
+
+KeyBy: TypeAlias = Literal["row", "event_id"]
+"""What an ``event_key`` is made of: a row's fields, or its ``event_id`` alone where it has one."""
+
+KEY = 32
+"""Characters of an ``event_key``."""
+
 _FIRST = blake2b(b"0", digest_size=16)  # a copy costs less than a new one
 _JSON = msgspec.json.Encoder()
-_SORTED = msgspec.json.Encoder(order="sorted")
 
-# What comes straight from the event; the rest is computed.
-_SENT = (
-    "xxh",
-    "profile_id",
-    "email",
-    "action",
-    "count",
-    "datetime",
-    "message_id",
-    "message_name",
-    "campaign_id",
-    "campaign_name",
-    "smid",
-    "event_id",
-)
+_COMPUTED = {"list_id", "channel", "event_key", "matching", "lookup", "extra"}
+_SENT = tuple(name for name in COLUMNS if name not in _COMPUTED)
+"""The columns that come straight from the event."""
+
+
+def check_schema(batch: pa.RecordBatch) -> None:
+    """Refuse a batch that is none of rows.
+
+    Raises:
+        ValueError: its schema is another one.
+    """
+    if not batch.schema.equals(SCHEMA):
+        raise ValueError(f"a batch has not the schema of a target's rows, but:\n{batch.schema}")
 
 
 class RowBuffer:
@@ -86,7 +94,7 @@ class RowBuffer:
         """All rows as one batch of ``SCHEMA``; the buffer is empty afterwards."""
         batches, self._batches, self._rows = self._batches, [], 0
         if not batches:
-            return pa.RecordBatch.from_pylist([], SCHEMA)
+            return empty_batch()
         (whole,) = pa.Table.from_batches(batches, SCHEMA).combine_chunks().to_batches()
         return whole
 
@@ -98,6 +106,7 @@ def batch_of_events(
     matching: str | None,
     lookup: str | None,
     seen: Counts | None = None,
+    by: KeyBy = "row",
 ) -> pa.RecordBatch:
     """The rows of one answer, sorted by time.
 
@@ -107,9 +116,10 @@ def batch_of_events(
         matching: by which mode the profile was looked up; ``None`` where none was.
         lookup: the value it was looked up by.
         seen: see ``keys_of``.
+        by: see ``identities_of``.
     """
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
-    for key, extra, event in _keyed(events, list_id, seen):
+    for key, extra, event in _keyed(events, list_id, seen, by):
         for name in _SENT:
             columns[name].append(getattr(event, name))
         columns["list_id"].append(list_id if event.list_id is None else event.list_id)
@@ -118,7 +128,19 @@ def batch_of_events(
         columns["matching"].append(matching)
         columns["lookup"].append(lookup)
         columns["extra"].append(extra)
-    return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
+    return batch_of_columns(columns)
+
+
+def batch_of_columns(columns: Mapping[str, Sequence[Any]]) -> pa.RecordBatch:
+    """Columns of Python values, as many in each, as a batch of ``SCHEMA``."""
+    arrays = dict(zip(TEXTS, text_arrays([columns[name] for name in TEXTS]), strict=True))
+    arrays |= {name: integer_array(columns[name]) for name in INTEGERS}
+    return batch_of(arrays | {"datetime": instant_array(columns["datetime"])})
+
+
+def empty_batch() -> pa.RecordBatch:
+    """No row."""
+    return batch_of({field.name: pa.nulls(0, field.type) for field in SCHEMA})
 
 
 def batch_of(arrays: Mapping[str, pa.Array[Any]]) -> pa.RecordBatch:
@@ -134,15 +156,20 @@ class Counts(dict[bytes, int]):
         return self.keys().isdisjoint(identities)
 
 
-def keys_of(identities: Sequence[bytes], seen: Counts | None = None) -> list[str]:
+def keys_of(identities: Sequence[bytes], seen: Counts | None = None, by: KeyBy = "row") -> list[str]:
     """The ``event_key`` of each event of one answer, in order.
 
-    Two real events may be alike in everything: their ordinal keeps them two.
+    Two real events may be alike in everything: their ordinal keeps them two. Not so by ``event_id``, which is unique;
+    such keys begin with an ``i``, so that a table tells what its keys are made of.
 
     Args:
         identities: of the events.
         seen: how many with an identity there were in answers before, which are parts of one; these are counted in.
+        by: see ``identities_of``.
     """
+    if by == "event_id":
+        others = iter(keys_of([identity for identity in identities if not _is_id(identity)], seen))
+        return [_id_key(identity) if _is_id(identity) else next(others) for identity in identities]
     counts = Counts() if seen is None else seen
     alone = dict.fromkeys(identities, 1)
     keys = []
@@ -160,19 +187,51 @@ def keys_of(identities: Sequence[bytes], seen: Counts | None = None) -> list[str
     return keys
 
 
+def _is_id(identity: bytes) -> bool:
+    return identity.startswith(b'"')
+
+
+def _id_key(identity: bytes) -> str:
+    return f"i{blake2b(identity, digest_size=16).hexdigest()[1:]}"
+
+
+def last_of_each(identities: Sequence[bytes], stamps: Sequence[str], actions: Sequence[str]) -> list[int]:
+    """Places of the rows that stay: of those with the same ``event_id`` only the last.
+
+    Raises:
+        FatalError: two have the same ``event_id`` and are not the same event.
+    """
+    last: dict[object, int] = {}
+    for index, identity in enumerate(identities):
+        before = last.get(identity) if _is_id(identity) else None
+        if before is not None and (stamps[before], actions[before]) != (stamps[index], actions[index]):
+            raise FatalError(
+                f"event_key_by='event_id': two events of one answer have the event_id {identity.decode()}, so it is "
+                f"not unique here; use event_key_by='row'"
+            )
+        last[identity if _is_id(identity) else index] = index
+    return sorted(last.values())
+
+
 def _keyed(
-    events: Iterable[HistoryEvent], list_id: int, seen: Counts | None
+    events: Iterable[HistoryEvent], list_id: int, seen: Counts | None, by: KeyBy
 ) -> list[tuple[str, str | None, HistoryEvent]]:
     """Each event with its ``event_key`` and ``extra``, in an order that depends on nothing but the events."""
     rows = sorted(
-        ((event.datetime, identity_of(event, list_id), _extra(event) or "", event.count, event) for event in events),
+        (
+            (event.datetime, identity_of(event, list_id, by), _extra(event) or "", event.count, event)
+            for event in events
+        ),
         key=lambda row: row[:4],
     )
-    keys = keys_of([identity for _, identity, _, _, _ in rows], seen)
+    if by == "event_id":
+        stamps, actions = [stamp_of(row[0]) for row in rows], [row[4].action for row in rows]
+        rows = [rows[index] for index in last_of_each([row[1] for row in rows], stamps, actions)]
+    keys = keys_of([identity for _, identity, _, _, _ in rows], seen, by)
     return [(key, extra or None, event) for key, (_, _, extra, _, event) in zip(keys, rows, strict=True)]
 
 
-def identity_of(event: HistoryEvent, list_id: int) -> bytes:
+def identity_of(event: HistoryEvent, list_id: int, by: KeyBy = "row") -> bytes:
     """What events alike have in common; ``list_id`` where the event does not name its database."""
     base = list_id if event.list_id is None else event.list_id
     (identity,) = identities_of(
@@ -184,18 +243,21 @@ def identity_of(event: HistoryEvent, list_id: int) -> bytes:
         [event.message_id],
         [event.campaign_id],
         [event.smid],
+        by=by,
     )
     return identity
 
 
-def identities_of(*columns: Sequence[Any]) -> list[bytes]:
+def identities_of(*columns: Sequence[Any], by: KeyBy = "row") -> list[bytes]:
     """As ``identity_of``, of many events at once.
 
     Args:
         columns: ``event_id``, ``list_id``, whose (``xxh``, else ``profile_id``), ``action``, the instant's
             ``stamp_of``, ``message_id``, ``campaign_id``, ``smid``.
+        by: ``row`` for all of these; ``event_id`` for that alone in rows that have one.
     """
-    return _JSON.encode_lines(list(zip(*columns, strict=True))).splitlines()
+    rows: list[Any] = list(zip(*columns, strict=True))
+    return _JSON.encode_lines([row[0] or row for row in rows] if by == "event_id" else rows).splitlines()
 
 
 def stamp_of(instant: dt.datetime) -> str:
@@ -207,20 +269,16 @@ def _extra(event: HistoryEvent) -> str | None:
     """Every field without a column, as a JSON object with sorted keys; ``None`` where there is none."""
     sent = {"subscription": event.subscription, "subscriptions": event.subscriptions}
     extra = {key: value for key, value in sent.items() if value is not None} | (event.model_extra or {})
-    return json_of(extra) if extra else None
+    return encode_sorted(extra) if extra else None
 
 
-def json_of(extra: dict[str, Any]) -> str:
-    """A JSON object with its keys sorted."""
-    return _SORTED.encode(extra).decode()
-
-
-def with_keys(events: Iterable[HistoryEvent], *, list_id: int) -> list[tuple[str, HistoryEvent]]:
+def with_keys(events: Iterable[HistoryEvent], *, list_id: int, by: KeyBy = "row") -> list[tuple[str, HistoryEvent]]:
     """Each event with its ``event_key``, by time.
 
     Args:
-        events: all that an answer holds at each moment they are of: events alike in everything are told apart by their
-            number there.
+        events: all that an answer holds at each moment they are of: events alike in everything are distinguished by
+            their number there.
         list_id: the database that was asked, for rows that do not name theirs.
+        by: see ``identities_of``.
     """
-    return [(key, event) for key, _, event in _keyed(events, list_id, None)]
+    return [(key, event) for key, _, event in _keyed(events, list_id, None, by)]

@@ -1,17 +1,21 @@
 """The window of a pull: which instants belong to it, and which days the platform is asked for.
 
-A date means the whole UTC day and both ends are inclusive; a date-time is an instant and the end is exclusive. So
-``{{ ds }}`` given twice is one day, and Airflow's data interval is exactly itself.
+A date means the whole day of a time zone, UTC unless another is given, and both ends are inclusive; a date-time is an
+instant and the end is exclusive. So ``{{ ds }}`` given twice is one day, and Airflow's data interval is exactly itself.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TypeAlias
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 UTC = dt.UTC
 DAY = dt.timedelta(days=1)
+
+_MOMENT = dt.timedelta.resolution
 
 DateLike: TypeAlias = "dt.date | dt.datetime | str | None"
 
@@ -28,8 +32,26 @@ def utc(value: dt.datetime) -> dt.datetime:
         raise ValueError("in UTC it lies outside the years 1 to 9999") from None
 
 
-def parse_date(value: DateLike, name: str) -> dt.date | dt.datetime | None:
+def zone_of(name: object, argument: str = "timezone") -> ZoneInfo:
+    """The time zone of this name.
+
+    Raises:
+        ValueError: there is none; the message names the argument.
+    """
+    if isinstance(name, str) and name.strip():
+        # What is no name of a file, what is none of a zone, and a folder of zones.
+        with suppress(ValueError, ZoneInfoNotFoundError, OSError):
+            return ZoneInfo(name.strip())
+    raise ValueError(f"{argument}: expected the IANA name of a time zone, such as Europe/Moscow, got {name!r}")
+
+
+def parse_date(value: DateLike, name: str, zone: dt.tzinfo | None = None) -> dt.date | dt.datetime | None:
     """A date or an aware date-time (UTC) out of what a user or a template gives.
+
+    Args:
+        value: what is given.
+        name: the argument.
+        zone: of a text without a zone, such as a run's partition key; ``None`` refuses one.
 
     Raises:
         ValueError: not a date, or a date-time without a time zone or outside the years 1 to 9999 in UTC; the message
@@ -45,6 +67,8 @@ def parse_date(value: DateLike, name: str) -> dt.date | dt.datetime | None:
             raise ValueError(
                 f"{name}: {value!r} is neither a date (YYYY-MM-DD) nor a date-time with a time zone (ISO 8601)"
             ) from None
+        if zone is not None and isinstance(value, dt.datetime) and value.utcoffset() is None:
+            value = value.replace(tzinfo=zone)
     if isinstance(value, dt.datetime):
         if value.utcoffset() is None:
             raise ValueError(f"{name}: {value.isoformat()!r} has no time zone; write it with one, as in '…+00:00'")
@@ -54,35 +78,48 @@ def parse_date(value: DateLike, name: str) -> dt.date | dt.datetime | None:
             raise ValueError(f"{name}: {error}") from None
     if isinstance(value, dt.date):
         return value
-    raise ValueError(f"{name}: a date, a date-time or a string is wanted, not {type(value).__name__}")
+    raise ValueError(f"{name}: expected a date, a date-time or a string, got {type(value).__name__}")
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Instants from ``start`` (inclusive) to ``end`` (exclusive), UTC; ``None`` leaves that side open."""
+    """Instants from ``start`` (inclusive) to ``end`` (exclusive), UTC; ``None`` leaves that side open.
+
+    Its days are those of ``zone``, 23 and 25 hours long where the clock changes.
+    """
 
     start: dt.datetime | None = None
     end: dt.datetime | None = None
+    zone: dt.tzinfo = field(default=UTC, compare=False, kw_only=True)
 
     @classmethod
-    def of(cls, date_from: DateLike = None, date_to: DateLike = None) -> Window:
+    def of(cls, date_from: DateLike = None, date_to: DateLike = None, zone: dt.tzinfo | None = None) -> Window:
         """The window between two dates or date-times.
+
+        Args:
+            date_from: its first day or instant.
+            date_to: its last day, or the first instant after it.
+            zone: whose days are meant, and of date-times without a zone, which are refused without it. One that is
+                midnight and given as both ends, as a run's partition key is, is that day.
 
         Raises:
             ValueError: an end that is no date, has no zone, or a window that ends before it starts.
         """
-        first, last = parse_date(date_from, "date_from"), parse_date(date_to, "date_to")
-        start = first if first is None or isinstance(first, dt.datetime) else _midnight(first)
+        if zone is not None and date_from == date_to and (day := _day_of_key(date_from)):
+            date_from = date_to = day
+        first, last = parse_date(date_from, "date_from", zone), parse_date(date_to, "date_to", zone)
+        zone = zone or UTC
+        start = first if first is None or isinstance(first, dt.datetime) else midnight(first, zone)
         end: dt.datetime | None
         if isinstance(last, dt.datetime):
             end = last
         else:  # the calendar's last day is as good as no end
-            end = None if last is None or last == dt.date.max else _midnight(last) + DAY
+            end = None if last is None or last == dt.date.max else midnight(last + DAY, zone)
         # A date to the day before ends just where the window starts; two equal instants are an empty interval.
         backwards = type(first) is type(last) is dt.date and last < first
         if start is not None and end is not None and (end < start or backwards):
             raise ValueError(f"date_to ({date_to}) is before date_from ({date_from})")
-        return cls(start, end)
+        return cls(start, end, zone=zone)
 
     def __contains__(self, instant: dt.datetime) -> bool:
         """Whether the instant lies within."""
@@ -100,7 +137,7 @@ class Window:
         return start, end
 
     def days(self) -> list[dt.date]:
-        """Each UTC day that the window touches, in order; empty for an empty window.
+        """Each day that the window touches, in order; empty for an empty window.
 
         Raises:
             ValueError: a window without both ends has no list of days.
@@ -109,8 +146,17 @@ class Window:
             raise ValueError("the days of a window can be listed only where date_from and date_to are both given")
         if self.start == self.end:
             return []
-        first, last = self.start.date().toordinal(), self._last(self.end).toordinal()
-        return [dt.date.fromordinal(day) for day in range(first, last + 1)]
+        first, last = (day_of(instant, self.zone) for instant in (self.start, self.end - _MOMENT))
+        return [dt.date.fromordinal(day) for day in range(first.toordinal(), last.toordinal() + 1)]
+
+    def earlier(self, days: int) -> Window:
+        """The window that begins so many days before.
+
+        Raises:
+            OverflowError: there is no such day.
+        """
+        start = None if self.start is None else back(self.start, days * DAY, self.zone)
+        return Window(start, self.end, zone=self.zone)
 
     def to_json(self) -> dict[str, str | None]:
         """Both ends in ISO 8601, UTC, for results and events."""
@@ -121,11 +167,46 @@ class Window:
 
     def _last(self, end: dt.datetime) -> dt.date:
         """The last day with an instant of the window in it; an empty window still names a day to ask for."""
-        return end.date() if end == self.start else (end - dt.timedelta(microseconds=1)).date()
+        return end.date() if end == self.start else (end - _MOMENT).date()
 
 
-def _midnight(day: dt.date) -> dt.datetime:
-    return dt.datetime(day.year, day.month, day.day, tzinfo=UTC)
+def midnight(day: dt.date, zone: dt.tzinfo) -> dt.datetime:
+    """The day's first instant; where a change of the clock leaves out midnight, that of the change.
+
+    Raises:
+        ValueError: in UTC it lies outside the years 1 to 9999.
+    """
+    return utc(dt.datetime(day.year, day.month, day.day, tzinfo=zone))
+
+
+def day_of(instant: dt.datetime, zone: dt.tzinfo) -> dt.date:
+    """The zone's day that holds the instant."""
+    try:
+        return instant.astimezone(zone).date()
+    except OverflowError:  # at the ends of the calendar
+        return instant.date()
+
+
+def back(instant: dt.datetime, by: dt.timedelta, zone: dt.tzinfo) -> dt.datetime:
+    """The instant so long before: whole days by the zone's clock, what is left of them by any.
+
+    Raises:
+        OverflowError: there is no such day.
+    """
+    day, days = day_of(instant, zone), by.days * DAY
+    if instant == midnight(day, zone):
+        return midnight(day - days, zone) - (by - days)
+    # Between two of the same zone, Python reckons by that zone's clock.
+    return (instant.astimezone(zone) - days).astimezone(UTC) - (by - days)
+
+
+def _day_of_key(text: object) -> dt.date | None:
+    """The day that a text names by its midnight, without a zone."""
+    try:
+        found = dt.datetime.fromisoformat(text.strip()) if isinstance(text, str) and len(text.strip()) > 10 else None
+    except ValueError:
+        return None
+    return found.date() if found and found.tzinfo is None and found.time() == dt.time() else None
 
 
 def _clamp(ordinal: int) -> dt.date:

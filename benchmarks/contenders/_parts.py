@@ -7,10 +7,10 @@ from typing import Self
 
 import pyarrow as pa  # noqa: TID253 - imported before the clock starts
 
-from airflow_provider.altcraft.client._transport import Answer
-from airflow_provider.altcraft.extract._decode import fast_batch
-from airflow_provider.altcraft.extract._rows import RowReader
-from airflow_provider.altcraft.extract.profiles import BATCH_ROWS
+from airflow_provider.altcraft.client.transport._httpx import Response
+from airflow_provider.altcraft.extract.decoding.decoder import fast_batch
+from airflow_provider.altcraft.extract.decoding.rows import RowReader
+from airflow_provider.altcraft.extract.profiles.pull import BATCH_ROWS
 from airflow_provider.altcraft.schema import RowBuffer
 from airflow_provider.altcraft.targets import Scope, resolve_target
 from airflow_provider.altcraft.window import Window
@@ -25,7 +25,7 @@ ROWS = RowReader()
 
 def decode(body: bytes, matching: str, lookup: str) -> pa.RecordBatch:
     """An answer's rows."""
-    sent = ROWS.read(Answer(200, {}, body))
+    sent = ROWS.read(Response(200, {}, body))
     assert sent is not None
     assert sent.data
     batch = fast_batch(sent.data, WINDOW, list_id=1, matching=matching, lookup=lookup)

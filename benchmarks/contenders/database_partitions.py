@@ -13,5 +13,9 @@ __all__ = ["prepare", "run"]
 def run(job: Job) -> None:
     """Pull and write."""
     AltcraftDatabaseHistoryOperator(
-        task_id="pull", target=f"file://{job.out}/history/", date_from=FIRST_DAY, date_to=LAST_DAY, partitions=8
+        task_id="pull",
+        target=f"file://{job.out}/history/",
+        date_from=FIRST_DAY,
+        date_to=LAST_DAY,
+        parallel_partitions=8,
     ).execute({})

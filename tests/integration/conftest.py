@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.integration.databases import database, duckdb, mariadb, postgres, sqlite
+from tests.integration.databases import database, duckdb, duckdb_by_community, mariadb, postgres, sqlite
 from tests.integration.stores import S3, Azure, Gcs, Store, azure, gcs, s3, start_s3
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "azure",
     "database",
     "duckdb",
+    "duckdb_by_community",
     "gcs",
     "mariadb",
     "postgres",

@@ -73,6 +73,16 @@ class Database:
             return False
         return True
 
+    def tables(self) -> set[str]:
+        """Names of the tables that any connection finds."""
+        found = "information_schema.tables WHERE table_schema = current_schema()"
+        if self.kind == "mariadb":
+            found = "information_schema.tables WHERE table_schema = database()"
+        name = "table_name"
+        if self.kind == "sqlite":
+            name, found = "name", "sqlite_master WHERE type = 'table'"
+        return {row[0] for row in self.execute(f"SELECT {name} FROM {found}")}
+
     def count(self, table: str) -> int:
         """How many rows a reader sees."""
         return self.execute(f"SELECT count(*) FROM {self.quote(table)}")[0][0]
@@ -133,7 +143,9 @@ def _duckdb(arguments: dict[str, Any]) -> Any:
         try:
             return duckdb.connect(arguments["path"])
         except duckdb.Error as error:
-            busy = any(each in str(error) for each in ("Could not set lock", "already attached"))
+            busy = any(
+                each in str(error) for each in ("Could not set lock", "already attached", "different configuration")
+            )
             if not busy or time.monotonic() > until:
                 raise
             time.sleep(0.02)
@@ -167,9 +179,30 @@ def of_sqlite(conn_id: str, path: Path) -> Database:
     return Database("sqlite", conn_id, {"path": str(path)})
 
 
-def of_duckdb(conn_id: str, path: Path) -> Database:
+DUCKDB_HOOKS = {
+    "official": "airflow.providers.duckdb.hooks.duckdb.DuckDBHook",
+    "community": "duckdb_provider.hooks.duckdb_hook.DuckDBHook",
+}
+
+
+def serve_duckdb_by(provider: str) -> None:
+    """Let one of the two providers have the connection type in this process, as where the other is not installed."""
+    hooks = _manager().hooks
+    hooks["duckdb"] = hooks["duckdb"]._replace(hook_class_name=DUCKDB_HOOKS[provider])
+
+
+def _manager() -> Any:
+    try:
+        from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime as Manager
+    except ImportError:  # Airflow 2
+        from airflow.providers_manager import ProvidersManager as Manager
+    return Manager()
+
+
+def of_duckdb(conn_id: str, path: Path, provider: str = "official") -> Database:
     """Give a file's database behind a connection."""
     define(conn_id, conn_type="duckdb", host=str(path))
+    serve_duckdb_by(provider)
     return Database("duckdb", conn_id, {"path": str(path)})
 
 
@@ -210,6 +243,13 @@ def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Database:
 def duckdb(tmp_path_factory: pytest.TempPathFactory) -> Database:
     """A database of DuckDB."""
     return of_duckdb("altcraft_test_duckdb", tmp_path_factory.mktemp("duckdb") / "events.duckdb")
+
+
+@pytest.fixture
+def duckdb_by_community(tmp_path: Path) -> Iterator[Database]:
+    """A database of DuckDB, by the provider that Airflow's own has taken the place of."""
+    yield of_duckdb("altcraft_test_duckdb_community", tmp_path / "events.duckdb", "community")
+    serve_duckdb_by("official")
 
 
 @pytest.fixture(params=["postgres", "mariadb", "sqlite", "duckdb"])

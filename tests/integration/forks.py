@@ -32,13 +32,15 @@ _LOADED = [
     "airflow.providers.microsoft.azure.fs.adls",
     "airflow.sdk.execution_time.supervisor",
     "airflow_provider.altcraft.client._bulk",
-    "airflow_provider.altcraft.extract.profiles",
-    "airflow_provider.altcraft.targets._formats",
-    "airflow_provider.altcraft.targets._folder_local",
-    "airflow_provider.altcraft.targets._folder_store",
-    "airflow_provider.altcraft.targets._local",
-    "airflow_provider.altcraft.targets._parts",
-    "airflow_provider.altcraft.targets._store",
+    "airflow_provider.altcraft.extract.profiles.pull",
+    "airflow_provider.altcraft.targets.object_storage.format",
+    "airflow_provider.altcraft.targets.object_storage.folder_local",
+    "airflow_provider.altcraft.targets.object_storage.folder_store",
+    "airflow_provider.altcraft.targets.object_storage.stores.azure",
+    "airflow_provider.altcraft.targets.object_storage.stores.gcs",
+    "airflow_provider.altcraft.targets.object_storage.stores.local",
+    "airflow_provider.altcraft.targets.object_storage.stores.s3",
+    "airflow_provider.altcraft.targets.object_storage.parts",
     "pandas",  # which pyarrow imports at its first array
 ]
 

@@ -1,4 +1,4 @@
-"""Pulls in processes of their own, to be killed amid."""
+"""Pulls in processes of their own, to be killed at any moment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-from airflow_provider.altcraft.extract import database
+from airflow_provider.altcraft.extract.database import pull as database
 from airflow_provider.altcraft.operators.history import AltcraftDatabaseHistoryOperator, AltcraftHistoryOperator
 from airflow_provider.altcraft.testing import Emulator
 

@@ -80,10 +80,17 @@ class S3:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
         return [each["Key"] for page in pages for each in page.get("Contents", [])]
 
-    def unfinished(self, prefix: str = "") -> list[str]:
-        """List the keys of multipart uploads that nobody has finished."""
+    def unfinished(self, prefix: str = "", *, empty: bool = True) -> list[str]:
+        """List the keys of multipart uploads that nobody has finished, also of those without parts."""
         found = self.client.list_multipart_uploads(Bucket=self.bucket, Prefix=prefix)
-        return [each["Key"] for each in found.get("Uploads", []) if each["Key"].startswith(prefix)]
+        return [
+            each["Key"]
+            for each in found.get("Uploads", [])
+            if each["Key"].startswith(prefix) and (empty or self._parts(each["Key"], each["UploadId"]))
+        ]
+
+    def _parts(self, key: str, upload: str) -> list[Any]:
+        return self.client.list_parts(Bucket=self.bucket, Key=key, UploadId=upload).get("Parts", [])
 
     def guard(self, on: bool) -> None:
         """Have the server check keys and rights from now on, so that it refuses everybody; or no more."""
@@ -285,7 +292,7 @@ def _azurite() -> Path:
     script = home / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
     if not script.exists():
         home.parent.mkdir(parents=True, exist_ok=True)
-        # Beside, then renamed: another run may do the same at once.
+        # Next to it, then renamed: another run may do the same at once.
         with tempfile.TemporaryDirectory(dir=home.parent) as folder:
             command = ["npm", "install", "--no-fund", "--no-audit", "--prefix", folder, AZURITE]
             ran = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from airflow_provider.altcraft.schema import COLUMNS
 from airflow_provider.altcraft.testing import Emulator, Profile, faults
-from airflow_provider.altcraft.testing._rows import channel_of
+from airflow_provider.altcraft.testing.emulator.rows import channel_of
 
 UTC = dt.UTC
 DAY = dt.timedelta(days=1)
@@ -79,7 +79,7 @@ class Pull:
     @property
     def start(self) -> dt.datetime:
         start = dt.datetime.min.replace(tzinfo=UTC) if self.date_from is None else _instant(self.date_from)
-        return start - DAY * dict(self.options).get("lookback", 0)
+        return start - dict(self.options).get("lookback", dt.timedelta(0))
 
     @property
     def end(self) -> dt.datetime:
@@ -106,7 +106,7 @@ class Late(NamedTuple):
 
 
 class Change(NamedTuple):
-    """The platform counts one of the events that it has anew."""
+    """The platform counts one of the events that it has again."""
 
     which: int
     count: int
@@ -136,7 +136,7 @@ KNOBS = st.fixed_dictionaries(
         "list_id_name": st.sampled_from(["list_id", "db_id"]),
         "empty_data": st.sampled_from(["list", "null", "absent"]),
         "order": st.sampled_from(["newest", "oldest", "shuffled"]),
-        "utc_offset": st.sampled_from([dt.timedelta(hours=hours) for hours in (0, 3, 14, -11)]),
+        "timezone": st.sampled_from(["UTC", "Europe/Moscow", "Pacific/Kiritimati", "Pacific/Pago_Pago", "Europe/Riga"]),
         "date_to_inclusive": st.booleans(),
         "cursor": st.sampled_from(["exclusive", "inclusive"]),
         "database_order": st.sampled_from(["xxh", "time"]),
@@ -146,7 +146,7 @@ KNOBS = st.fixed_dictionaries(
 ZONES = st.sampled_from([UTC, dt.timezone(dt.timedelta(hours=5, minutes=30))])
 
 BROKEN = ["refused", "down", "cut in a write", "dead in a write", "cut at the commit", "dead at the commit"]
-TOLD_TOO_LATE = "dead after the commit"
+REPORTED_TOO_LATE = "dead after the commit"
 
 
 def _dates(low: dt.datetime, high: dt.datetime) -> tuple[str, str]:
@@ -159,9 +159,8 @@ def _pairs(moments: list[dt.datetime]) -> st.SearchStrategy[tuple[dt.datetime, .
 
 def _windows(*, whole_days: bool, both: bool) -> st.SearchStrategy[tuple[str | None, str | None]]:
     dates = (st.just((DAYS[0], DAYS[-1])) | _pairs(DAYS)).map(lambda pair: _dates(*pair))
-    instants = st.tuples(_pairs(DAYS if whole_days else MOMENTS), ZONES).map(
-        lambda drawn: tuple(at.astimezone(drawn[1]).isoformat() for at in drawn[0])
-    )
+    spans = _pairs(DAYS if whole_days else MOMENTS).filter(lambda pair: pair[0] < pair[1])
+    instants = st.tuples(spans, ZONES).map(lambda drawn: tuple(at.astimezone(drawn[1]).isoformat() for at in drawn[0]))
     windows = dates | instants
     if both:
         return windows
@@ -177,33 +176,42 @@ def pulls(draw: st.DrawFn, *, whole_days: bool, again: bool) -> Pull:
     Args:
         draw: hypothesis'.
         whole_days: the window must have both ends and consist of whole days.
-        again: days before the window may be taken anew.
+        again: days before the window may be taken again.
     """
     base = draw(st.sampled_from([0, 0, 0, 0, 1]))
     if draw(st.booleans()):
         lookups = draw(st.lists(st.sampled_from(range(len(LOOKUPS))), min_size=1, max_size=4))
         return Pull(base, tuple(lookups), *draw(_windows(whole_days=whole_days, both=whole_days)))
     options = {
-        "limit": draw(st.integers(2, 6)),
-        "ranges": draw(st.sampled_from([None, 1, 2])),
-        "partitions": draw(st.sampled_from([1, 1, 3])),
+        "page_size": draw(st.integers(2, 6)),
+        "parallel_ranges": draw(st.sampled_from([None, 1, 2])),
+        "parallel_partitions": draw(st.sampled_from([1, 1, 3])),
         "fields": draw(st.sampled_from([(), ("CRM_ID",)])),
-    } | ({"lookback": draw(st.sampled_from([0, 1]))} if again else {})
+    } | ({"lookback": draw(st.sampled_from([dt.timedelta(0), DAY]))} if again else {})
     return Pull(base, None, *draw(_windows(whole_days=whole_days, both=True)), tuple(options.items()))
 
 
 @st.composite
-def stories(draw: st.DrawFn, *, whole_days: bool = False, again: bool = False, told_too_late: bool = True) -> Story:
+def stories(draw: st.DrawFn, *, whole_days: bool = False, again: bool = False, reported_too_late: bool = True) -> Story:
     """What happens to one target.
 
     Args:
         draw: hypothesis'.
         whole_days: see ``pulls``.
         again: see ``pulls``.
-        told_too_late: whether a task may die between its commit and the news of it.
+        reported_too_late: whether a task may die between its commit and the news of it.
     """
     some = draw(st.lists(pulls(whole_days=whole_days, again=again), min_size=2, max_size=3))
-    troubles = [None, None, None, None, None, "one answer", *BROKEN, *([TOLD_TOO_LATE] if told_too_late else [])]
+    troubles = [
+        None,
+        None,
+        None,
+        None,
+        None,
+        "one answer",
+        *BROKEN,
+        *([REPORTED_TOO_LATE] if reported_too_late else []),
+    ]
     run = st.builds(Run, st.integers(0, len(some) - 1), st.sampled_from(troubles), st.integers(0, 4))
     late = st.builds(Late, st.lists(HAPPENINGS, min_size=1, max_size=3).map(tuple))
     change = st.builds(Change, st.integers(0, 9), st.integers(2, 9))
@@ -257,7 +265,7 @@ class Platform:
                 max(held, key=lambda each: each.serial).fields["list_id"] = self.lists[1 - event.base]
 
     def change(self, which: int, count: int) -> None:
-        """Count an event anew, which the emulator has no word for."""
+        """Count an event again, which the emulator has no word for."""
         database = self.api.database(self.lists[which == 9])
         events = [event for profile in database.walk() for event in database.events(profile)]
         if events:
@@ -329,6 +337,10 @@ class Last:
 
     held: Rows = field(default_factory=list)
 
+    def refuses(self, pull: Pull, list_id: int) -> bool:
+        """Whether the target does not take a pull of its kind."""
+        return False
+
     def took(self, pull: Pull, list_id: int, rows: Rows) -> None:
         self.held = rows
 
@@ -365,7 +377,16 @@ class Union(Last):
 
 @dataclass
 class Scopes(Last):
-    """Of each scope, the last pull; a row of another list is there once for each lookup."""
+    """Of each scope, the last pull; a row of another list is there once for each lookup.
+
+    Of one list and window there are rows of profiles or of the whole database, not both.
+    """
+
+    def refuses(self, pull: Pull, list_id: int) -> bool:
+        return any(
+            row["list_id"] == list_id and pull.covers(row["datetime"]) and (row["lookup"] is None) == bool(pull.lookups)
+            for row in self.held
+        )
 
     def took(self, pull: Pull, list_id: int, rows: Rows) -> None:
         again = {by_lookup(row) for row in rows if row["list_id"] != list_id}

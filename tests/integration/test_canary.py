@@ -29,11 +29,11 @@ EMAIL = "very.private@example.com"
 FAULTS = {
     "latency": faults.latency(0.01),
     "stall": faults.stall(),
-    "stall amid body": faults.stall(20),
+    "stall during body": faults.stall(20),
     "drip": faults.drip(20),
     "drip of headers": faults.drip_headers(20),
     "reset": faults.reset(),
-    "reset amid body": faults.reset_amid_body(20),
+    "reset during body": faults.reset_during_body(20),
     "close": faults.close_before_response(),
     "truncated": faults.truncated(20),
     "503": faults.status(503),

@@ -68,11 +68,11 @@ def neutral(text: str) -> str:
 
 
 def content(path: Path) -> bytes:
-    """The file; a manifest without the moment at which it was written."""
+    """The file; a manifest without the moments at which its pull began and ended."""
     if path.name != "_manifest.json":
         return path.read_bytes()
     manifest: dict[str, Any] = json.loads(path.read_bytes())
-    del manifest["written_at"]
+    del manifest["began"], manifest["written_at"]
     return neutral(json.dumps(manifest)).encode()
 
 

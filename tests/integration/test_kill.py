@@ -31,8 +31,8 @@ def api(altcraft_api: Emulator, connect: Callable[..., str]) -> Emulator:
     return altcraft_api
 
 
-def kill_amid(api: Emulator, target: str, requests: int, seen: Callable[[], bytes]) -> None:
-    """Run the task and kill it once so many requests have come; what a reader sees meanwhile stays as it was."""
+def kill_during(api: Emulator, target: str, requests: int, seen: Callable[[], bytes]) -> None:
+    """Run the task and kill it once so many requests have come; what a reader sees in the meantime stays as it was."""
     api.reset()
     task = start(target, PROFILES, 4)
     while not until(api, task, requests):
@@ -64,7 +64,7 @@ def test_local(api: Emulator, tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     path.write_bytes(OLD)
     for moment in MOMENTS:
-        kill_amid(api, str(path), moment, path.read_bytes)
+        kill_during(api, str(path), moment, path.read_bytes)
         assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["history.jsonl"]
     run_to_the_end(str(path))
     assert of_the_target(path.read_bytes()) == of_the_platform(api)
@@ -77,7 +77,7 @@ def test_s3(api: Emulator, s3: S3) -> None:
     key = "kill/history.jsonl"
     s3.put(key, OLD)
     for moment in MOMENTS:
-        kill_amid(api, s3.uri(key), moment, lambda: s3.read(key))
+        kill_during(api, s3.uri(key), moment, lambda: s3.read(key))
         assert s3.keys("kill/") == [key]
     run_to_the_end(s3.uri(key))
     assert of_the_target(s3.read(key)) == of_the_platform(api)

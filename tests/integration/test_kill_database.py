@@ -26,8 +26,8 @@ def start(folder: Path) -> ForkServerProcess:
         batch_rows=2_000,
         date_from="2026-01-01",
         date_to="2026-01-30",
-        ranges=3,
-        limit=LIMIT,
+        parallel_ranges=3,
+        page_size=LIMIT,
     )
 
 

@@ -23,8 +23,8 @@ SCRIPT = Path(__file__).parents[1] / "system" / "dags" / "lineage.py"
 WINDOW = {"start": "2026-01-01T00:00:00+00:00", "end": "2026-01-03T00:00:00+00:00"}
 
 
-class Told:
-    """What a run of ``dags/lineage.py`` told.
+class Reported:
+    """What a run of ``dags/lineage.py`` reported.
 
     Attributes:
         outputs: of each task, the outputs of its last OpenLineage event: namespace, name, rows and bytes.
@@ -43,11 +43,11 @@ class Told:
             event = json.loads(line)
             task = event["job"]["name"].partition("lineage.")[2]
             if event["eventType"] == "COMPLETE" and task:
-                self.outputs[task] = [_told_of(output) for output in event["outputs"]]
+                self.outputs[task] = [_reported_of(output) for output in event["outputs"]]
                 self.schemas[task] = [output["facets"]["schema"]["fields"] for output in event["outputs"]]
 
 
-def _told_of(output: dict[str, Any]) -> tuple[Any, ...]:
+def _reported_of(output: dict[str, Any]) -> tuple[Any, ...]:
     statistics = output["outputFacets"]["outputStatistics"]
     return output["namespace"], output["name"], statistics["rowCount"], statistics.get("size")
 
@@ -71,7 +71,7 @@ def targets(folder: Path, s3: S3, postgres: Database, sqlite: Database) -> dict[
 
 
 @pytest.fixture(scope="module")
-def told(folder: Path, targets: dict[str, str], airflow_db: Path) -> Told:
+def said(folder: Path, targets: dict[str, str], airflow_db: Path) -> Reported:
     """Run it once for all tests."""
     events = folder / "openlineage.jsonl"
     transport = {"type": "file", "log_file_path": str(events), "append": True}
@@ -88,13 +88,13 @@ def told(folder: Path, targets: dict[str, str], airflow_db: Path) -> Told:
         }
         command = [sys.executable, "-W", "ignore", str(SCRIPT)]
         ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
-    said = [line.partition("told: ")[2] for line in ran.stdout.splitlines() if line.startswith("told: ")]
+    said = [line.partition("reported: ")[2] for line in ran.stdout.splitlines() if line.startswith("reported: ")]
     assert said, ran.stdout[-3000:] + ran.stderr[-3000:]
-    return Told(events, said[0])
+    return Reported(events, said[0])
 
 
 def test_openlineage_names_what_was_written(
-    told: Told, folder: Path, s3: S3, sqlite: Database, postgres: Database
+    said: Reported, folder: Path, s3: S3, sqlite: Database, postgres: Database
 ) -> None:
     def file(path: str) -> tuple[str, str]:
         return naming.LocalFileSystem(path=str(folder / path)).get_namespace(), str(folder / path)
@@ -108,7 +108,7 @@ def test_openlineage_names_what_was_written(
     table = naming.Postgres(
         host="127.0.0.1", port="5432", database=postgres.arguments["dbname"], schema="public", table="lineage"
     )
-    assert told.outputs == {
+    assert said.outputs == {
         "one": [(*file("one.parquet"), 3, size("one.parquet"))],
         "days": [(*file(days[0]), 2, size(days[0])), (*file(days[1]), 1, size(days[1]))],
         "parts": [(*file("parts"), 3, part.stat().st_size)],
@@ -119,20 +119,22 @@ def test_openlineage_names_what_was_written(
     }
 
 
-def test_openlineage_has_the_schema_of_each(told: Told) -> None:
+def test_openlineage_has_the_schema_of_each(said: Reported) -> None:
     columns = [(field.name, str(field.type)) for field in SCHEMA]
-    for schemas in told.schemas.values():
+    for schemas in said.schemas.values():
         for fields in schemas:
             assert [(field["name"], field["type"]) for field in fields] == columns
 
 
-def test_an_outlets_event_has_rows_profiles_and_window(told: Told, targets: dict[str, str]) -> None:
+def test_an_outlets_event_has_rows_profiles_and_window(said: Reported, targets: dict[str, str]) -> None:
     of_profiles = {"rows": 3, "profiles": 1, "window": WINDOW}
     of_database = {"rows": 3, "window": WINDOW}
-    assert told.assets == {name: of_database if name == "database" else of_profiles for name in targets}
+    assert said.assets == {name: of_database if name == "database" else of_profiles for name in targets}
 
 
-def test_hooks_lineage_has_each_output(told: Told, folder: Path, s3: S3, sqlite: Database, postgres: Database) -> None:
+def test_hooks_lineage_has_each_output(
+    said: Reported, folder: Path, s3: S3, sqlite: Database, postgres: Database
+) -> None:
     files = [
         "one.parquet",
         "date=2026-01-01/a.jsonl",
@@ -140,7 +142,7 @@ def test_hooks_lineage_has_each_output(told: Told, folder: Path, s3: S3, sqlite:
         "parts",
         "database.csv.gz",
     ]
-    assert set(told.hooks) >= {
+    assert set(said.hooks) >= {
         *(f"file://{folder}/{path}" for path in files),
         f"s3://{s3.bucket}/lineage/a.parquet",
         f"postgres://127.0.0.1:5432/{postgres.arguments['dbname']}/public/lineage",

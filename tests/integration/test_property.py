@@ -1,6 +1,6 @@
 """Whatever is pulled, fails, is retried, comes late and overlaps: a target holds what the platform holds for its scope.
 
-Stories are drawn by hypothesis (``stories``) and told through the real operators to an emulator and a real target.
+Stories are drawn by hypothesis (``stories``) and played through the real operators to an emulator and a real target.
 After each step the target is read by other means than ours and compared, as a multiset, with what it must hold.
 """
 
@@ -24,13 +24,13 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase
 
-from airflow_provider.altcraft.extract import database as database_pull
-from airflow_provider.altcraft.extract import profiles as profiles_pull
+from airflow_provider.altcraft.extract.database import pull as database_pull
+from airflow_provider.altcraft.extract.profiles import pull as profiles_pull
 from airflow_provider.altcraft.operators.history import AltcraftDatabaseHistoryOperator, AltcraftHistoryOperator
 from airflow_provider.altcraft.schema import SCHEMA
 from airflow_provider.altcraft.targets import ObjectStorageTarget, read_manifest
 from airflow_provider.altcraft.testing import Emulator
-from tests.integration import stories as told
+from tests.integration import stories
 from tests.integration.stores import Disk
 
 CONNECTION = "altcraft_stories"
@@ -48,17 +48,18 @@ class DiedError(Exception):
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of target: how it is made anew, how others read it, and what it must hold."""
+    """A kind of target: how it is made again, how others read it, and what it must hold."""
 
     new: Callable[[], Any]
     read: Callable[[Any], list[dict[str, Any]]]
-    holds: type[told.Last]
+    holds: type[stories.Last]
     whole_days: bool = False
     again: bool = False
 
     @property
-    def stories(self) -> st.SearchStrategy[told.Story]:
-        return told.stories(whole_days=self.whole_days, again=self.again, told_too_late=self.holds is not told.All)
+    def stories(self) -> st.SearchStrategy[stories.Story]:
+        too_late = self.holds is not stories.All
+        return stories.stories(whole_days=self.whole_days, again=self.again, reported_too_late=too_late)
 
 
 def decoded(name: str, data: bytes) -> list[dict[str, Any]]:
@@ -76,7 +77,7 @@ def decoded(name: str, data: bytes) -> list[dict[str, Any]]:
     return rows
 
 
-def objects(store: Any, shape: str, holds: type[told.Last], **how: bool) -> Kind:
+def objects(store: Any, shape: str, holds: type[stories.Last], **how: bool) -> Kind:
     """A kind of target in a store, each time with a prefix of its own."""
     number = itertools.count()
 
@@ -112,11 +113,11 @@ def table(database: Any, disposition: str) -> Kind:
     def read(target: Any) -> list[dict[str, Any]]:
         return database.rows(target.table) if database.exists(target.table) else []
 
-    holds = {"merge": told.Union, "replace": told.Scopes, "append": told.All}[disposition]
+    holds = {"merge": stories.Union, "replace": stories.Scopes, "append": stories.All}[disposition]
     return Kind(lambda: database.target(database.new_table(), disposition), read, holds, again=disposition != "append")
 
 
-class Parts(told.Last):
+class Parts(stories.Last):
     """The last pull; a retry goes on with what its earlier tries got, so an event may be as it was at any of them."""
 
     resumes = True
@@ -137,8 +138,8 @@ def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     if shape == "parts":
         return parts(store)
     if shape == "days":
-        return objects(store, "date={date}/a.parquet", told.ByDay, whole_days=True, again=True)
-    return objects(store, f"a.{shape}" if shape in {"jsonl", "csv"} else "a.parquet", told.Last)
+        return objects(store, "date={date}/a.parquet", stories.ByDay, whole_days=True, again=True)
+    return objects(store, f"a.{shape}" if shape in {"jsonl", "csv"} else "a.parquet", stories.Last)
 
 
 # What runs
@@ -148,14 +149,19 @@ def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def api() -> Iterator[Emulator]:
     """One emulator for all stories, and pulls that hand on few rows at a time."""
     with Emulator(record=False) as api, pytest.MonkeyPatch.context() as patch:
-        value = {"conn_type": "altcraft", "host": api.url, "password": api.token, "extra": {"timeout": 5}}
+        value = {
+            "conn_type": "altcraft",
+            "host": api.url,
+            "password": api.token,
+            "extra": {"timeout": 5, "outage_timeout": 0},
+        }
         patch.setenv(f"AIRFLOW_CONN_{CONNECTION.upper()}", json.dumps(value))
         patch.setattr(profiles_pull, "BATCH_ROWS", 2)
         patch.setattr(database_pull, "BATCH_ROWS", 2)
         yield api
 
 
-def operator_of(pull: told.Pull, target: Any, list_id: int) -> Any:
+def operator_of(pull: stories.Pull, target: Any, list_id: int) -> Any:
     common: dict[str, Any] = {
         "task_id": "pull",
         "target": target,
@@ -166,10 +172,10 @@ def operator_of(pull: told.Pull, target: Any, list_id: int) -> Any:
     }
     if pull.lookups is None:
         return AltcraftDatabaseHistoryOperator(**common, **dict(pull.options))
-    return AltcraftHistoryOperator(**common, profiles=[told.LOOKUPS[index][0] for index in pull.lookups])
+    return AltcraftHistoryOperator(**common, profiles=[stories.LOOKUPS[index][0] for index in pull.lookups])
 
 
-def spoil(target: Any, run: told.Run) -> None:
+def spoil(target: Any, run: stories.Run) -> None:
     """Have the task die where the run says: orderly, so that it aborts, or as if it was killed."""
     how, _, where = (run.trouble or "").partition(" ")
     if how not in {"cut", "dead"}:
@@ -200,66 +206,74 @@ def spoil(target: Any, run: told.Run) -> None:
     target.open = open_
 
 
-def tell(story: told.Story, api: Emulator, kind: Kind, first: int) -> Counter[str]:
+def tell(story: stories.Story, api: Emulator, kind: Kind, first: int) -> Counter[str]:
     """Let it happen, and look at the target after each step."""
-    platform = told.Platform(api, first, story.knobs)
+    platform = stories.Platform(api, first, story.knobs)
     platform.happen(story.before)
     target, holds = kind.new(), kind.holds()
-    tries: dict[told.Pull, list[told.Rows]] = {}
+    tries: dict[stories.Pull, list[stories.Rows]] = {}
     counts: Counter[str] = Counter()
     for step in story.steps:
-        if isinstance(step, told.Late):
+        if isinstance(step, stories.Late):
             platform.happen(step.events)
-        elif isinstance(step, told.Change):
+        elif isinstance(step, stories.Change):
             platform.change(step.which, step.count)
         else:
             pull = story.pulls[step.pull]
             list_id, gives = platform.lists[pull.base], platform.gives(pull)
             own = copy.copy(target)
             spoil(own, step)
-            told.spoil(api, step)
+            stories.spoil(api, step)
+            refused = holds.refuses(pull, list_id)
             try:
                 operator_of(pull, own, list_id).execute({})
+                assert not refused, "a pull of the other kind was taken"
                 went = "done"
             except Exception as error:
-                if step.trouble is None or step.trouble == "one answer":
+                if refused and "one table takes one of the two" in str(error):
+                    went = "refused"
+                elif refused or step.trouble is None or step.trouble == "one answer":
                     raise
-                went = "failed" if isinstance(error, DiedError) else type(error).__name__
+                else:
+                    went = "failed" if isinstance(error, DiedError) else type(error).__name__
             finally:
                 api.reset()
             note(f"{step}: {went}")
-            counts[went if went == "done" else "failed"] += 1
+            counts[went if went in {"done", "refused"} else "failed"] += 1
             got = kind.read(target)
-            if went == "done" or step.trouble == told.TOLD_TOO_LATE:
+            if refused:
+                pass
+            elif went == "done" or step.trouble == stories.REPORTED_TOO_LATE:
                 if hasattr(holds, "resumes") and pull in tries:
                     gives = one_of(got, [*tries.pop(pull), gives])
                 holds.took(pull, list_id, gives)
             else:
                 tries.setdefault(pull, []).append(gives)
-            assert told.counted(got) == told.counted(holds.held), "the target holds other rows"
+            assert stories.counted(got) == stories.counted(holds.held), "the target holds other rows"
             check_keys(got, kind.holds)
     return counts
 
 
-def one_of(got: told.Rows, tries: list[told.Rows]) -> told.Rows:
+def one_of(got: stories.Rows, tries: list[stories.Rows]) -> stories.Rows:
     """These rows, each of which must be as it was at one of the tries, and there as often as then."""
-    assert not told.counted(got).keys() - set().union(*map(told.counted, tries)), "the target holds rows of no try"
-    now = Counter(map(told.by_lookup, got))
-    then = [Counter(map(told.by_lookup, rows)) for rows in tries]
+    known = set().union(*map(stories.counted, tries))
+    assert not stories.counted(got).keys() - known, "the target holds rows of no try"
+    now = Counter(map(stories.by_lookup, got))
+    then = [Counter(map(stories.by_lookup, rows)) for rows in tries]
     for event in now.keys() | set().union(*then):
         assert min(each[event] for each in then) <= now[event] <= max(each[event] for each in then), event
     return got
 
 
-def check_keys(got: told.Rows, holds: type[told.Last]) -> None:
+def check_keys(got: stories.Rows, holds: type[stories.Last]) -> None:
     """An ``event_key`` is of one event, and events alike have one each."""
     events: dict[str, Any] = {}
     for row in got:
-        assert events.setdefault(row["event_key"], told.identity_of(row)) == told.identity_of(row)
-    if holds is not told.All:
+        assert events.setdefault(row["event_key"], stories.identity_of(row)) == stories.identity_of(row)
+    if holds is not stories.All:
         by_key = Counter((row["event_key"], row["matching"], row["lookup"]) for row in got)
         assert max(by_key.values(), default=1) == 1
-    if holds is told.Union:
+    if holds is stories.Union:
         assert len(events) == len(got)
 
 
@@ -272,7 +286,7 @@ def check(kind: Kind, api: Emulator, examples: int, **how: Any) -> Counter[str]:
 
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), **how)
     @given(kind.stories)
-    def each(story: told.Story) -> None:
+    def each(story: stories.Story) -> None:
         counts.update({"stories": 1} | tell(story, api, kind, next(FIRST)))
 
     each()

@@ -1,4 +1,4 @@
-"""The wheel, installed beside nothing but Airflow, is found by Airflow."""
+"""The wheel, installed with nothing but Airflow, is found by Airflow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sharded export on CeleryExecutor, workers killed amid: every row is there, none twice."""
+"""The sharded export on CeleryExecutor, workers killed during it: every row is there, none twice."""
 
 from __future__ import annotations
 
@@ -64,18 +64,18 @@ def alive(process: psutil.Process) -> bool:
 
 
 def test_workers_that_die(api: Emulator, airflows: Cluster, tmp_path: Path) -> None:
-    """One worker's whole tree is killed; of another all but the tasks, which live on beside their retries."""
+    """One worker's whole tree is killed; of another all but the tasks, which go on next to their retries."""
     first, second = airflows.start_worker("first"), airflows.start_worker("second")
     airflows.until("the DAG is known", lambda: airflows.ask(DAG))
-    api.latency = 1.0  # a shard takes ten seconds, so that there is something to kill amid
+    api.latency = 1.0  # a shard takes ten seconds, so that there is something to kill
     customers = tmp_path / "customers.csv"
     customers.write_text("crm_id\n" + "".join(f"{number}\n" for number in range(PROFILES)))
     conf = {"profiles": str(customers), "shards": SHARDS, "target": f"file://{tmp_path}/lake/{{shard}}.parquet"}
     airflows.ask(f"{DAG}/dagRuns", {"dag_run_id": "r", "logical_date": None, "conf": conf})
 
-    amid = airflows.until("a shard runs on the first worker", lambda: running(airflows, "r", first, 1))
+    during = airflows.until("a shard runs on the first worker", lambda: running(airflows, "r", first, 1))
     kill([first, *first.children(recursive=True)])
-    assert not any(map(alive, amid))
+    assert not any(map(alive, during))
     airflows.start_worker("third")
 
     orphans = airflows.until("a shard runs on the second worker", lambda: running(airflows, "r", second, 1))
@@ -85,12 +85,12 @@ def test_workers_that_die(api: Emulator, airflows: Cluster, tmp_path: Path) -> N
     bereaved = {task["map_index"] for task in shards(airflows, "r") if task["pid"] in pids}
     airflows.start_worker("fourth")
 
-    def beside() -> bool:
+    def both_run() -> bool:
         again = {task["map_index"] for task in shards(airflows, "r") if task["try_number"] > 1 and running_now(task)}
         return bool(again & bereaved)
 
-    airflows.until("a retry runs", beside)
-    assert any(map(alive, orphans)), "the task that lost its parent lives on beside its retry"
+    airflows.until("a retry runs", both_run)
+    assert any(map(alive, orphans)), "the task that lost its parent goes on next to its retry"
     api.latency = 0.05
 
     airflows.until("the run ends", lambda: airflows.ask(f"{DAG}/dagRuns/r")["state"] not in {"queued", "running"})

@@ -23,7 +23,7 @@ import psutil
 import pytest
 
 from airflow_provider.altcraft.testing import Emulator, faults
-from airflow_provider.altcraft.triggers import _polls
+from airflow_provider.altcraft.triggers import _shared_client
 from airflow_provider.altcraft.triggers.action import AltcraftActionTrigger
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1200)]
@@ -63,7 +63,7 @@ class Steps:
 
     def __str__(self) -> str:
         full = ", ".join(f"{seconds * 1000:.0f}" for seconds in self.full_collections) or "none"
-        return f"longest call of the loop {self.longest:.1f} ms of CPU; full collections of garbage beside: {full} (ms)"
+        return f"longest call of the loop {self.longest:.1f} ms of CPU; full garbage collections: {full} (ms)"
 
     @contextmanager
     def measured(self) -> Iterator[None]:
@@ -152,7 +152,7 @@ def test_a_thousand_waits_on_one_connection(api: Emulator, connect: Connect) -> 
 
 
 def test_memory_of_each_wait(api: Emulator, connect: Connect) -> None:
-    """By what Python allocates: between two looks, once all have looked."""
+    """By what Python allocates: between two polls, once all have polled."""
     import tracemalloc
 
     connect(api, max_connections=64)
@@ -181,7 +181,7 @@ def test_memory_of_each_wait(api: Emulator, connect: Connect) -> None:
     finally:
         tracemalloc.stop()
     each = (many - few) / (WAITS - 10)
-    print(f"\nmemory that a wait holds between two looks: {each / 1024:.1f} KiB")
+    print(f"\nmemory that a wait holds between two polls: {each / 1024:.1f} KiB")
     assert each < 64 * 1024
 
 
@@ -212,7 +212,7 @@ def test_large_histories_do_not_hold_up_the_loop(monkeypatch: pytest.MonkeyPatch
             await asyncio.sleep(0.01)
             passed.append(time.process_time() - before)
 
-    async def look() -> str:
+    async def poll() -> str:
         ticking = asyncio.create_task(tick())
         condition = {"actions": ["nobody_did_this"]}
         event = await anext(trigger(0, 0, condition=condition, since=None).run())
@@ -222,7 +222,7 @@ def test_large_histories_do_not_hold_up_the_loop(monkeypatch: pytest.MonkeyPatch
     peak = psutil.Process().memory_info().rss
     try:
         with steps.measured():
-            assert asyncio.run(look()) == "timeout"
+            assert asyncio.run(poll()) == "timeout"
     finally:
         server.terminate()
         server.wait(30)
@@ -234,20 +234,20 @@ def test_large_histories_do_not_hold_up_the_loop(monkeypatch: pytest.MonkeyPatch
     assert steps.longest < 100
 
 
-@pytest.mark.parametrize("amid", ["request", "pause", "start"])
-def test_ten_thousand_starts_and_cancels(api: Emulator, amid: str) -> None:
+@pytest.mark.parametrize("during", ["request", "pause", "start"])
+def test_ten_thousand_starts_and_cancels(api: Emulator, during: str) -> None:
     api.record = False
-    if amid == "request":
+    if during == "request":
         api.play_forever(faults.stall())
     process = psutil.Process()
     figures: list[dict[str, float]] = []
 
     async def round_of(count: int) -> None:
         api.reset()
-        if amid == "request":
+        if during == "request":
             api.play_forever(faults.stall())
         tasks = [asyncio.ensure_future(anext(trigger(number, 600).run())) for number in range(count)]
-        wanted = {"request": 16, "pause": count, "start": 0}[amid]
+        wanted = {"request": 16, "pause": count, "start": 0}[during]
         while api.request_count < wanted:  # noqa: ASYNC110 - the emulator lives in another thread
             await asyncio.sleep(0.005)
         for task in tasks:
@@ -268,13 +268,13 @@ def test_ten_thousand_starts_and_cancels(api: Emulator, amid: str) -> None:
                         "tasks": len(asyncio.all_tasks()),
                         "connections": api.open_connections,
                         "MiB": round(process.memory_info().rss / 2**20, 1),
-                        "shared": sum(len(every) for every in _polls._SHARED.values()),
+                        "shared": sum(len(every) for every in _shared_client._SHARED.values()),
                     }
                 )
 
     asyncio.run(rounds())
     before, after = figures
-    print(f"\n10,000 starts and cancels amid a {amid}: before {before}, after {after}")
+    print(f"\n10,000 starts and cancels during a {during}: before {before}, after {after}")
     growth = after.pop("MiB") - before.pop("MiB")
     assert after == before
     assert growth < 20

@@ -43,7 +43,7 @@ class Stack:
     Args:
         home: an empty folder; ``dags`` in it is where DAG files are looked for.
         database: address of an empty PostgreSQL database.
-        environment: what more they are told.
+        environment: what more they are given.
     """
 
     def __init__(self, home: Path, database: str, **environment: str) -> None:

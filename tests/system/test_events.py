@@ -37,6 +37,21 @@ def test_each_run_is_given_what_none_was_given(api: Emulator) -> None:
     assert (state, values["in_a_block"], values["each"]) == ("success", EMAILS[:1], EMAILS[:1])
 
 
+def test_more_events_than_may_be_mapped_come_with_the_next_runs(api: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "2")
+    dag: Any = load("events", ROOT / "tests" / "system" / "dags")
+    for email in (f"n{number}@example.com" for number in range(5)):
+        api.add_profile(email=email)
+        api.add_event(email, "form_post", at=dt.datetime.now(dt.UTC) + SOON)
+    found: list[str] = []
+    for _ in range(4):
+        state, _, values = run(dag)
+        assert state == "success"
+        assert len(values["given"]) <= 2
+        found += values["each"]
+    assert len(found) == len(set(found)) == 7
+
+
 if airflow.__version__.startswith("3."):
 
     def test_the_example_that_follows_up(api: Emulator) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ import pytest
 from airflow_provider.altcraft.testing import Emulator, faults
 
 ROOT = Path(__file__).parents[2]
-# Airflow 2 has no watchers.
-ON_AIRFLOW_3_ONLY = set() if airflow.__version__.startswith("3.") else {"altcraft_follow_up"}
+# Airflow 2 has no watchers and no partitions.
+_NEWER = {"altcraft_follow_up", "altcraft_partitioned_export"}
+ON_AIRFLOW_3_ONLY = set() if airflow.__version__.startswith("3.") else _NEWER
 EXAMPLES = [path for path in sorted((ROOT / "example_dags").glob("*.py")) if path.stem not in ON_AIRFLOW_3_ONLY]
 NOON = dt.datetime(2026, 1, 5, 12, tzinfo=dt.UTC)
 EMAILS = [f"user{number}@example.com" for number in range(20)]
@@ -85,6 +87,88 @@ def test_daily_export(api: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert expected.total() > 20
     assert written(tmp_path / "history" / "2026-01-05.parquet") == expected
     assert values["export_history"]["rows"] == expected.total()
+
+
+def test_lakehouse(api: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seed(api)
+    monkeypatch.setenv("AIRFLOW_VAR_ALTCRAFT_LAKEHOUSE", str(tmp_path / "history"))
+    for day in (5, 6):
+        state, _, values = run(load("altcraft_lakehouse"), dt.datetime(2026, 1, day, tzinfo=dt.UTC))
+        assert state == "success"
+    emails = [f"user{number}@example.com" for number in range(10)]
+    days = {NOON.date(), NOON.date() + dt.timedelta(days=1)}
+    expected: Counter[str] = Counter()
+    for (_, action, at), count in held(api, *emails).items():
+        expected[action] += count * (at.date() in days)
+    assert values["count_actions"] == {action: count for action, count in expected.items() if count}
+
+
+if airflow.__version__.startswith("3."):
+
+    @pytest.mark.parametrize("name", ["altcraft_daily_export", "altcraft_database_export"])
+    def test_daily_exports_that_are_triggered_without_a_logical_date(
+        api: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], name: str
+    ) -> None:
+        """As ``airflow dags trigger`` does. They are in order by when they were due."""
+        seed(api)
+        monkeypatch.setenv("AIRFLOW_VAR_ALTCRAFT_LAKE", f"file://{tmp_path}")
+        late = []
+        # In a test Airflow keeps one run without a logical date, so the first one has it.
+        for logical_date, due in (
+            (dt.datetime(2026, 1, 5, tzinfo=dt.UTC), None),
+            (None, dt.datetime(2026, 1, 6, 8, tzinfo=dt.UTC)),
+        ):
+            done = load(name).test(logical_date=logical_date, run_after=due)
+            assert str(done.state) == "success"
+            (export,) = [task for task in done.get_task_instances() if task.task_id.startswith("export")]
+            result = export.xcom_pull(task_ids=export.task_id)
+            assert result["window"]["end"] == "2026-01-06T00:00:00+00:00"
+            late.append(result.get("lateness"))
+        emails = EMAILS if "database" in name else EMAILS[:10]
+        expected = {row: count for row, count in held(api, *emails).items() if row[2].date() == NOON.date()}
+        (day,) = [path for path in tmp_path.rglob("*.parquet") if "2026-01-05" in str(path)]
+        assert written(day) == Counter(expected)
+        if "database" in name:
+            assert late[0] is None
+            assert late[1]["events"] == 0
+        assert "XCom not found" not in "".join(capfd.readouterr())
+
+
+if airflow.__version__.startswith("3."):
+
+    def test_a_partition_is_moscows_day(
+        api: Emulator, connect: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from airflow.models.asset import AssetEvent
+        from airflow.serialization.definitions.dag import SerializedDAG
+        from airflow.serialization.encoders import coerce_to_core_timetable
+        from airflow.utils.session import create_session
+
+        api.timezone = "Europe/Moscow"
+        connect(api, timezone="Europe/Moscow")
+        api.seed(profiles=20, events_per_profile=300, start=NOON - dt.timedelta(days=3), days=6)
+        monkeypatch.setenv("AIRFLOW_VAR_ALTCRAFT_LAKE", f"file://{tmp_path}")
+        dag, key = load("altcraft_partitioned_export"), "2026-01-05T00:00:00"
+        date = coerce_to_core_timetable(dag.timetable).resolve_partition_date(key)
+        assert date == dt.datetime(2026, 1, 4, 21, tzinfo=dt.UTC)
+        # A run of `dag.test` can be given no partition.
+        partition = {"partition_key": key, "partition_date": date}
+        monkeypatch.setattr(SerializedDAG, "create_dagrun", partialmethod(SerializedDAG.create_dagrun, **partition))
+        done = dag.test(logical_date=None)
+        assert str(done.state) == "success"
+        window = {"start": "2026-01-04T21:00:00+00:00", "end": "2026-01-05T21:00:00+00:00"}
+        expected = Counter({
+            row: count
+            for row, count in held(api, *EMAILS).items()
+            if date <= row[2] < date + dt.timedelta(days=1)
+        })  # fmt: skip
+        assert expected.total() > 100
+        assert written(tmp_path / "partitions" / "date=2026-01-05" / "history.parquet") == expected
+        assert {(each.body["date_from"], each.body["date_to"]) for each in api.requests} >= {("2026-01-05",) * 2}
+        with create_session() as session:
+            (event,) = session.query(AssetEvent).filter(AssetEvent.source_dag_id == dag.dag_id)
+            assert event.partition_key == key
+            assert (event.extra["rows"], event.extra["window"]) == (expected.total(), window)
 
 
 def test_the_daily_export_is_of_the_day_that_is_over() -> None:
@@ -187,8 +271,8 @@ def test_database_export(api: Emulator, tmp_path: Path, monkeypatch: pytest.Monk
         of_day = {row: count for row, count in held(api, *EMAILS).items() if row[2].date() == day}
         assert objects[f"date={day}"] == Counter(of_day)
     assert "nothing to compare with" in said[0]
-    assert "1 came late, recommended lookback: 1 days" in said[1]
-    assert "1 came late, recommended lookback: 2 days" in said[2]
+    assert "1 came late, recommended lookback: P1D" in said[1]
+    assert "1 came late, recommended lookback: P2D" in said[2]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

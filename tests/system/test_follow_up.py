@@ -1,4 +1,4 @@
-"""The example that follows up, by ``airflow standalone`` whose triggerer and scheduler are killed amid the events."""
+"""The example that follows up, by ``airflow standalone`` whose triggerer and scheduler are killed during the events."""
 
 from __future__ import annotations
 

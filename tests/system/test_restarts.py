@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.soak,  # a whole Airflow takes its time to come up
     pytest.mark.timeout(900),
     pytest.mark.skipif(
-        not ON_AIRFLOW_3_3, reason="before it nothing keeps a watcher's state, and looks are not shared"
+        not ON_AIRFLOW_3_3, reason="before it nothing keeps a watcher's state, and polls are not shared"
     ),
 ]
 
@@ -77,14 +77,14 @@ class Scene:
         value = self.stack.ask(f"{run}/taskInstances/{name}/xcomEntries/return_value?deserialize=true")["value"]
         return [(event["email"], event["datetime"]) for event in value]
 
-    def looks(self, email: str) -> int:
-        """How often a profile was looked at."""
+    def polls(self, email: str) -> int:
+        """How often a profile was polled."""
         return sum(request.body.get("email") == email for request in self.api.requests)
 
     def looked_again(self, *emails: str, times: int = 2) -> None:
-        """Wait until each was looked at some more times."""
-        had = {email: self.looks(email) for email in emails}
-        self.stack.until(lambda: all(self.looks(email) >= had[email] + times for email in emails), PATIENCE)
+        """Wait until each was polled some more times."""
+        had = {email: self.polls(email) for email in emails}
+        self.stack.until(lambda: all(self.polls(email) >= had[email] + times for email in emails), PATIENCE)
 
     def fired(self) -> dict[str, Counter[str]]:
         """By watched asset: how often each event's key was fired for."""
@@ -94,13 +94,13 @@ class Scene:
         return found
 
     def watermarks(self) -> list[str]:
-        """Up to when the watchers have looked at all, as kept by Airflow; sorted."""
+        """Up to when the watchers have polled all, as kept by Airflow; sorted."""
         with psycopg2.connect(self.address) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT value FROM asset_state_store WHERE key LIKE 'altcraft-%/head'")
             return sorted(_json(value)["watermark"] for (value,) in cursor.fetchall())
 
     def triggerers(self) -> int:
-        """How many have told of late that they live."""
+        """How many have lately reported that they live."""
         with psycopg2.connect(self.address) as connection, connection.cursor() as cursor:
             cursor.execute(
                 "SELECT count(*) FROM job WHERE job_type = 'TriggererJob' AND state = 'running' "
@@ -143,7 +143,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 
 def test_watchers_of_a_database_share_their_looks(scene: Scene) -> None:
-    def looks() -> list[float]:
+    def polls() -> list[float]:
         """When the watchers began a walk through the whole database: at the first of its days."""
         asked = [
             request
@@ -157,10 +157,10 @@ def test_watchers_of_a_database_share_their_looks(scene: Scene) -> None:
             if request.body["date_from"] == first and not request.body.get("from_id")
         ]
 
-    had = len(looks())
-    scene.stack.until(lambda: len(looks()) > had + 12, PATIENCE)
-    gaps = [later - sooner for sooner, later in itertools.pairwise(looks()[had:])]
-    # By itself each of the three would look every two seconds. One that comes late hastens a single look.
+    had = len(polls())
+    scene.stack.until(lambda: len(polls()) > had + 12, PATIENCE)
+    gaps = [later - sooner for sooner, later in itertools.pairwise(polls()[had:])]
+    # By itself each of the three would poll every two seconds. One that comes late hastens a single poll.
     assert sum(gap < 1.9 for gap in gaps) <= 2, gaps
 
 
@@ -170,7 +170,7 @@ def test_what_a_watcher_fired_for_outlives_the_triggerer(scene: Scene) -> None:
     api.add_event("bob@example.com", "open")
     posted = dt.datetime.now(dt.UTC).isoformat()
     stack.until(lambda: {name: len(keys) for name, keys in scene.fired().items()} == AFTER_TWO, PATIENCE)
-    # That they fired is kept once a look that came later is.
+    # That they fired is kept once a poll that came later is.
     stack.until(lambda: scene.watermarks()[0] > posted, PATIENCE)
     stack.kill("triggerer")
     api.add_event("eve@example.com", "form_post")
@@ -201,7 +201,7 @@ def test_a_triggerer_that_stands_still_and_one_that_dies(scene: Scene) -> None:
     for name in ("wait0", "wait1"):
         api.add_event(f"{name}@example.com", "confirm")
     api.add_event("zoe@example.com", "form_post")
-    stack.thaw("triggerer")  # both look now
+    stack.thaw("triggerer")  # both poll now
     stack.until(lambda: {*scene.states(run, "wait0", "wait1").values()} == {"success"}, PATIENCE)
 
     stack.kill("second triggerer")
@@ -243,7 +243,7 @@ def test_what_is_cleared_comes_to_the_same(scene: Scene) -> None:
     before = {name: task["start_date"] for name, task in scene.tasks(run).items()}
     found = {mode: scene.emails(run, f"met-{mode}") for mode in MODES}
     assert found["poke"] == found["reschedule"] == found["deferrable"]
-    assert tries("vain") == [1, 1, 1]  # what was in vain is not tried again, in no mode
+    assert tries("vain") == [1, 1, 1]  # what failed for good is not tried again, in no mode
 
     stack.ask(
         "/api/v2/dags/again/clearTaskInstances",

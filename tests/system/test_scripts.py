@@ -58,7 +58,7 @@ def processes_of(home: Path) -> list[int]:
         try:
             if marker in environ.read_bytes() + b"\0":
                 found.append(int(environ.parent.name))
-        except OSError:  # gone meanwhile
+        except OSError:  # gone in the meantime
             continue
     return found
 
@@ -111,7 +111,7 @@ def test_a_whole_airflow_shows_the_form_and_leaves_nothing(standalone: subproces
 def _title(process: psutil.Process) -> str:
     try:
         return " ".join(process.cmdline())
-    except psutil.Error:  # gone meanwhile
+    except psutil.Error:  # gone in the meantime
         return ""
 
 

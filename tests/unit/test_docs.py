@@ -49,6 +49,7 @@ def test_the_connection_of_the_readme(monkeypatch: pytest.MonkeyPatch, altcraft_
     (value,) = re.findall(r"AIRFLOW_CONN_ALTCRAFT_DEFAULT='(.*)'", (ROOT / "README.md").read_text())
     connection = json.loads(value) | {"host": altcraft_api.url, "password": altcraft_api.token}
     monkeypatch.setenv("AIRFLOW_CONN_ALTCRAFT_DEFAULT", json.dumps(connection))
+    altcraft_api.add_database(20)
     assert AltcraftHook().test_connection()[0]
 
 
@@ -60,13 +61,27 @@ def test_every_target_of_make_is_helped() -> None:
 
 def test_what_waits_cost() -> None:
     """The table's figures follow from the pauses that waits make."""
-    from airflow_provider.altcraft._wait import Pauses
+    from airflow_provider.altcraft.waiting.state import Pauses
 
     page = (ROOT / "docs" / "waiting.md").read_text()
     (table,) = re.findall(r"^\| waits \|.*\n\| ---.*\n((?:\|.*\n)+)", page, re.MULTILINE)
     rows = [[float(cell.replace(",", "")) for cell in line.strip("|").split("|")] for line in table.splitlines()]
     assert len(rows) >= 4
     for waits, interval, an_hour, a_second in rows:
-        pauses = [Pauses(interval).after(look) for look in range(1, 2001)]
+        pauses = [Pauses(interval).after(poll) for poll in range(1, 2001)]
         assert waits * 3600 / (sum(pauses) / len(pauses)) == pytest.approx(an_hour, rel=0.01)
         assert a_second == round(an_hour / 3600, 1)
+
+
+def test_the_target_of_the_docs_is_typed(tmp_path: Path) -> None:
+    """Its conformance is tested in ``tests/unit/testing``."""
+    from mypy import api
+
+    from tests.unit.testing.own_targets import example
+
+    place = tmp_path / "example.py"
+    use = "\nfrom airflow_provider.altcraft.targets import Target\n\ntarget: Target = ArrowFile('/tmp/history')\n"
+    place.write_text(example() + use)
+    options = ["--strict", f"--cache-dir={ROOT}/.mypy_cache", f"--config-file={ROOT}/pyproject.toml"]
+    said, errors, status = api.run([*options, str(place)])
+    assert (status, errors) == (0, ""), said

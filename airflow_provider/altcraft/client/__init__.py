@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_provider.altcraft.client._actions import Action, ActionGroup
-    from airflow_provider.altcraft.client._client import AltcraftClient, AsyncAltcraftClient
-    from airflow_provider.altcraft.client._core import Settings
+    from airflow_provider.altcraft.client._async_client import AsyncAltcraftClient
+    from airflow_provider.altcraft.client._client import AltcraftClient
+    from airflow_provider.altcraft.client._core import ClientSettings
     from airflow_provider.altcraft.client._errors import (
         AccessError,
         AltcraftError,
+        BadRequestError,
         CertificateError,
         ConnectError,
+        CursorError,
         FatalError,
         NetworkError,
+        ProfileNotFoundError,
         RateLimitError,
-        RequestError,
         RequestTimeoutError,
         RetriableError,
         ServerError,
@@ -30,21 +33,24 @@ if TYPE_CHECKING:
     )
     from airflow_provider.altcraft.client._models import Database, HistoryEvent, ProfileLookup
     from airflow_provider.altcraft.client._retry import Retry
-    from airflow_provider.altcraft.client._transport import Answer, AsyncTransport, Transport
+    from airflow_provider.altcraft.client.transport._httpx import AsyncTransport, Response, Transport
 
 _HOMES = {
     "_actions": ("Action", "ActionGroup"),
-    "_client": ("AltcraftClient", "AsyncAltcraftClient"),
-    "_core": ("Settings",),
+    "_async_client": ("AsyncAltcraftClient",),
+    "_client": ("AltcraftClient",),
+    "_core": ("ClientSettings",),
     "_errors": (
         "AccessError",
         "AltcraftError",
         "CertificateError",
         "ConnectError",
+        "CursorError",
         "FatalError",
         "NetworkError",
+        "ProfileNotFoundError",
         "RateLimitError",
-        "RequestError",
+        "BadRequestError",
         "RequestTimeoutError",
         "RetriableError",
         "ServerError",
@@ -54,8 +60,10 @@ _HOMES = {
     ),
     "_models": ("Database", "HistoryEvent", "ProfileLookup"),
     "_retry": ("Retry",),
-    "_transport": ("Answer", "AsyncTransport", "Transport"),
+    "transport._httpx": ("AsyncTransport", "Response", "Transport"),
 }
+_FORMER = {"Answer": "Response", "RequestError": "BadRequestError", "Settings": "ClientSettings"}
+"""Names that were documented before 0.1."""
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
@@ -64,23 +72,25 @@ __all__ = [
     "ActionGroup",
     "AltcraftClient",
     "AltcraftError",
-    "Answer",
     "AsyncAltcraftClient",
     "AsyncTransport",
+    "BadRequestError",
     "CertificateError",
+    "ClientSettings",
     "ConnectError",
+    "CursorError",
     "Database",
     "FatalError",
     "HistoryEvent",
     "NetworkError",
     "ProfileLookup",
+    "ProfileNotFoundError",
     "RateLimitError",
-    "RequestError",
     "RequestTimeoutError",
+    "Response",
     "RetriableError",
     "Retry",
     "ServerError",
-    "Settings",
     "TariffError",
     "TokenError",
     "Transport",
@@ -89,6 +99,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    name = _FORMER.get(name, name)
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    found = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    found.__module__ = __name__  # where users import it from, which tracebacks and `repr` show
+    return found

@@ -1,22 +1,19 @@
-"""The client of pulls: aiohttp beneath, answers read beside the event loop, and one pace that answers move."""
+"""The client of pulls: aiohttp beneath where calls are many, answers read in another thread, and one adaptive pace."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar, Unpack
 
-from tenacity import AsyncRetrying
-
-from airflow_provider.altcraft.client._aiohttp import AiohttpTransport
-from airflow_provider.altcraft.client._beside import Beside
-from airflow_provider.altcraft.client._client import SMALL, AsyncAltcraftClient, named
+from airflow_provider.altcraft.client._async_client import SMALL, AsyncAltcraftClient
 from airflow_provider.altcraft.client._core import Call, ClientOptions
-from airflow_provider.altcraft.client._errors import NetworkError, RateLimitError, RetriableError
-from airflow_provider.altcraft.client._pace import AdaptivePace
-from airflow_provider.altcraft.client._transport import Answer, AsyncTransport
+from airflow_provider.altcraft.client._errors import AltcraftError, RetriableError
+from airflow_provider.altcraft.client._shell import named
+from airflow_provider.altcraft.client._worker import WorkerThread
+from airflow_provider.altcraft.client.transport._chosen import FEW, ChosenTransport
+from airflow_provider.altcraft.client.transport._httpx import AsyncTransport, Response
 
 T = TypeVar("T")
 
@@ -24,8 +21,8 @@ T = TypeVar("T")
 class BulkClient(AsyncAltcraftClient):
     """The same API for millions of calls; arguments, results and errors are those of ``AsyncAltcraftClient``.
 
-    Of "too many requests" (429) no try is counted while others are answered: the whole client slows down, and speeds up
-    again by itself. A cancelled call breaks off its request.
+    A call is tried until it has failed for ``outage_timeout``, so a pull outlasts what is shorter. A cancelled call
+    breaks off its request.
     """
 
     def __init__(
@@ -37,24 +34,30 @@ class BulkClient(AsyncAltcraftClient):
         **options: Unpack[ClientOptions],
     ) -> None:
         super().__init__(base_url, token, transport=transport, **options)
-        self._adaptive = AdaptivePace(self.settings.requests_per_second)
-        self._reader = Beside("altcraft-read")
+        self._many = True
+        self._reader = WorkerThread("altcraft-read")
 
     def _own_transport(self) -> AsyncTransport:
         settings = self.settings
-        return AiohttpTransport(
+        return ChosenTransport(
             timeout=settings.timeout,
             max_connections=settings.max_connections,
             verify=settings.ssl_context(),
             proxy=settings.proxy,
         )
 
-    async def ask(self, call: Call, read: Callable[[Call, Answer], T]) -> T:
-        """Make a call, and give what ``read`` makes of its answer, in another thread where the answer is large.
+    def expect(self, calls: int) -> None:
+        """Say before the first call how many there will be; many, where nothing is said."""
+        if isinstance(self._transport, ChosenTransport):
+            self._transport.few = calls <= FEW
+
+    async def ask(self, call: Call, read: Callable[[Call, Response], T], *, many: bool = True) -> T:
+        """Make a call, and give what ``read`` makes of its response, in another thread where the response is large.
 
         Args:
             call: the call.
-            read: what reads an answer; where it raises a ``RetriableError``, the call is made again.
+            read: what reads a response; where it raises a ``RetriableError``, the call is made again.
+            many: the call is one of many that outlast an outage, and not tried as a single one.
 
         Raises:
             AltcraftError: see ``client._errors`` for the tree.
@@ -72,10 +75,10 @@ class BulkClient(AsyncAltcraftClient):
                 raise error
             return await once()
 
-        return await AsyncRetrying(**self.settings.retry.options())(again)
+        return await self._tries(many=many)(again)
 
     async def apart(self, work: Callable[[], T]) -> T:
-        """What the work gives, done where answers are read: beside the event loop, one after the other."""
+        """What the work gives, done in the thread that reads responses, one piece after the other."""
         return await self._reader.do(work)
 
     async def aclose(self) -> None:
@@ -83,35 +86,35 @@ class BulkClient(AsyncAltcraftClient):
         await super().aclose()
         self._reader.close()
 
-    async def _send(self, call: Call, read: Callable[[Call, Answer], T]) -> T:
+    async def _send(self, call: Call, read: Callable[[Call, Response], T]) -> T:
         return await self.ask(call, read)
 
     async def _once(
-        self, call: Call, request: tuple[str, dict[str, str], bytes], read: Callable[[Call, Answer], T]
+        self, call: Call, request: tuple[str, dict[str, str], bytes], read: Callable[[Call, Response], T]
     ) -> T:
         with named(call):
-            while True:
-                # The slot comes before the turn, else turns that passed meanwhile would leave all at once.
-                async with self._slots:
-                    left_at = await self._adaptive.turn()
-                    self._check_open()
-                    started = time.monotonic()
-                    try:
-                        answer = await self._transport.send(*request)
-                    except NetworkError:
-                        self._check_open()
-                        raise
-                self._log(call, answer, started)
+            # The slot comes before the turn, else turns that passed while waiting would leave all at once.
+            async with self._slots:
+                left_at = await self._pace.turn(many=True)
+                self._check_open()
+                started = time.monotonic()
                 try:
-                    result = (
-                        read(call, answer)
-                        if len(answer.body) < SMALL
-                        else await self._reader.do(partial(read, call, answer))
-                    )
-                except RateLimitError as error:
-                    if not self._adaptive.refused(left_at, error.retry_after):
-                        raise
-                    await asyncio.sleep(error.retry_after or 0.0)
-                else:
-                    self._adaptive.accepted()
-                    return result
+                    response = await self._transport.send(*request)
+                except RetriableError as error:
+                    self._check_open()
+                    self._pace.failed(left_at, error)
+                    raise
+            self._log(call, response, started)
+            with self._pace.judged(left_at):
+                if len(response.body) < SMALL:
+                    return read(call, response)
+                return await self._reader.do(partial(read, call, response))
+
+    async def answers(self) -> bool:
+        """Whether the platform answers the cheapest call, tried once."""
+        call = self.core.databases(0, 1)
+        try:
+            await self._once(call, self.core.request(call), self.core.databases_of)
+        except AltcraftError as error:
+            return not isinstance(error, RetriableError)
+        return True

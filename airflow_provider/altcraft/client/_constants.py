@@ -7,7 +7,7 @@ from typing import Final
 API_PATH: Final = "/api/v1.1/"
 
 TIMEOUT: Final = 60.0
-"""Seconds that one try of a call may take from its connection to the last byte of the answer."""
+"""Seconds that one try of a call may take from its connection to the last byte of the response."""
 
 CONNECT_TIMEOUT: Final = 10.0
 """Seconds to wait for a connection, or nine tenths of the whole time-out where that is shorter."""
@@ -20,16 +20,24 @@ TEXT_LIMIT: Final = 1000
 ATTEMPTS: Final = 5
 """Tries of one call, the first included."""
 
-BACKOFF_INITIAL: Final = 0.5
-"""Seconds that the first pause may take; they double from one try to the next. A pause is drawn at random below."""
+BACKOFF_INITIAL: Final = 0.75
+"""Seconds that the first pause may take; they double from one try to the next. Each is drawn at random between the half
+and the whole, so that the four pauses of a call together span more than 5 s."""
 
 BACKOFF_MAX: Final = 30.0
+
+OUTAGE_TIMEOUT: Final = 120.0
+"""Seconds without any response after which a client of many calls gives up; also those that one call may fail."""
+
+OUTAGE_PAUSES: Final = (0.5, 5.0)
+"""Seconds at least and at most between two calls while nothing is answered. The pauses of a single call of many are no
+longer either."""
 
 RETRY_AFTER_CAP: Final = 120.0
 """Seconds: a longer ``Retry-After`` is not waited for; the error says so."""
 
 LARGE_ANSWER: Final = 64_000
-"""Bytes from which on an answer is put together and unpacked in another thread than the event loop's."""
+"""Bytes from which on a response is put together and unpacked in another thread than the event loop's."""
 
 PAGE_LIMIT: Final = 1000
 """Rows a page of ``subscribers/history_get_all``: the platform's own default; its maximum is not documented."""

@@ -1,8 +1,9 @@
 """The errors of the client, sorted by what to do about them.
 
 AltcraftError
-├── FatalError                asking again will not help: mend the input, the connection or the account
-│   ├── RequestError          the platform refused the request (400, or a code that is not documented)
+├── FatalError                asking again will not help: correct the input, the connection or the account
+│   ├── BadRequestError       the platform refused the request (400, or a code that is not documented)
+│   │   └── ProfileNotFoundError  the platform has no profile for the lookup, and says so as an error
 │   ├── TokenError            no token, or not this one (401)
 │   ├── TariffError           the tariff's limit is reached (402)
 │   ├── AccessError           the token has no right to this (403)
@@ -10,10 +11,11 @@ AltcraftError
 └── RetriableError            asking again may help; the client has already done so when you see one
     ├── NetworkError          the connection broke after it was made: the request may have arrived
     │   └── ConnectError      no connection was made: nothing was sent
-    ├── RequestTimeoutError   no whole answer in time
+    ├── RequestTimeoutError   no whole response in time
     ├── RateLimitError        too many requests (429)
     ├── ServerError           the server failed (5xx)
-    └── UnreadableAnswerError the answer is not what the API sends: HTML, cut-off JSON, no ``error`` field
+    ├── CursorError           a cursor that the platform gave is refused: the walk must start again
+    └── UnreadableAnswerError the response is not what the API sends: HTML, cut-off JSON, no ``error`` field
 """
 
 from __future__ import annotations
@@ -59,8 +61,12 @@ class FatalError(AltcraftError):
     """Asking again will not help."""
 
 
-class RequestError(FatalError):
+class BadRequestError(FatalError):
     """The platform refused the request: a wrong field, an unknown database, or a code that is not documented."""
+
+
+class ProfileNotFoundError(BadRequestError):
+    """The platform has no profile for the lookup. Raised for histories with ``on_missing_profile="error"`` only."""
 
 
 class TokenError(FatalError):
@@ -84,9 +90,11 @@ class RetriableError(AltcraftError):
 
     Attributes:
         retry_after: seconds that the server asked to wait, where it did.
+        outage: whether the client gave up without a response to any of its calls since this one first failed.
     """
 
     retry_after: float | None = None
+    outage: bool = False
 
 
 class NetworkError(RetriableError):
@@ -98,7 +106,7 @@ class ConnectError(NetworkError):
 
 
 class RequestTimeoutError(RetriableError):
-    """There was no whole answer within the time-out."""
+    """There was no whole response within the time-out."""
 
 
 class RateLimitError(RetriableError):
@@ -109,8 +117,17 @@ class ServerError(RetriableError):
     """The server failed."""
 
 
+class CursorError(RetriableError):
+    """The platform refuses a cursor that it gave earlier in the same walk, so the walk must start again."""
+
+
 class UnreadableAnswerError(RetriableError):
-    """The answer is not what the API sends."""
+    """The response is not what the API sends."""
+
+
+# Tracebacks name where to import from.
+for _each in [each for each in globals().values() if isinstance(each, type) and issubclass(each, AltcraftError)]:
+    _each.__module__ = "airflow_provider.altcraft.client"
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:

@@ -25,8 +25,8 @@ def _text(value: object) -> str | None:
     return None if _is_text(value) else "a text that is not empty"
 
 
-def _pattern(pattern: re.Pattern[str], wanted: str) -> Callable[[object], str | None]:
-    return lambda value: None if _is_text(value) and pattern.fullmatch(str(value)) else wanted
+def _pattern(pattern: re.Pattern[str], expected: str) -> Callable[[object], str | None]:
+    return lambda value: None if _is_text(value) and pattern.fullmatch(str(value)) else expected
 
 
 def _name(value: object) -> str | None:
@@ -49,7 +49,7 @@ CHECKS: Final[dict[str, Callable[[object], str | None]]] = {
     "field_name": _name,
     "field_value": _field_value,
 }
-"""What is wanted of a field's value, in words, or ``None`` where it fits."""
+"""What is expected of a field's value, in words, or ``None`` where it fits."""
 
 MATCHING: Final[dict[str, tuple[str, ...]]] = {
     "email": ("email",),
@@ -96,7 +96,7 @@ def check_lookup(value: object) -> dict[str, Any]:
         return _checked(fields)
     matching = fields.pop("matching", "email")
     if not isinstance(matching, str) or matching not in MATCHING:
-        raise ValueError(f"matching: one of {', '.join(MATCHING)} is wanted")
+        raise ValueError(f"matching: expected one of {', '.join(MATCHING)}, got another value (not shown)")
     wanted = MATCHING[matching]
     for key in fields:
         if key not in wanted:
@@ -133,7 +133,7 @@ def personal(fields: Mapping[str, Any]) -> list[str]:
 
 def _checked(fields: dict[str, Any]) -> dict[str, Any]:
     for key, item in fields.items():
-        wanted = CHECKS[key](item)
-        if wanted is not None:
-            raise ValueError(f"{key}: {wanted} is wanted")
+        expected = CHECKS[key](item)
+        if expected is not None:
+            raise ValueError(f"{key}: expected {expected}, got another value (not shown)")
     return fields

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeAlias, TypeVar
 
 from pydantic import (  # noqa: TID253 - the package imports this module lazily
     AfterValidator,
@@ -13,7 +13,6 @@ from pydantic import (  # noqa: TID253 - the package imports this module lazily
     BeforeValidator,
     ConfigDict,
     Field,
-    JsonValue,
     model_validator,
 )
 
@@ -51,7 +50,7 @@ class ProfileLookup(BaseModel):
     """By what one profile is looked up: ``xxh``, or ``matching`` with its fields.
 
     ``ProfileLookup.of`` also takes a mapping or a plain string, which is an e-mail. What does not fit is refused with a
-    ``pydantic.ValidationError``, a ``ValueError`` that names the field and shows no value.
+    ``ValueError`` that names the field and shows no value.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -66,6 +65,12 @@ class ProfileLookup(BaseModel):
     field_name: str | None = None
     field_value: int | str | None = None
 
+    if not TYPE_CHECKING:  # type checkers and editors know the fields better than this does
+
+        def __init__(self, **fields: Any) -> None:
+            """Refuse what does not fit in plain words: pydantic's error sends its readers to a page of its own."""
+            super().__init__(**check_lookup(fields))
+
     @model_validator(mode="before")
     @classmethod
     def _check(cls, value: Any) -> Any:
@@ -74,7 +79,7 @@ class ProfileLookup(BaseModel):
     @classmethod
     def of(cls, value: object) -> ProfileLookup:
         """A lookup out of whatever a user may give for a profile."""
-        return value if isinstance(value, cls) else cls.model_validate(value)
+        return value if isinstance(value, cls) else cls.model_validate(check_lookup(value))
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -120,8 +125,8 @@ class HistoryEvent(BaseModel):
     campaign_name: Text = None
     smid: Text = None
     event_id: Text = None
-    subscription: Annotated[dict[str, JsonValue] | None, BeforeValidator(_none_if_empty)] = None
-    subscriptions: Annotated[list[dict[str, JsonValue]] | None, BeforeValidator(_objects)] = None
+    subscription: Annotated[dict[str, Any] | None, BeforeValidator(_none_if_empty)] = None
+    subscriptions: Annotated[list[dict[str, Any]] | None, BeforeValidator(_objects)] = None
 
     @property
     def known_channel(self) -> str | None:

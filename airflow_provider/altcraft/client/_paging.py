@@ -7,6 +7,7 @@ from collections import Counter
 from itertools import takewhile
 from typing import Generic, TypeVar
 
+from airflow_provider.altcraft.client._errors import AltcraftError, BadRequestError, CursorError
 from airflow_provider.altcraft.client._models import Page
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,10 @@ class Walk:
         """Whether a page with so many rows and this cursor is not the last."""
         return bool(rows) and cursor is not None and cursor not in self._asked
 
+    def refused(self, error: BadRequestError) -> AltcraftError:
+        """The error that it is, in this walk, when the page at its cursor is refused."""
+        return cursor_error(error) if self.pages and error.code is not None else error
+
     def step(self, rows: int, again: int, cursor: int | str | None) -> bool:
         """Take a page into account.
 
@@ -81,6 +86,17 @@ class Walk:
             self.ended = what = "no cursor" if cursor is None else "a cursor that was asked for before"
             log.warning("%s gave %s with a page of rows: the walk ends there, rows may be missing", self._method, what)
         return proved
+
+
+def cursor_error(error: BadRequestError) -> CursorError:
+    """The error of a cursor that the platform gave and refuses."""
+    return CursorError(
+        f"the platform refuses a cursor that it gave in this walk: {error.args[0]}",
+        code=error.code,
+        text=error.text,
+        http_status=error.http_status,
+        method=error.method,
+    )
 
 
 class PageWalk(Walk, Generic[T]):

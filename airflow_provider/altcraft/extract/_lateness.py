@@ -17,16 +17,18 @@ from typing import Any
 import pyarrow as pa  # noqa: TID253 - only a running pull imports this module
 import pyarrow.compute as pc  # noqa: TID253 - likewise
 
-from airflow_provider.altcraft.window import DAY, UTC, Window
+from airflow_provider.altcraft._arrow import integer_array
+from airflow_provider.altcraft.window import DAY, UTC, Window, back, day_of, midnight
 
-HOUR, WHOLE_DAY = 3600, 86_400
+_QUARTER, HOUR, WHOLE_DAY = 900, 3600, 86_400
+_EPOCH = dt.date(1970, 1, 1)
 _MOST_HOURS = 8 * 24
 """A longer window is counted by days, so that what is kept of it stays small."""
 
 _SECOND = 1_000_000
 
 
-class Seen:
+class EventCounts:
     """Counts the events of one pull by time and action.
 
     Args:
@@ -44,10 +46,18 @@ class Seen:
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Count a batch of ``schema.SCHEMA``."""
-        place = pc.divide(batch["datetime"].cast(pa.int64()), self.seconds * _SECOND)
-        table = pa.table({"place": place, "action": batch["action"]}).group_by(["place", "action"])
-        for row in table.aggregate([([], "count_all")]).to_pylist():
-            self.counts[row["place"], row["action"]] += row["count_all"]
+        compute: Any = pc
+        part = HOUR if self.seconds == HOUR else _QUARTER
+        place = compute.divide(batch["datetime"].cast(pa.int64()), integer_array([part * _SECOND])[0])
+        encoded: Any = batch["action"].dictionary_encode()
+        actions = encoded.dictionary.to_pylist()
+        # Both in one number: pyarrow's `group_by` imports pandas.
+        pair = compute.multiply(place, integer_array([len(actions)])[0])
+        pair = compute.add(pair, encoded.indices.cast(pa.int64()))
+        for found in compute.value_counts(pair).to_pylist():
+            at, action = divmod(found["values"], len(actions))
+            number = _coarser(at, part, self.seconds, self.window.zone)
+            self.counts[number, actions[action]] += found["counts"]
 
     @property
     def state(self) -> dict[str, Any]:
@@ -59,6 +69,7 @@ class Seen:
             "window": self.window.to_json(),
             "began": self.began.isoformat(),
             "seconds": self.seconds,
+            "timezone": str(self.window.zone),
             "actions": actions,
         }
 
@@ -68,11 +79,13 @@ class Seen:
         self.counts = _counts(state, self.seconds)
 
 
-def lateness(seen: Seen, before: Mapping[str, Any] | None, lookback: int, now: dt.datetime) -> dict[str, Any] | None:
+def lateness(
+    counts: EventCounts, before: Mapping[str, Any] | None, lookback: int, now: dt.datetime
+) -> dict[str, Any] | None:
     """What two pulls tell of late events.
 
     Args:
-        seen: this pull's counts.
+        counts: this pull's counts.
         before: the state of an earlier pull; ``None`` where there was none.
         lookback: days that this pull has pulled again.
         now: when this pull ended.
@@ -83,22 +96,28 @@ def lateness(seen: Seen, before: Mapping[str, Any] | None, lookback: int, now: d
         ``max``; ``None`` without events), ``by_action``, ``needed_lookback`` (days that would have
         reached every late event so far, by this pull and those before it) and ``recommended_lookback`` (days).
     """
-    both = _both(seen.window, before)
+    both = _both(counts.window, before)
     if before is None or both is None:
         return None
-    seconds = max(seen.seconds, before["seconds"])
-    earlier = _coarse(_counts(before, before["seconds"]), before["seconds"], seconds)
+    seconds, zone = max(counts.seconds, before["seconds"]), counts.window.zone
+    if seconds == WHOLE_DAY and before.get("timezone", "UTC") != str(zone):
+        return None  # their days are not the same
+    earlier = _coarse(_counts(before, before["seconds"]), before["seconds"], seconds, zone)
     came: Counter[tuple[int, str]] = Counter()
-    for (place, action), count in _coarse(seen.counts, seen.seconds, seconds).items():
-        start = dt.datetime.fromtimestamp(place * seconds, UTC)
-        if start >= both[0] and start + dt.timedelta(seconds=seconds) <= both[1]:
+    for (place, action), count in _coarse(counts.counts, counts.seconds, seconds, zone).items():
+        if _start(place, seconds, zone) >= both[0] and _start(place + 1, seconds, zone) <= both[1]:
             came[place, action] = max(0, count - earlier[place, action])
     came = +came
-    back = [_days_back(seen.window, lookback, place * seconds) for place, _ in came]
-    needed = max([before.get("needed_lookback", 0), *back])
+    ago = [_days_back(counts.window, lookback, _start(place, seconds, zone)) for place, _ in came]
+    needed = max([before.get("needed_lookback", 0), *ago])
     began = dt.datetime.fromisoformat(before["began"])
     bounds = [
-        (action, count, max(0.0, began.timestamp() - (place + 1) * seconds), now.timestamp() - place * seconds)
+        (
+            action,
+            count,
+            max(0.0, (began - _start(place + 1, seconds, zone)).total_seconds()),
+            (now - _start(place, seconds, zone)).total_seconds(),
+        )
         for (place, action), count in came.items()
     ]
     return {
@@ -113,10 +132,15 @@ def lateness(seen: Seen, before: Mapping[str, Any] | None, lookback: int, now: d
     }
 
 
-def _days_back(window: Window, lookback: int, at: int) -> int:
+def _days_back(window: Window, lookback: int, at: dt.datetime) -> int:
     """How many days the time is before the part of the window that is pulled for the first time."""
     assert window.start is not None  # noqa: S101 - a database's window has both ends
-    return max(1, math.ceil(((window.start + lookback * DAY).timestamp() - at) / WHOLE_DAY))
+    new = back(window.start, -lookback * DAY, window.zone)
+    day = day_of(new, window.zone)
+    if new == midnight(day, window.zone):
+        return max(1, (day - day_of(at, window.zone)).days)
+    clocks = [instant.astimezone(window.zone).replace(tzinfo=None) for instant in (new, at)]
+    return max(1, math.ceil((clocks[0] - clocks[1]) / DAY))
 
 
 def _recommended(needed: int, lookback: int) -> int:
@@ -143,11 +167,24 @@ def _counts(state: Mapping[str, Any], seconds: int) -> Counter[tuple[int, str]]:
     })  # fmt: skip
 
 
-def _coarse(counts: Counter[tuple[int, str]], seconds: int, wanted: int) -> Counter[tuple[int, str]]:
+def _coarse(counts: Counter[tuple[int, str]], seconds: int, wanted: int, zone: dt.tzinfo) -> Counter[tuple[int, str]]:
     coarse: Counter[tuple[int, str]] = Counter()
     for (place, action), count in counts.items():
-        coarse[place * seconds // wanted, action] += count
+        coarse[_coarser(place, seconds, wanted, zone), action] += count
     return coarse
+
+
+def _coarser(place: int, seconds: int, wanted: int, zone: dt.tzinfo) -> int:
+    """The number of the hour, or of the zone's day, that holds the time of this number."""
+    if seconds == wanted:
+        return place
+    at = dt.datetime.fromtimestamp(place * seconds, UTC)
+    return place * seconds // HOUR if wanted == HOUR else (day_of(at, zone) - _EPOCH).days
+
+
+def _start(place: int, seconds: int, zone: dt.tzinfo) -> dt.datetime:
+    """When the hour, or the zone's day, of this number begins."""
+    return dt.datetime.fromtimestamp(place * HOUR, UTC) if seconds == HOUR else midnight(_EPOCH + place * DAY, zone)
 
 
 def _spread(bounds: list[tuple[str, int, float, float]]) -> dict[str, Any]:

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
+
+from airflow_provider.altcraft.client._nearest import did_you_mean
+from airflow_provider.altcraft.get_provider_info import FORM_FIELDS
 
 if TYPE_CHECKING:
     from airflow_provider.altcraft.client import AsyncAltcraftClient
     from airflow_provider.altcraft.client._core import ClientOptions
 
+log = logging.getLogger(__name__)
+
 
 class ConnectionLike(Protocol):
     """What both Airflow lines' connections have."""
 
+    conn_id: str
     host: str | None
     port: int | None
     schema: str | None
+    login: str | None
     password: str | None
+    extra: str | None
 
     @property
-    def extra_dejson(self) -> dict[str, Any]:
-        """The extra fields."""
+    def extra_dejson(self) -> Any:
+        """The extra fields, as far as they are JSON."""
         ...
 
 
@@ -33,7 +43,7 @@ def client_arguments(connection: ConnectionLike) -> tuple[str, str, ClientOption
         ValueError: the host or the token is missing, or a field does not fit; the message names it and shows no token.
     """
     options: ClientOptions = {}
-    extra = {key: value for key, value in connection.extra_dejson.items() if value is not None and value != ""}
+    extra = _extra(connection)
     if "list_id" in extra:
         options["list_id"] = _number(extra, "list_id", int)
     if "timeout" in extra:
@@ -42,12 +52,20 @@ def client_arguments(connection: ConnectionLike) -> tuple[str, str, ClientOption
         options["max_connections"] = _number(extra, "max_connections", int)
     if "requests_per_second" in extra:
         options["requests_per_second"] = _number(extra, "requests_per_second", float)
+    if "outage_timeout" in extra:
+        options["outage_timeout"] = _number(extra, "outage_timeout", float)
     if "auth" in extra:
         options["auth"] = extra["auth"]
     if "verify" in extra:
         options["verify"] = _verify(extra["verify"])
     if "proxy" in extra:
         options["proxy"] = extra["proxy"]
+    if "on_missing_profile" in extra:
+        options["on_missing_profile"] = extra["on_missing_profile"]
+    if "timezone" in extra:
+        options["timezone"] = extra["timezone"]
+    if connection.login:
+        _warn(connection, "the field login has no effect; the token goes into the field password")
     return _base_url(connection), connection.password or "", options
 
 
@@ -61,35 +79,75 @@ async def async_client(base_url: str, token: str, options: ClientOptions) -> Asy
     def made() -> AsyncAltcraftClient:
         from airflow_provider.altcraft.client import AsyncAltcraftClient
 
-        with suppress(ImportError):  # what httpx imports amid its first request
+        with suppress(ImportError):  # what httpx imports during its first request
             importlib.import_module("anyio._backends._asyncio")
         return AsyncAltcraftClient(base_url, token, **options)
 
     return await asyncio.to_thread(made)
 
 
+def _extra(connection: ConnectionLike) -> dict[str, Any]:
+    """The extra fields that are not empty; those that nothing reads are warned of."""
+    extra = connection.extra_dejson
+    # Airflow logs what is no JSON, and goes on without it.
+    if extra is None or (extra == {} and "".join((connection.extra or "").split()) in {"", "{}"}):
+        return {}
+    if not isinstance(extra, dict) or not extra:
+        raise ValueError('extra: expected a JSON object, such as {"list_id": 20}')
+    for name in extra.keys() - FORM_FIELDS.keys():
+        _warn(connection, f"the extra field {name!r} is not known and has no effect{did_you_mean(name, FORM_FIELDS)}")
+    return {key: value for key, value in extra.items() if value is not None and value != ""}
+
+
+def _warn(connection: ConnectionLike, what: str) -> None:
+    _warn_once(connection.conn_id, what)
+
+
+@lru_cache(maxsize=256)  # connections are read again and again
+def _warn_once(conn_id: str, what: str) -> None:
+    log.warning("Connection %s: %s", conn_id, what)
+
+
 def _base_url(connection: ConnectionLike) -> str:
     host = (connection.host or "").strip().rstrip("/")
+    if not host and not connection.password:
+        raise ValueError(
+            "host, password: missing; expected the address of the installation, such as https://example.com, and an "
+            "API token of the platform"
+        )
     if not host:
-        raise ValueError("host: missing; the address of the installation is wanted, such as https://example.com")
+        raise ValueError("host: missing; expected the address of the installation, such as https://example.com")
+    # The URI form of a connection takes the address apart: the schema is what stood behind the host.
+    schema = (connection.schema or "").strip("/")
     if "://" not in host:
-        # The URI form of a connection takes the address apart; its schema then says http or https.
-        if connection.schema not in {None, "", "http", "https"}:
-            raise ValueError(f"schema: http or https is wanted, not {connection.schema!r}; a path belongs to the host")
-        host = f"{connection.schema or 'https'}://{host}"
+        if schema not in {"", "http", "https"}:
+            raise ValueError(f"schema: expected http or https, got {connection.schema!r}; a path belongs to the host")
+        host, schema = f"{schema or 'https'}://{host}", ""
     scheme, _, rest = host.partition("://")
-    place, slash, path = rest.partition("/")
-    if connection.port and not place.rpartition("]")[2].count(":"):
+    place, _, path = rest.partition("/")
+    if schema and schema != scheme.lower():
+        if path or schema in {"http", "https"}:
+            raise ValueError(
+                f"schema: expected nothing where the host is a whole address, got {connection.schema!r}; write scheme, "
+                f"host, port and path into the host"
+            )
+        path = schema
+    _, colon, port = place.rpartition("]")[2].partition(":")
+    if connection.port and not colon:
         place = f"{place}:{connection.port}"
-    return f"{scheme}://{place}{slash}{path}"
+    elif connection.port and port != str(connection.port):
+        _warn(connection, f"the field port, {connection.port}, has no effect, because the host names port {port!r}")
+    return f"{scheme}://{place}" + (f"/{path}" if path else "")
 
 
 def _number(extra: dict[str, Any], name: str, kind: type) -> Any:
+    """The field as it was sent; a text, which forms send, as the number that it spells."""
+    value = extra[name]
     try:
-        return kind(extra[name])
-    except (TypeError, ValueError):
-        wanted = "a whole number" if kind is int else "a number"
-        raise ValueError(f"{name}: {wanted} is wanted in the connection, not {extra[name]!r}") from None
+        # Python's own spelling of numbers has underscores, which are a slip here.
+        return kind(value) if isinstance(value, str) and "_" not in value else value
+    except ValueError:
+        return value  # the client's settings refuse it
 
 
 def _verify(value: object) -> bool | str:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook
 
+from airflow_provider.altcraft.client._constants import PAGE_LIMIT
 from airflow_provider.altcraft.hooks._connection import async_client, client_arguments
 
 if TYPE_CHECKING:
-    from airflow_provider.altcraft.client import AltcraftClient, AsyncAltcraftClient, HistoryEvent
-    from airflow_provider.altcraft.client._client import Profile
+    from airflow_provider.altcraft.client import AltcraftClient, AsyncAltcraftClient, Database, HistoryEvent
     from airflow_provider.altcraft.client._core import ClientOptions
+    from airflow_provider.altcraft.client._shell import Profile
     from airflow_provider.altcraft.window import DateLike
+
+_LISTED = 10
+"""Databases that the connection test names."""
 
 
 class AltcraftHook(BaseHook):
@@ -21,8 +26,8 @@ class AltcraftHook(BaseHook):
 
     Args:
         altcraft_conn_id: the connection: host is the installation's address, password is the API token, and the extra
-            fields are ``list_id``, ``timeout``, ``max_connections``, ``requests_per_second``, ``auth``, ``verify`` and
-            ``proxy``.
+            fields are ``list_id``, ``timeout``, ``max_connections``, ``requests_per_second``, ``outage_timeout``,
+            ``auth``, ``verify``, ``proxy``, ``on_missing_profile`` and ``timezone``.
     """
 
     conn_name_attr = "altcraft_conn_id"
@@ -64,7 +69,13 @@ class AltcraftHook(BaseHook):
         return await async_client(*await self.aclient_arguments())
 
     def get_history(
-        self, profile: Profile, *, list_id: int | None = None, date_from: DateLike = None, date_to: DateLike = None
+        self,
+        profile: Profile,
+        *,
+        list_id: int | None = None,
+        date_from: DateLike = None,
+        date_to: DateLike = None,
+        actions: Collection[str] | None = None,
     ) -> list[HistoryEvent]:
         """One profile's events within the window, oldest first.
 
@@ -73,20 +84,29 @@ class AltcraftHook(BaseHook):
             list_id: the database; the connection's own where ``None``.
             date_from: a date (from its first instant in UTC) or an aware date-time; ``None`` for no bound.
             date_to: a date (to its last instant in UTC) or an aware date-time, itself excluded; ``None`` for no bound.
+            actions: only events of these; ``None`` for all.
 
         Raises:
             ValueError: an argument or the connection does not fit, before any request.
             AltcraftError: the platform could not be asked, or refused.
         """
         with self.get_conn() as client:
-            return client.get_history(profile, list_id=list_id, date_from=date_from, date_to=date_to)
+            return client.get_history(profile, list_id=list_id, date_from=date_from, date_to=date_to, actions=actions)
 
     async def aget_history(
-        self, profile: Profile, *, list_id: int | None = None, date_from: DateLike = None, date_to: DateLike = None
+        self,
+        profile: Profile,
+        *,
+        list_id: int | None = None,
+        date_from: DateLike = None,
+        date_to: DateLike = None,
+        actions: Collection[str] | None = None,
     ) -> list[HistoryEvent]:
         """As ``get_history``, in an event loop."""
         async with await self.aget_conn() as client:
-            return await client.get_history(profile, list_id=list_id, date_from=date_from, date_to=date_to)
+            return await client.get_history(
+                profile, list_id=list_id, date_from=date_from, date_to=date_to, actions=actions
+            )
 
     def iter_database_history(
         self,
@@ -95,6 +115,7 @@ class AltcraftHook(BaseHook):
         date_from: DateLike,
         date_to: DateLike,
         fields: Sequence[str] = (),
+        page_size: int = PAGE_LIMIT,
     ) -> Iterator[HistoryEvent]:
         """All events of a database within the window, page by page, in the platform's order.
 
@@ -103,31 +124,105 @@ class AltcraftHook(BaseHook):
             date_from: as in ``get_history``, but required.
             date_to: as in ``get_history``, but required.
             fields: profile fields to add to each event, as an object ``fields``.
+            page_size: rows a page.
 
         Raises:
             ValueError: an argument or the connection does not fit, before any request.
+            CursorError: the platform refuses a cursor that it gave; events were given already, so start again.
             AltcraftError: the platform could not be asked, or refused.
         """
         with self.get_conn() as client:
             yield from client.iter_database_history(
-                list_id=list_id, date_from=date_from, date_to=date_to, fields=fields
+                list_id=list_id, date_from=date_from, date_to=date_to, fields=fields, page_size=page_size
             )
 
+    async def aiter_database_history(
+        self,
+        *,
+        list_id: int | None = None,
+        date_from: DateLike,
+        date_to: DateLike,
+        fields: Sequence[str] = (),
+        page_size: int = PAGE_LIMIT,
+    ) -> AsyncIterator[HistoryEvent]:
+        """As ``iter_database_history``, in an event loop."""
+        async with await self.aget_conn() as client:
+            async for event in client.iter_database_history(
+                list_id=list_id, date_from=date_from, date_to=date_to, fields=fields, page_size=page_size
+            ):
+                yield event
+
+    def iter_profiles(
+        self,
+        *,
+        list_id: int | None = None,
+        query: Mapping[str, Any] = MappingProxyType({}),
+        fields: Sequence[str] = (),
+        page_size: int = PAGE_LIMIT,
+    ) -> Iterator[Mapping[str, Any]]:
+        """All profiles of a database, or those of a query, page by page, as the platform gives them.
+
+        Args:
+            list_id: the database; the connection's own where ``None``.
+            query: the platform's own, in the manner of MongoDB.
+            fields: names of profile fields to give with each; without it only ``id`` is documented.
+            page_size: profiles a page.
+
+        Raises:
+            ValueError: an argument or the connection does not fit, before any request.
+            CursorError: the platform refuses a cursor that it gave; profiles were given already, so start again.
+            AltcraftError: the platform could not be asked, or refused.
+        """
+        with self.get_conn() as client:
+            yield from client.iter_profiles(list_id=list_id, query=query, fields=fields, page_size=page_size)
+
+    async def aiter_profiles(
+        self,
+        *,
+        list_id: int | None = None,
+        query: Mapping[str, Any] = MappingProxyType({}),
+        fields: Sequence[str] = (),
+        page_size: int = PAGE_LIMIT,
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        """As ``iter_profiles``, in an event loop."""
+        async with await self.aget_conn() as client:
+            async for profile in client.iter_profiles(list_id=list_id, query=query, fields=fields, page_size=page_size):
+                yield profile
+
+    def list_databases(self) -> list[Database]:
+        """The databases that the token may see.
+
+        Raises:
+            ValueError: the connection does not fit, before any request.
+            AltcraftError: the platform could not be asked, or refused.
+        """
+        with self.get_conn() as client:
+            return client.list_databases()
+
+    async def alist_databases(self) -> list[Database]:
+        """As ``list_databases``, in an event loop."""
+        async with await self.aget_conn() as client:
+            return await client.list_databases()
+
     def test_connection(self) -> tuple[bool, str]:
-        """Make the cheapest call that wants a valid token, once.
+        """List the databases that the token sees, and find out how days are counted, each call tried once.
 
         Returns:
-            Whether it went well, and in words what is wrong or how many databases the token sees.
+            Whether it went well, and in words what is wrong, or which databases the token sees and, where the
+            connection has a ``list_id`` and there are events of recent days, in what time zone these are counted.
         """
         from airflow_provider.altcraft.client import AltcraftClient, AltcraftError, Retry
 
         try:
             base_url, token, options = self.client_arguments()
             with AltcraftClient(base_url, token, **options | {"retry": Retry(attempts=1)}) as client:
-                count = client.count_databases()
+                databases = client.list_databases()
+                listed, list_id = _listed(databases), client.settings.list_id
+                if list_id not in {None, *(each.id for each in databases)}:
+                    return False, f"list_id: expected a database that the token sees, got {list_id}; it sees {listed}"
+                return True, f"The platform answers; the token sees {listed}.{_zone_text(client)}"
         except (ValueError, AltcraftError) as error:
             return False, str(error)
-        return True, f"The platform answers; the token sees {count} database{'' if count == 1 else 's'}."
 
     # Airflow 3.2 and later read the form from the provider info; the two methods below are for those before.
 
@@ -157,3 +252,23 @@ class AltcraftHook(BaseHook):
             )
             for name, field in FORM_FIELDS.items()
         }
+
+
+def _listed(databases: Sequence[Database]) -> str:
+    """Say how many databases there are, and which ones, by id and name."""
+    names = [f"{each.id} {each.name}".strip() for each in databases[:_LISTED]]
+    more = [f"and {len(databases) - _LISTED} more"] if len(databases) > _LISTED else []
+    count = f"{len(databases)} database{'' if len(databases) == 1 else 's'}"
+    return f"{count}: {', '.join([*names, *more])}" if databases else count
+
+
+def _zone_text(client: AltcraftClient) -> str:
+    """What events say of the account's time zone; empty where there are none to be had, which is no failure."""
+    from airflow_provider.altcraft.client import AltcraftError
+
+    if client.settings.list_id is None:
+        return ""
+    try:
+        return client.find_zone().text(client.settings.timezone)
+    except AltcraftError:
+        return ""

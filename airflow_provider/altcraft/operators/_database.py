@@ -4,27 +4,44 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider.altcraft._arguments import is_template
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider.altcraft._airflow.interrupt import interruptible
+from airflow_provider.altcraft._arguments import (
+    check_number_constant,
+    from_json,
+    is_template,
+    ordered,
+    pair_of,
+    timedelta_of,
+    whole_number,
+)
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
-from airflow_provider.altcraft.operators._pull import PullOperator
+from airflow_provider.altcraft.operators._base import PullOperator
 from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope, resolve_target
-from airflow_provider.altcraft.window import DAY, UTC, DateLike, Window
+from airflow_provider.altcraft.window import UTC, DateLike, Window
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider.altcraft.client._bulk import BulkClient
-    from airflow_provider.altcraft.extract._pull import Pull
-    from airflow_provider.altcraft.extract.database import DatabasePull
+    from airflow_provider.altcraft.extract._protocol import Pull
+    from airflow_provider.altcraft.extract.database.pull import DatabasePull
     from airflow_provider.altcraft.targets import Target, TargetWriter, Written
 
 log = logging.getLogger(__name__)
 
+NO_LOOKBACK = dt.timedelta(0)
+
 SEEN = "altcraft_seen"
-"""Key of the XCom by which a run tells the next one what it has counted."""
+"""Key of the XCom by which a run hands on to the next one what it has counted."""
+
+SEEN_BEFORE = "altcraft_seen_before"
+"""Key of the XCom that says there is such an XCom: to ask for one that is not there is an error in Airflow's logs."""
 
 
 class AltcraftDatabaseHistoryOperator(PullOperator):
@@ -35,45 +52,62 @@ class AltcraftDatabaseHistoryOperator(PullOperator):
 
     Args:
         target: a ``Target`` or its URI, such as ``s3://conn_id@bucket/history/{date}.parquet``.
-        date_from: a date (from its first instant in UTC) or an aware date-time.
-        date_to: a date (to its last instant in UTC) or an aware date-time, itself excluded.
+        date_from: a date (from its first instant in ``timezone``) or an aware date-time.
+        date_to: a date (to its last instant in ``timezone``) or an aware date-time, itself excluded.
+        timezone: IANA name of the time zone whose days are meant: by dates, by ``{date}`` in the path, by ``lookback``.
+            Where it is that of the connection, no more than these days is asked. ``datetime`` in the rows stays UTC.
         list_id: the profile database; the connection's own where ``None``.
         fields: profile fields to add to each event: they stand in ``extra`` as an object ``fields``.
-        lookback: days before ``date_from`` that are pulled and written again, for events that came late.
-        ranges: into how many ranges of days the window is cut, to be walked side by side; one for each whole week
-            where ``None``. Each asks three or four days more than it keeps.
-        partitions: into how many parts of the space of ``xxh`` each range is cut, to be walked side by side. Relies on
-            how the platform seems to order rows; where it does not, the pull says so and walks without parts.
-        partition: ``(i, n)`` pulls only the part ``i``, from 0, of ``n``, for mapped tasks. Each writes to a place of
-            its own, or merges.
-        limit: rows a page.
+        lookback: whole days before ``date_from`` that are pulled and written again, for events that came late: a
+            ``timedelta`` or, as for a template, its ISO 8601 text such as ``P3D``.
+        parallel_ranges: into how many ranges of days the window is cut, to be walked in parallel. Where ``None``, one
+            for each two days if the connection has a ``timezone``; else one for each whole week, as each asks three or
+            four days more than it keeps.
+        parallel_partitions: into how many parts of the space of ``xxh`` each range is cut, to be walked in parallel.
+            Relies on how the platform seems to order rows; where it does not, the pull says so and walks without.
+        shard: ``(i, n)`` pulls only the part ``i``, from 0, of ``n``, for mapped tasks. A path holds ``{shard}``, which
+            becomes ``0000-of-0008``, so that each writes to a place of its own; tables merge.
+        page_size: rows a page.
+        event_key_by: what ``event_key`` is made of: several fields of the ``row``, or ``event_id`` alone, for those who
+            know that theirs is unique.
         altcraft_conn_id: the connection; its ``max_connections`` bounds how many ranges are walked at once.
 
     Returns:
         The XCom: ``uris``, ``rows``, ``bytes``, ``window`` (``start``, ``end``, UTC), ``pages``, ``ranges`` (for each
-        its ``start``, ``end``, ``pages``, ``rows`` and how its walk ``ended``), ``plain_because`` (why there were no
-        parts although they were wanted, else ``None``) and, with ``lookback``, ``lateness``.
+        its ``start``, ``end``, ``pages``, ``rows`` and how its walk ``ended``), ``partition_fallback_reason`` (why
+        there were no partitions although they were asked for, else ``None``), where the connection has a ``timezone``
+        ``asked_wider_because`` (why more days were asked than its own, else ``None``) and, with ``lookback``,
+        ``lateness``.
 
     Raises:
         ValueError: a constant argument that does not fit, when the DAG file is parsed.
         AirflowFailException: an argument, the connection or the account does not fit, so that a retry would not help.
     """
 
-    template_fields: Sequence[str] = ("fields", "partition", *PullOperator.template_fields)
+    template_fields: Sequence[str] = (
+        "fields",
+        "lookback",
+        "parallel_ranges",
+        "parallel_partitions",
+        "shard",
+        "page_size",
+        *PullOperator.template_fields,
+    )
 
     def __init__(
         self,
         *,
-        target: Target | str,
+        target: Target | PathLike[str] | str,
         date_from: DateLike,
         date_to: DateLike,
+        timezone: str = "UTC",
         list_id: int | str | None = None,
-        fields: Sequence[str] = (),
-        lookback: int = 0,
-        ranges: int | None = None,
-        partitions: int = 1,
-        partition: Sequence[int] | None = None,
-        limit: int = 1000,
+        fields: Collection[str] | str = (),
+        lookback: dt.timedelta | str = NO_LOOKBACK,
+        parallel_ranges: int | str | None = None,
+        parallel_partitions: int | str = 1,
+        shard: Sequence[int | str] | str | None = None,
+        page_size: int | str = 1000,
         altcraft_conn_id: str = AltcraftHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -82,33 +116,45 @@ class AltcraftDatabaseHistoryOperator(PullOperator):
             list_id=list_id,
             date_from=date_from,
             date_to=date_to,
+            timezone=timezone,
             altcraft_conn_id=altcraft_conn_id,
             **kwargs,
         )
         self.fields = fields
         self.lookback = lookback
-        self.ranges = ranges
-        self.partitions = partitions
-        self.partition = partition
-        self.limit = limit
-        self._plain_because: str | None = None
+        self.parallel_ranges = parallel_ranges
+        self.parallel_partitions = parallel_partitions
+        self.shard = shard
+        self.page_size = page_size
+        self._partition_fallback_reason: str | None = None
+        self._again = False
         self._before: Any = None
-        _check_whole("lookback", lookback, 0)
-        _check_whole("ranges", 1 if ranges is None else ranges, 1)
-        _check_whole("partitions", partitions, 1)
-        _check_whole("limit", limit, 1)
+        if parallel_ranges is not None:
+            check_number_constant(parallel_ranges, "parallel_ranges", 1)
+        check_number_constant(parallel_partitions, "parallel_partitions", 1)
+        check_number_constant(page_size, "page_size", 1)
+        if not is_template(lookback):
+            timedelta_of(lookback, "lookback", whole_days=True)
         if not is_template(date_from) and not is_template(date_to):
             _check_both(date_from, date_to)
         if not is_template(fields):
             _fields_of(fields)
-        if not is_template(partition):
+        if not is_template([shard, parallel_partitions]):
             self._part()
-        if not is_template(target):
-            self._check_target(resolve_target(target))
+        if not is_template([self.target, lookback]):
+            self._check_target(resolve_target(self.target))
+        self._check_in_group()
 
+    @interruptible
     def execute(self, context: Context) -> dict[str, Any]:
         """Pull and write; the result is the XCom."""
-        if not self.lookback:
+        self._again = False
+        try:
+            self.check_rendered()
+            days = self._days_back()
+        except ValueError as error:
+            raise AirflowFailException(str(error)) from error
+        if not days:
             return super().execute(context)
         self._before = _pulled_before(context, self.task_id)
         result = super().execute(context)
@@ -116,54 +162,77 @@ class AltcraftDatabaseHistoryOperator(PullOperator):
         return result
 
     def _prepare(self, client: BulkClient, list_id: int, window: Window) -> tuple[DatabasePull, Scope]:
-        from airflow_provider.altcraft.extract._lateness import Seen
-        from airflow_provider.altcraft.extract._ranges import cut, default_ranges
-        from airflow_provider.altcraft.extract.database import DatabasePull
+        from airflow_provider.altcraft.client._days import AskedDays
+        from airflow_provider.altcraft.extract._lateness import EventCounts
+        from airflow_provider.altcraft.extract.database.pull import DatabasePull
+        from airflow_provider.altcraft.extract.database.ranges import cut, default_ranges, of_days
 
         _check_both(window.start, window.end)
         self._check_target(resolve_target(self.target))
         window = self._widened(window)
-        most, part = client.settings.max_connections, self._part()
-        parts = [part] if part else [(index, self.partitions) for index in range(self.partitions)]
-        ordered = self._plain_because is None and (part is not None or self.partitions > 1)
-        if not ordered and part is None:
+        most, zone, part = client.settings.max_connections, client.settings.zone, self._part()
+        count = whole_number(self.parallel_partitions, "parallel_partitions", 1)
+        parts = [part] if part else [(index, count) for index in range(count)]
+        in_order = self._partition_fallback_reason is None and (part is not None or count > 1)
+        if not in_order and part is None:
             parts = [(0, 1)]
-        ranges = self.ranges or (1 if ordered else default_ranges(window, most))
+        if self.parallel_ranges is not None:
+            ranges = whole_number(self.parallel_ranges, "parallel_ranges", 1)
+        else:
+            ranges = 1 if in_order else default_ranges(window, most, known=zone is not None)
+        days = AskedDays.known(window, zone, ranges)
         pull = DatabasePull(
             client=client,
             list_id=list_id,
             window=window,
-            ranges=cut(window, ranges, parts),
-            ordered=ordered,
+            ranges=of_days(days.asked, parts) if days else cut(window, ranges, parts),
+            days=days,
+            ordered=in_order,
             fields=_fields_of(self.fields),
-            limit=self.limit,
+            page_size=whole_number(self.page_size, "page_size", 1),
             concurrency=most,
-            seen=Seen(window) if self.lookback else None,
+            event_counts=EventCounts(window) if self._days_back() else None,
+            again=self._again,
+            event_key_by=self.event_key_by,
         )
-        return pull, Scope(list_id, None, window)
+        return pull, Scope(list_id, None, window, self.event_key_by)
 
     def _run(self, pull: Pull, writer: TargetWriter) -> dict[str, Any]:
-        from airflow_provider.altcraft.extract._walk import OrderError
+        from airflow_provider.altcraft.client import CursorError
+        from airflow_provider.altcraft.extract.database.walk import OrderError
 
         try:
             return super()._run(pull, writer)
         except OrderError as error:
-            log.warning("The database cannot be walked in parts (%s), so all is pulled anew without", error)
-            self._plain_because = str(error)
-            return super()._run(*self._open())
+            log.warning("The database cannot be walked in parts (%s), so all is pulled again without", error)
+            self._partition_fallback_reason = str(error)
+        except CursorError as error:
+            if self._again:
+                raise
+            log.warning("%s; nothing of this walk is kept, and all is walked again, once", error)
+            self._again = True
+        return self._run(*self._open())
 
     def _result(self, pull: DatabasePull, written: Written, failed_uri: str | None) -> dict[str, Any]:
         from airflow_provider.altcraft.extract._lateness import lateness
 
+        if written.rows and pull.absent_fields:
+            log.warning(
+                "fields: none of the %d events has %s; check the spelling of the profile fields",
+                written.rows,
+                ", ".join(map(repr, sorted(pull.absent_fields))),
+            )
         reports = [walk.report() for walk in pull.walks]
         result = super()._result(pull, written, failed_uri) | {
             "pages": sum(report["pages"] for report in reports),
             "ranges": reports,
-            "plain_because": self._plain_because,
+            "partition_fallback_reason": self._partition_fallback_reason,
         }
-        if pull.seen is None:
+        if pull.days:
+            result["asked_wider_because"] = pull.asked_wider_because
+        if pull.event_counts is None:
             return result
-        late = lateness(pull.seen, self._before, self.lookback, dt.datetime.now(UTC))
+        late = lateness(pull.event_counts, self._before, self._days_back(), dt.datetime.now(UTC))
         if late:
             log.info(
                 "%d events came after the pull before; a lookback of %d days is recommended",
@@ -171,47 +240,41 @@ class AltcraftDatabaseHistoryOperator(PullOperator):
                 late["recommended_lookback"],
             )
         needed = {"needed_lookback": late["needed_lookback"] if late else 0}
-        return result | {"lateness": late, SEEN: pull.seen.state | needed}
+        if late:
+            late |= {name: f"P{late[name]}D" for name in ("needed_lookback", "recommended_lookback")}
+        return result | {"lateness": late, SEEN: pull.event_counts.state | needed}
+
+    def _days_back(self) -> int:
+        return timedelta_of(self.lookback, "lookback", whole_days=True).days
 
     def _part(self) -> tuple[int, int] | None:
-        """The one part of the space of ``xxh`` that is wanted."""
-        part = self.partition
-        if part is None:
-            return None
-        if self.partitions != 1:
-            raise ValueError("partition, partitions: a task pulls one part or several, not both")
-        if not isinstance(part, list | tuple) or len(part) != 2 or not all(type(each) is int for each in part):
-            raise ValueError(f"partition: two whole numbers (i, n) are wanted, not {part!r}")
-        index, of = part
-        if not 0 <= index < of:
-            raise ValueError(f"partition: i from 0 to below n is wanted, not {index} of {of}")
-        return index, of
+        """The one part of the space of ``xxh`` to pull."""
+        part = pair_of(self.shard, "shard")
+        if part is not None and whole_number(self.parallel_partitions, "parallel_partitions", 1) != 1:
+            raise ValueError(
+                "shard, parallel_partitions: expected one of the two, got both; a task pulls one part or several"
+            )
+        return part
 
     def _widened(self, window: Window) -> Window:
-        if not self.lookback or window.start is None:
-            return window
+        days = self._days_back()
         try:
-            return Window(window.start - self.lookback * DAY, window.end)
+            return window.earlier(days)
         except OverflowError:
-            raise ValueError(f"lookback: {self.lookback} days before date_from there is no date") from None
+            raise ValueError(f"lookback: {days} days before date_from there is no date") from None
 
     def _check_target(self, target: Target) -> None:
         """Refuse what would double or lose events."""
         disposition = getattr(target, "write_disposition", None)
-        if self.lookback:
+        if self._days_back():
             if disposition == "append":
                 raise ValueError("lookback: days that are pulled again would be doubled by write_disposition='append'")
             if isinstance(target, ObjectStorageTarget) and "{date}" not in str(target.path):
                 raise ValueError(
                     "lookback: days that are pulled again want an object each, to be replaced: put {date} into the path"
                 )
-        if self.partition is not None and disposition == "replace":
-            raise ValueError("partition: each part would remove what the others have written; let them merge")
-
-
-def _check_whole(name: str, value: object, least: int) -> None:
-    if type(value) is not int or value < least:
-        raise ValueError(f"{name}: a whole number from {least} on is wanted, not {value!r}")
+        if self.shard is not None and disposition == "replace":
+            raise ValueError("shard: each part would remove what the others have written; let them merge")
 
 
 def _check_both(date_from: object, date_to: object) -> None:
@@ -220,15 +283,17 @@ def _check_both(date_from: object, date_to: object) -> None:
 
 
 def _fields_of(fields: object) -> list[str]:
-    if isinstance(fields, str) or not isinstance(fields, Sequence) or not all(isinstance(each, str) for each in fields):
-        raise ValueError(f"fields: a list of names of profile fields is wanted, not {fields!r}")
-    return list(fields)
+    names = ordered(from_json(fields, "fields"))
+    if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(each, str) for each in names):
+        raise ValueError(f"fields: expected a list of names of profile fields, got {fields!r}")
+    return list(names)
 
 
 def _pulled_before(context: Context, task_id: str) -> Any:
     """What the run before has counted, if there is one."""
     task: Any = context.get("ti")
-    if task is None:
+    # All of them are asked for, be there none, and each is small.
+    if task is None or not task.xcom_pull(task_ids=task_id, key=SEEN_BEFORE, include_prior_dates=True):
         return None
     return task.xcom_pull(task_ids=task_id, key=SEEN, include_prior_dates=True, map_indexes=task.map_index)
 
@@ -237,3 +302,4 @@ def _tell_the_next(context: Context, seen: dict[str, Any]) -> None:
     task: Any = context.get("ti")
     if task is not None:
         task.xcom_push(key=SEEN, value=seen)
+        task.xcom_push(key=SEEN_BEFORE, value=1)

@@ -1,4 +1,4 @@
-"""What an operator tells the world of its output: OpenLineage, Airflow's hook lineage, and its outlets' asset events.
+"""What an operator reports of its output: OpenLineage, Airflow's hook lineage, and its outlets' asset events.
 
 Nothing in here may fail a task: its rows are committed by then.
 """
@@ -11,6 +11,9 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from airflow_provider.altcraft._airflow.lineage import is_hook_lineage_read
+from airflow_provider.altcraft._redact import redacted
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseHook, Context
 
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TOLD = ("rows", "profiles", "window")
+_REPORTED = ("rows", "profiles", "window")
 _SAME_STORE = {"s3a": "s3", "gcs": "gs"}
 _AZURE = {"abfs", "abfss", "adl"}
 
@@ -29,18 +32,18 @@ class LineageMixin:
     _written: Written | None = None
 
     def report(self, context: Context, result: Mapping[str, Any], hook: BaseHook) -> None:
-        """Tell of what was just committed.
+        """Report what was just committed.
 
         Args:
             context: the task's.
             result: what ``execute`` is about to return.
             hook: in whose name hook lineage is kept.
         """
-        for tell in (lambda: _to_outlets(self, context, result), lambda: _to_hook_lineage(result, hook)):
+        for report in (lambda: _to_outlets(self, context, result), lambda: _to_readers(result, hook)):
             try:
-                tell()  # type: ignore[no-untyped-call]
+                report()  # type: ignore[no-untyped-call]
             except Exception as error:  # whatever Airflow's own code or a listener may raise
-                log.warning("The output could not be told of: %s: %s", type(error).__name__, error)
+                log.warning("The output could not be reported: %s: %s", type(error).__name__, redacted(error))
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """Return the datasets that the task has written, with their schema, rows and bytes."""
@@ -78,24 +81,28 @@ def _to_outlets(operator: Any, context: Context, result: Mapping[str, Any]) -> N
     from airflow.providers.common.compat.sdk import Asset
 
     events: Any = context.get("outlet_events")
-    told = {name: result[name] for name in _TOLD if name in result}
+    reported = {name: result[name] for name in _REPORTED if name in result}
     for outlet in operator.outlets if events is not None else ():
         if isinstance(outlet, Asset):
-            events[outlet].extra.update(told)
+            events[outlet].extra.update(reported)
+
+
+def _to_readers(result: Mapping[str, Any], hook: BaseHook) -> None:
+    if is_hook_lineage_read():
+        _to_hook_lineage(result, hook)
 
 
 def _to_hook_lineage(result: Mapping[str, Any], hook: BaseHook) -> None:
     from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
 
     collector: Any = get_hook_lineage_collector()  # type: ignore[no-untyped-call]
-    if type(collector).__name__ == "NoOpCollector":  # nobody reads it
-        return
     for uri in result["uris"]:
         collector.add_output_asset(context=hook, uri=_asset_of(*dataset_of(uri)))
 
 
 def _asset_of(namespace: str, name: str) -> str:
     """The URI by which Airflow knows a dataset of OpenLineage."""
+    name = name.replace("?", "%3F").replace("#", "%23")  # an asset's query and fragment are no part of its name
     if namespace == "file":
         return f"file://{name}"
     if namespace.startswith(("postgres://", "mysql://")):
@@ -110,20 +117,24 @@ def dataset_of(uri: str) -> tuple[str, str]:
 
     Parts are the folder that they are in, as Spark names it, which has no ``/`` at its end.
     """
-    uri = uri.removesuffix("/_manifest.json")
+    uri = uri.removesuffix("/_manifest.json").removeprefix("delta+")  # a table is named by its folder
     parts = urlsplit(uri)
     if parts.scheme == "file":
         return "file", uri.removeprefix("file://") or "/"
     if parts.scheme in {"sql", "dlt"} and parts.netloc:
         return _table(parts.netloc, unquote(parts.path[1:]))
     scheme = _SAME_STORE.get(parts.scheme, parts.scheme)
-    place = uri.partition("://")[2].partition("?")[0]
+    place = uri.partition("://")[2]
+    if scheme == "dlt":
+        place = place.partition("?")[0]  # elsewhere it belongs to the key
     authority, _, name = place.partition("/")
     name = name or "/"  # all of a bucket
     if scheme in _AZURE:
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-        account = ObjectStoragePath(uri).fs.service_client.account_name
+        from airflow_provider.altcraft.targets.object_storage.stores.azure import account_of
+
+        account = account_of(ObjectStoragePath(uri).fs)
         return f"abfss://{authority.rpartition('@')[2]}@{account}.dfs.core.windows.net", name
     return f"{scheme}://{authority.rpartition('@')[2]}", name
 
@@ -131,7 +142,8 @@ def dataset_of(uri: str) -> tuple[str, str]:
 def _table(conn_id: str, table: str) -> tuple[str, str]:
     from airflow.providers.common.compat.sdk import BaseHook
 
-    from airflow_provider.altcraft.targets._sql_names import parse
+    from airflow_provider.altcraft._airflow.duckdb import database_of
+    from airflow_provider.altcraft.targets.sql.names import parse
 
     named = parse(table)
     hook: Any = BaseHook.get_hook(conn_id)
@@ -142,7 +154,8 @@ def _table(conn_id: str, table: str) -> tuple[str, str]:
         info = None
     if info is None:  # a file's database, or one that OpenLineage has no name for
         parts = [named.schema, named.table]
-        return f"{connection.conn_type}://{connection.host or ''}", ".".join(filter(None, parts))
+        place = database_of(hook) if connection.conn_type == "duckdb" else connection.host or ""
+        return f"{connection.conn_type}://{place}", ".".join(filter(None, parts))
     namespace = f"{info.scheme}://{info.authority}" if info.authority else info.scheme
     schema = named.schema or ("public" if info.scheme in {"postgres", "redshift"} else None)
     database = (None if info.scheme == "mysql" and named.schema else info.database or connection.schema) or None

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider.altcraft._arguments import check_profile_constants, is_template, lookups_of, shard_pair
+from airflow_provider.altcraft._arguments import (
+    check_number_constant,
+    check_profile_constants,
+    is_template,
+    lookups_of,
+    pair_of,
+    whole_number,
+)
 from airflow_provider.altcraft.extract.sources import ProfileSource, shard_of
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
+from airflow_provider.altcraft.operators._base import PullOperator
 from airflow_provider.altcraft.operators._database import AltcraftDatabaseHistoryOperator
-from airflow_provider.altcraft.operators._pull import PullOperator, own
 from airflow_provider.altcraft.targets import Scope
 from airflow_provider.altcraft.window import DateLike, Window
 
 if TYPE_CHECKING:
-    import jinja2
-    from airflow.providers.common.compat.sdk import Context
-
     from airflow_provider.altcraft.client._bulk import BulkClient
-    from airflow_provider.altcraft.extract.profiles import ProfilesPull
+    from airflow_provider.altcraft.extract.profiles.pull import ProfilesPull
     from airflow_provider.altcraft.targets import Target, Written
 
 __all__ = ["AltcraftDatabaseHistoryOperator", "AltcraftHistoryOperator"]
 
 log = logging.getLogger(__name__)
+
+AltcraftDatabaseHistoryOperator.__module__ = __name__  # Airflow shows it, and users import it from here
 
 
 class AltcraftHistoryOperator(PullOperator):
@@ -36,98 +43,109 @@ class AltcraftHistoryOperator(PullOperator):
     Args:
         profiles: one profile or a list of them, also from an earlier task: a ``ProfileLookup``, a mapping such as
             ``{"matching": "custom", "field_name": "CRM_ID", "field_value": "7"}`` or ``{"xxh": "…"}``, or an e-mail.
-            Or where they stand: ``FileProfiles``, ``SqlProfiles`` or ``PlatformProfiles`` of ``extract.sources``, or a
-            callable without arguments that gives an iterable. One that is given twice is asked once.
+            Or where they stand: ``FileProfiles``, ``SqlProfiles`` or ``PlatformProfiles`` of ``extract.sources``, a
+            ``ProfileSource`` of your own, or a callable that gives an iterable when the task runs; it may take
+            ``context`` and ``jinja_env``. One that is given twice is asked once.
         shard: ``(i, n)``: only the i-th of n parts of the profiles, from 0. A profile is always in the same one.
         target: a ``Target`` or its URI, such as ``s3://conn_id@bucket/history/{{ ds }}.parquet``. A shard's path holds
             ``{shard}``, which becomes ``0000-of-0008``, so that each writes to a place of its own.
         list_id: the profile database; the connection's own where ``None``.
-        date_from: a date (from its first instant in UTC) or an aware date-time; ``None`` for no bound.
-        date_to: a date (to its last instant in UTC) or an aware date-time, itself excluded; ``None`` for no bound.
+        date_from: a date (from its first instant in ``timezone``) or an aware date-time; ``None`` for no bound.
+        date_to: a date (to its last instant in ``timezone``) or an aware date-time, itself excluded; ``None`` for no
+            bound.
+        timezone: IANA name of the time zone whose days are meant, by dates and by ``{date}`` in the path. ``datetime``
+            in the rows stays UTC.
         on_profile_error: ``fail`` at the first profile whose history cannot be had, or ``skip`` it and report it in the
-            result and in a file beside the output.
+            result and in a file next to the output.
         max_failed_profiles: how many profiles ``skip`` passes over before the task fails all the same.
         concurrency: profiles asked at once; no more than the connection's ``max_connections``, which is the default.
+        event_key_by: what ``event_key`` is made of: several fields of the ``row``, or ``event_id`` alone, for those who
+            know that theirs is unique.
         altcraft_conn_id: the connection.
 
     Returns:
         The XCom: ``uris``, ``rows``, ``bytes``, ``profiles`` (how many were asked), ``failed_profiles`` (a list of
-        ``{"lookup": {…}, "error": "…"}``), ``failed_profiles_uri`` and ``window`` (``start``, ``end``, UTC).
+        ``{"lookup": {…}, "error": "…"}``), ``failed_profiles_uri``, ``window`` (``start``, ``end``, UTC) and, where the
+        connection has a ``timezone``, ``asked_wider_because`` (why days around its own were asked, else ``None``).
 
     Raises:
         ValueError: a constant argument that does not fit, when the DAG file is parsed.
         AirflowFailException: an argument, the connection or the account does not fit, so that a retry would not help.
     """
 
-    template_fields: Sequence[str] = ("profiles", "shard", "on_profile_error", *PullOperator.template_fields)
+    template_fields: Sequence[str] = (
+        "profiles",
+        "shard",
+        "on_profile_error",
+        "max_failed_profiles",
+        "concurrency",
+        *PullOperator.template_fields,
+    )
 
     def __init__(
         self,
         *,
         profiles: Any,
-        target: Target | str,
+        target: Target | PathLike[str] | str,
         shard: Any = None,
         list_id: int | str | None = None,
         date_from: DateLike = None,
         date_to: DateLike = None,
+        timezone: str = "UTC",
         on_profile_error: Literal["fail", "skip"] = "fail",
-        max_failed_profiles: int = 100,
-        concurrency: int | None = None,
+        max_failed_profiles: int | str = 100,
+        concurrency: int | str | None = None,
         altcraft_conn_id: str = AltcraftHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
+        _check_source(profiles)
         check_profile_constants(profiles)
         super().__init__(
             target=target,
             list_id=list_id,
             date_from=date_from,
             date_to=date_to,
+            timezone=timezone,
             altcraft_conn_id=altcraft_conn_id,
             **kwargs,
         )
-        self.profiles = own(profiles)
+        self.profiles = profiles
         self.shard = shard
         if not is_template(shard):
-            shard_pair(shard)
+            pair_of(shard, "shard")
         self.on_profile_error = on_profile_error
         self.max_failed_profiles = max_failed_profiles
         self.concurrency = concurrency
         if not is_template(on_profile_error):
             _check_on_profile_error(on_profile_error)
-        if max_failed_profiles < 0:
-            raise ValueError(f"max_failed_profiles: 0 or more is wanted, not {max_failed_profiles}")
-        if concurrency is not None and concurrency < 1:
-            raise ValueError(f"concurrency: 1 or more is wanted, not {concurrency}")
-
-    def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
-        """Render the templates; like the target, a source may be shared by runs."""
-        self.profiles = own(self.profiles)
-        super().render_template_fields(context, jinja_env)
-
-    def _place(self, target: Target) -> Target:
-        shard = shard_pair(self.shard)
-        for_shard = getattr(target, "for_shard", None)
-        return target if shard is None or for_shard is None else for_shard(*shard)
+        check_number_constant(max_failed_profiles, "max_failed_profiles", 0)
+        if concurrency is not None:
+            check_number_constant(concurrency, "concurrency", 1)
+        self._check_in_group()
 
     def _lookups(self, list_id: int) -> Iterator[dict[str, Any]]:
-        if isinstance(self.profiles, ProfileSource):
-            with AltcraftHook(self.altcraft_conn_id).get_conn() as client:
-                yield from self.profiles.lookups(client, list_id)
-        else:
-            yield from lookups_of(self.profiles)
+        source = self.profiles
+        if not isinstance(source, ProfileSource):
+            yield from lookups_of(source)
+            return
+        with AltcraftHook(self.altcraft_conn_id).get_conn() as client:
+            found = source.lookups(client.lasting(), list_id)
+            # The sources of this package check what they read.
+            yield from found if type(source).lookups is ProfileSource.lookups else _checked(source, found)
 
     def _prepare(self, client: BulkClient, list_id: int, window: Window) -> tuple[ProfilesPull, Scope]:
-        from airflow_provider.altcraft.extract._lookups import Lookups
-        from airflow_provider.altcraft.extract.profiles import ProfilesPull
+        from airflow_provider.altcraft.extract.profiles.lookups import Lookups
+        from airflow_provider.altcraft.extract.profiles.pull import ProfilesPull
 
         _check_on_profile_error(self.on_profile_error)
         found = self._lookups(list_id)
-        if shard := shard_pair(self.shard):
+        if shard := pair_of(self.shard, "shard"):
             number, count = shard
             found = (lookup for lookup in found if shard_of(lookup, count) == number)
         lookups = Lookups(found)
         if not len(lookups):
             log.warning("There are no profiles to ask, so what is written is empty")
+        client.expect(len(lookups))
         most = client.settings.max_connections
         pull = ProfilesPull(
             client=client,
@@ -135,19 +153,47 @@ class AltcraftHistoryOperator(PullOperator):
             list_id=list_id,
             window=window,
             on_profile_error=self.on_profile_error,
-            max_failed_profiles=self.max_failed_profiles,
-            concurrency=min(self.concurrency or most, most),
+            max_failed_profiles=whole_number(self.max_failed_profiles, "max_failed_profiles", 0),
+            concurrency=most
+            if self.concurrency is None
+            else min(whole_number(self.concurrency, "concurrency", 1), most),
+            event_key_by=self.event_key_by,
         )
-        return pull, Scope(list_id, lookups.texts, window)
+        return pull, Scope(list_id, lookups.texts, window, self.event_key_by)
 
     def _result(self, pull: ProfilesPull, written: Written, failed_uri: str | None) -> dict[str, Any]:
-        return super()._result(pull, written, failed_uri) | {
+        result = super()._result(pull, written, failed_uri) | {
             "profiles": len(pull.lookups),
             "failed_profiles": pull.failed,
             "failed_profiles_uri": failed_uri,
         }
+        zone = pull.client.settings.zone
+        return result if zone is None else result | {"asked_wider_because": pull.asked_wider_because}
 
 
 def _check_on_profile_error(value: object) -> None:
     if value not in {"fail", "skip"}:
-        raise ValueError(f"on_profile_error: 'fail' or 'skip' is wanted, not {value!r}")
+        raise ValueError(f"on_profile_error: expected 'fail' or 'skip', got {value!r}")
+
+
+def _check_source(profiles: object) -> None:
+    if isinstance(profiles, type) and hasattr(profiles, "lookups"):
+        raise ValueError(
+            f"profiles: expected a source, got the class {profiles.__name__}; write {profiles.__name__}(…)"
+        )
+    if hasattr(profiles, "lookups") and not isinstance(profiles, ProfileSource):
+        name = type(profiles).__name__
+        raise ValueError(f"profiles: {name} has a method `lookups`; let it inherit extract.sources.ProfileSource")
+
+
+def _checked(source: ProfileSource, found: object) -> Iterator[dict[str, Any]]:
+    """The profiles that a source of the user's own gives."""
+    place = f"profiles: {type(source).__name__}.lookups()"
+    if isinstance(found, str | Mapping) or not isinstance(found, Iterable):
+        raise ValueError(
+            f"{place}: expected an iterable of profiles, got {type(found).__name__}; yield them one by one"
+        )
+    try:
+        yield from lookups_of(found)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error

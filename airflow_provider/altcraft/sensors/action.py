@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.common.compat.sdk import (
@@ -20,65 +19,75 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider.altcraft._airflow.interrupt import Interruptible, interruptible
+from airflow_provider.altcraft._airflow.rendering import RenderedOperator
+from airflow_provider.altcraft._airflow.undefined import DefinedNames
+from airflow_provider.altcraft._arguments import RUN_DUE as _RUN_DUE
 from airflow_provider.altcraft._arguments import (
     check_list_id_constant,
+    check_number_constant,
     check_profile_constants,
+    check_since_constant,
+    from_json,
     instant_of,
     is_template,
     list_id_of,
+    ordered,
     profiles_of,
+    whole_number,
 )
-from airflow_provider.altcraft._wait import MAX_FAILURES, Outcome, Pauses, Wait
-from airflow_provider.altcraft.condition import ActionCondition, Match, quorum_of, whole_second
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
-from airflow_provider.altcraft.sensors._look import look
-from airflow_provider.altcraft.sensors._tries import earlier_failures, earlier_looks, keep_failures
-from airflow_provider.altcraft.triggers.action import AltcraftActionTrigger
-from airflow_provider.altcraft.window import DateLike, utc
+from airflow_provider.altcraft.sensors._earlier_polls import earlier_failures, earlier_polls, keep_failures
+from airflow_provider.altcraft.sensors._poll import poll
+from airflow_provider.altcraft.waiting.condition import ActionCondition, Match, quorum_of, whole_second
+from airflow_provider.altcraft.waiting.state import MAX_FAILURES, Outcome, Pauses, WaitState
+from airflow_provider.altcraft.window import DateLike, utc, zone_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider.altcraft.client import AltcraftError, ProfileLookup
 
-RUN_DUE: Final = "run_due"
+RUN_DUE: Final = _RUN_DUE
 """``since``: the moment the run was due, which neither retries nor clearing move."""
 
 _GRACE: Final = 60.0
 """Seconds that the trigger has to end by itself once its time is up."""
 
 
-class AltcraftActionSensor(BaseSensorOperator):
+class AltcraftActionSensor(Interruptible, DefinedNames, RenderedOperator, BaseSensorOperator):
     """Waits until a profile has done an action, such as ``confirm`` or ``form_post``; or until enough of many have.
 
     Poking, rescheduling and deferring come to the same outcome; deferring holds no worker while it waits, but for its
-    first look, so that what is there already needs no triggerer. ``timeout`` counts from the start of each try, and
+    first poll, so that what is there already needs no triggerer. ``timeout`` counts from the start of each try, and
     ``execution_timeout`` too: it ends a try wherever it waits.
 
     Args:
         profile: a ``ProfileLookup``, a mapping of its fields, or an e-mail.
-        profiles: a cohort of them, instead of ``profile``: a list, or JSON text as of a template with ``| tojson``.
+        profiles: a cohort of them, instead of ``profile``: a list, JSON text as of a template with ``| tojson``, or a
+            callable that gives them when the task runs; it may take ``context`` and ``jinja_env``.
         quorum: how many of ``profiles`` must have done it: a whole number, or a share such as ``0.5`` or ``"50%"``, of
             which ``1.0`` is all of them, as is ``None``.
         actions: one action or several; any string, see ``client.Action`` for the documented ones.
         list_id: the profile database; the connection's own where ``None``.
-        since: only events from this moment on count, cut at its whole second: a date (its first instant in UTC) or an
-            aware date-time; ``run_due`` for the moment the run was due; ``None`` for at any time.
+        since: only events from this moment on count, cut at its whole second: a date (its first instant in
+            ``timezone``) or an aware date-time; ``run_due`` for the moment the run was due; ``None`` for at any time.
+        timezone: IANA name of the time zone whose day ``since`` means.
         match: whether ``any`` of the actions is enough, or ``all`` must be there.
         min_count: how often, by the events' ``count``: all matching actions together for ``any``, each for ``all``.
         message_id: only actions on this message count.
         campaign_id: only actions of this campaign count.
         fail_on: actions that end the wait as failed, such as ``unsub_manual``, ``complain`` or ``hbounce``. Of a cohort
             they take out who did one, and the wait fails once too few are left for the quorum.
-        max_consecutive_failures: how many looks in a row may fail for a reason that may pass (each was tried several
+        max_consecutive_failures: how many polls in a row may fail for a reason that may pass (each was tried several
             times by the client) before the try fails and Airflow's ``retries`` apply; any number with ``silent_fail``.
         deferrable: whether to wait in the triggerer; Airflow's ``[operators] default_deferrable`` by default.
         altcraft_conn_id: the connection.
 
     Returns:
         The XCom: the events that met the wait, a list of mappings as ``HistoryEvent`` dumps them. Of a cohort a
-        mapping: ``quorum``, how many were wanted; ``met``, by the profile's ``lookup`` its events; ``failed``, likewise
-        the event of ``fail_on``; ``missing``, the lookups of all others. It is pushed also where the wait was in vain.
+        mapping: ``quorum``, how many were required; ``met``, by the profile's ``lookup`` its events; ``failed``,
+        likewise the event of ``fail_on``; ``missing``, the lookups of all others. An unmet wait pushes it too.
 
     Raises:
         ValueError: a constant argument that does not fit, when the DAG file is parsed.
@@ -95,11 +104,13 @@ class AltcraftActionSensor(BaseSensorOperator):
         "actions",
         "list_id",
         "since",
+        "timezone",
         "match",
         "min_count",
         "message_id",
         "campaign_id",
         "fail_on",
+        "max_consecutive_failures",
         "altcraft_conn_id",
     )
     ui_color = "#e8f4ec"
@@ -107,18 +118,19 @@ class AltcraftActionSensor(BaseSensorOperator):
     def __init__(
         self,
         *,
-        profile: ProfileLookup | Mapping[str, Any] | str | None = None,
-        profiles: Sequence[ProfileLookup | Mapping[str, Any] | str] | str | None = None,
+        profile: ProfileLookup | Mapping[str, Any] | Callable[..., Any] | str | None = None,
+        profiles: Any = None,
         quorum: float | str | None = None,
-        actions: str | Sequence[str],
+        actions: str | Collection[str],
         list_id: int | str | None = None,
         since: DateLike = RUN_DUE,
+        timezone: str = "UTC",
         match: Match = "any",
         min_count: int | str = 1,
         message_id: int | str | None = None,
         campaign_id: int | str | None = None,
-        fail_on: str | Sequence[str] = (),
-        max_consecutive_failures: int = MAX_FAILURES,
+        fail_on: str | Collection[str] = (),
+        max_consecutive_failures: int | str = MAX_FAILURES,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         altcraft_conn_id: str = AltcraftHook.default_conn_name,
         **kwargs: Any,
@@ -130,6 +142,7 @@ class AltcraftActionSensor(BaseSensorOperator):
         self.actions = actions
         self.list_id = list_id
         self.since = since
+        self.timezone = timezone
         self.match = match
         self.min_count = min_count
         self.message_id = message_id
@@ -139,23 +152,23 @@ class AltcraftActionSensor(BaseSensorOperator):
         self.deferrable = deferrable
         self.altcraft_conn_id = altcraft_conn_id
         if (profile is None) == (profiles is None):
-            raise ValueError("profile, profiles: one of the two is wanted")
+            raise ValueError(
+                f"profile, profiles: expected one of the two, got {'neither' if profile is None else 'both'}"
+            )
         if quorum is not None and profiles is None:
             raise ValueError("quorum: only profiles, a cohort, have one")
-        if not isinstance(max_consecutive_failures, int) or max_consecutive_failures < 1:
-            raise ValueError(f"max_consecutive_failures: 1 or more is wanted, not {max_consecutive_failures!r}")
+        check_number_constant(max_consecutive_failures, "max_consecutive_failures", 1)
         check_profile_constants(profile)
         check_profile_constants(profiles)
         check_list_id_constant(list_id)
         if not is_template(quorum):
-            quorum_of(
-                quorum, len(profiles) if isinstance(profiles, list | tuple) and not is_template(profiles) else None
-            )
-        if since != RUN_DUE and not is_template(since):
-            instant_of(since, "since")
+            known = isinstance(profiles, list | tuple | set | frozenset) and not is_template(profiles)
+            quorum_of(quorum, len(profiles) if known else None)
+        check_since_constant(since, timezone)
         if not any(map(is_template, self._condition_arguments().values())):
-            self._condition()
+            self._condition().warn_of_undocumented()
 
+    @interruptible
     def execute(self, context: Context) -> Any:
         """Wait in the way that was chosen. The result is the XCom."""
         try:
@@ -168,12 +181,13 @@ class AltcraftActionSensor(BaseSensorOperator):
             if self.never_fail:
                 raise AirflowSkipException(str(error)) from error
             raise
+        wait.condition.warn_of_undocumented()
         return self._end(context, self._wait_here(context, wait))
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look once."""
+        """Poll once."""
         wait = self._wait(context)
-        outcome = wait.looked(look(self.altcraft_conn_id, wait, list_id_of(self.list_id)))
+        outcome = wait.finish_poll(poll(self.altcraft_conn_id, wait, list_id_of(self.list_id)))
         if outcome is None or outcome["status"] == "timeout":
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=self._end(context, outcome))
@@ -183,7 +197,7 @@ class AltcraftActionSensor(BaseSensorOperator):
         return self._end(context, event)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after the trigger. What broke it is not skipped with ``soft_fail``: that is for waits in vain."""
+        """Go on after the trigger. What broke it is not skipped with ``soft_fail``: that is for unmet waits."""
         if next_method == "__fail__" and "timeout" in str((next_kwargs or {}).get("error")).lower():
             # No triggerer ran the trigger when its time was up, else it would have said so itself.
             limit, began = self.execution_timeout, getattr(context["ti"], "start_date", None)
@@ -191,13 +205,13 @@ class AltcraftActionSensor(BaseSensorOperator):
             return self._end(context, {"status": "execution_timeout" if over else "timeout"})
         return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
 
-    def _wait_here(self, context: Context, wait: Wait) -> Outcome:
+    def _wait_here(self, context: Context, wait: WaitState) -> Outcome:
         while True:
             left = wait.execution_left()
             if left is not None and left <= 0:
                 return wait.expired()
             before = wait.failures
-            if (outcome := wait.looked(look(self.altcraft_conn_id, wait, list_id_of(self.list_id)))) is not None:
+            if (outcome := wait.finish_poll(poll(self.altcraft_conn_id, wait, list_id_of(self.list_id)))) is not None:
                 return outcome
             pause = wait.pause()
             if self.deferrable:
@@ -216,13 +230,13 @@ class AltcraftActionSensor(BaseSensorOperator):
         cohort = outcome.get("cohort")
         if outcome["status"] == "met":
             return outcome["events"] if cohort is None else cohort
-        if cohort is not None:  # who is missing is worth most to those who waited in vain
+        if cohort is not None:  # the missing profiles matter most where the wait was not met
             context["ti"].xcom_push(key="return_value", value=cohort)
         match outcome["status"]:
             case "failed":
-                raise self._in_vain(AirflowFailException(_contrary(outcome)))
+                raise self._unmet(AirflowFailException(_contrary(outcome)))
             case "timeout":
-                raise self._in_vain(
+                raise self._unmet(
                     AirflowSensorTimeout(f"The actions did not come within the timeout of {self.timeout:g} s.")
                 )
             case "execution_timeout":
@@ -237,14 +251,16 @@ class AltcraftActionSensor(BaseSensorOperator):
         kind: type[AltcraftError] = getattr(client, outcome["error"], client.RetriableError)
         raise kind(outcome["message"])
 
-    def _in_vain(self, error: Exception) -> Exception:
+    def _unmet(self, error: Exception) -> Exception:
         return AirflowSkipException(str(error)) if self.soft_fail or self.never_fail else error
 
     def _for_good(self, message: str) -> Exception:
-        """What no retry would help, nor is skipped with ``soft_fail``: nobody shall wait in vain for a wrong token."""
+        """Fail without a retry, also with ``soft_fail``: a wrong token must not look like an unmet wait."""
         return AirflowSkipException(message) if self.never_fail else AirflowFailException(message)
 
-    def _defer(self, wait: Wait, pause: float) -> None:
+    def _defer(self, wait: WaitState, pause: float) -> None:
+        from airflow_provider.altcraft.triggers.action import AltcraftActionTrigger
+
         left = wait.execution_left()
         cohort = wait.quorum is not None
         self.defer(
@@ -259,7 +275,7 @@ class AltcraftActionSensor(BaseSensorOperator):
                 list_id=list_id_of(self.list_id),
                 since=None if wait.since is None else wait.since.isoformat(),
                 silent_fail=self.silent_fail,
-                max_consecutive_failures=self.max_consecutive_failures,
+                max_consecutive_failures=self._allowed_failures(),
                 exponential_backoff=wait.pauses.exponential,
                 max_wait=wait.pauses.longest,
                 execution_deadline=None if wait.execution_deadline is None else wait.execution_deadline.isoformat(),
@@ -271,21 +287,22 @@ class AltcraftActionSensor(BaseSensorOperator):
             timeout=dt.timedelta(seconds=min(self.timeout, math.inf if left is None else left) + _GRACE),
         )
 
-    def _wait(self, context: Context) -> Wait:
+    def _wait(self, context: Context) -> WaitState:
         """The wait, as far as this try has come.
 
         Raises:
             ValueError: an argument does not fit.
         """
+        self.check_rendered()
         cohort = self.profiles is not None
         lookups = profiles_of(self.profiles if cohort else self.profile)
         if not cohort and len(lookups) != 1:
-            raise ValueError(f"profile: one profile is wanted, not {len(lookups)}")
+            raise ValueError(f"profile: expected one profile, got {len(lookups)}")
         list_id_of(self.list_id)
         now = dt.datetime.now(dt.UTC)
-        looks, began = earlier_looks(context) if self.reschedule and not self.deferrable else (0, None)
+        polls, began = earlier_polls(context) if self.reschedule and not self.deferrable else (0, None)
         limit = self.execution_timeout
-        return Wait(
+        return WaitState(
             profiles=[lookup.fields for lookup in lookups],
             condition=self._condition(),
             quorum=quorum_of(self.quorum, len(lookups)) if cohort else None,
@@ -297,13 +314,17 @@ class AltcraftActionSensor(BaseSensorOperator):
                 self.exponential_backoff,
                 None if self.max_wait is None else self.max_wait.total_seconds(),
             ),
-            budget=None if self.silent_fail else self.max_consecutive_failures,
-            looks=looks,
-            failures=earlier_failures(context) if looks else 0,
+            budget=None if self.silent_fail else self._allowed_failures(),
+            polls=polls,
+            failures=earlier_failures(context) if polls else 0,
         )
 
+    def _allowed_failures(self) -> int:
+        return whole_number(self.max_consecutive_failures, "max_consecutive_failures", 1)
+
     def _since(self, context: Context) -> dt.datetime | None:
-        since = _run_due(context) if self.since == RUN_DUE else instant_of(self.since, "since")
+        zone = zone_of(self.timezone)
+        since = _run_due(context) if self.since == RUN_DUE else instant_of(self.since, "since", zone)
         return None if since is None else whole_second(since)
 
     def _condition_arguments(self) -> dict[str, Any]:
@@ -319,9 +340,10 @@ class AltcraftActionSensor(BaseSensorOperator):
     def _condition(self) -> ActionCondition:
         arguments = self._condition_arguments()
         for name in ("actions", "fail_on"):
-            arguments[name] = _names(arguments[name], name)
+            arguments[name] = ordered(from_json(arguments[name], name))
         for name in ("min_count", "message_id", "campaign_id"):
-            arguments[name] = _whole_number(arguments[name], name)
+            if arguments[name] is not None:
+                arguments[name] = whole_number(arguments[name], name)
         return ActionCondition(**arguments)
 
 
@@ -357,18 +379,3 @@ def _contrary(outcome: Outcome) -> str:
     what = ", ".join(f"{action!r}: {count}" for action, count in sorted(did.items()))
     left = len(cohort["met"]) + len(cohort["missing"])
     return f"Too few are left for the quorum of {cohort['quorum']}: {left}. Of what fail_on names profiles did {what}."
-
-
-def _names(value: Any, name: str) -> Any:
-    """Names of actions, also as JSON text, which is what a template with ``| tojson`` renders to."""
-    try:
-        return json.loads(value) if isinstance(value, str) and value.lstrip().startswith("[") else value
-    except ValueError:
-        raise ValueError(f"{name}: {value!r} is no JSON; let the template end in '| tojson'") from None
-
-
-def _whole_number(value: object, name: str) -> int | None:
-    try:
-        return None if value is None else int(str(value))
-    except ValueError:
-        raise ValueError(f"{name}: a whole number is wanted, not {value!r}") from None

@@ -7,18 +7,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider.altcraft.targets._base import KeepsFailures, Resumable, Scope, Target, TargetWriter, Written
-from airflow_provider.altcraft.targets._paths import ACCEPTED
-from airflow_provider.altcraft.targets._schemes import target_of
-from airflow_provider.altcraft.targets.object_storage import ObjectStorageTarget
-from airflow_provider.altcraft.targets.sql import SqlTarget
+from airflow_provider.altcraft._arguments import path_text
+from airflow_provider.altcraft.targets._locations import ACCEPTED
+from airflow_provider.altcraft.targets._protocols import (
+    Scope,
+    SupportsFailureReport,
+    SupportsResume,
+    Target,
+    TargetWriter,
+    Written,
+)
+from airflow_provider.altcraft.targets._registry import target_of
+from airflow_provider.altcraft.targets.delta.target import DeltaTarget
+from airflow_provider.altcraft.targets.object_storage.target import ObjectStorageTarget
+from airflow_provider.altcraft.targets.sql.target import SqlTarget
 
 __all__ = [
-    "KeepsFailures",
+    "DeltaTarget",
     "ObjectStorageTarget",
-    "Resumable",
     "Scope",
     "SqlTarget",
+    "SupportsFailureReport",
+    "SupportsResume",
     "Target",
     "TargetWriter",
     "Written",
@@ -26,13 +36,32 @@ __all__ = [
     "resolve_target",
 ]
 
+for _each in (
+    DeltaTarget,
+    ObjectStorageTarget,
+    Scope,
+    SqlTarget,
+    SupportsFailureReport,
+    SupportsResume,
+    Target,
+    TargetWriter,
+    Written,
+):
+    _each.__module__ = __name__  # where users import it from, which tracebacks and `repr` show
+
 if TYPE_CHECKING:
-    from airflow_provider.altcraft.targets._manifest import read_manifest
+    from airflow_provider.altcraft.targets.object_storage.manifest import read_manifest
+
+
+_FORMER = {"KeepsFailures": SupportsFailureReport, "Resumable": SupportsResume}
+"""Names that were documented before 0.1."""
 
 
 def __getattr__(name: str) -> Any:
+    if name in _FORMER:
+        return _FORMER[name]
     if name == "read_manifest":
-        from airflow_provider.altcraft.targets._manifest import read_manifest
+        from airflow_provider.altcraft.targets.object_storage.manifest import read_manifest
 
         return read_manifest
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -47,10 +76,11 @@ def resolve_target(value: object) -> Target:
     Raises:
         ValueError: none of these, or a place that cannot be written; the message says what is accepted.
     """
+    value = path_text(value)
     if isinstance(value, str):
         return target_of(value)
     # A class has the attributes of its instances, so the protocol alone would take a class too.
     if isinstance(value, Target) and not isinstance(value, type):
         return value
     given = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
-    raise ValueError(f"target: a Target or a string such as {ACCEPTED} is wanted, not {given}")
+    raise ValueError(f"target: expected a Target or a string such as {ACCEPTED}, got {given}")

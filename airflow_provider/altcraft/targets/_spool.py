@@ -13,7 +13,7 @@ from typing import Any, Self
 import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
 
 from airflow_provider.altcraft.schema import SCHEMA
-from airflow_provider.altcraft.targets._steps import room_in
+from airflow_provider.altcraft.targets._writer import room_in
 
 _HELD = 100_000
 """Rows of all keys that are held in memory before they are put aside."""
@@ -50,6 +50,10 @@ class Spool:
             with pa.ipc.open_stream(pa.PythonFile(self._file, mode="r")) as stream:
                 yield from stream
 
+    def keys(self) -> set[Any]:
+        """The keys under which rows were put aside."""
+        return {*self._pieces, *self._held}
+
     def close(self) -> None:
         """Drop everything."""
         self._file.close()
@@ -72,3 +76,14 @@ class Spool:
                     stream.write_table(table)
             self._file.flush()
         self._held, self._held_rows = {}, 0
+
+
+class SpoolReader:
+    """What was put aside under a key, to be read more than once."""
+
+    def __init__(self, spool: Spool, key: Hashable) -> None:
+        self._spool = spool
+        self._key = key
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return self._spool.read(self._key)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_provider.altcraft.testing import faults as faults
-    from airflow_provider.altcraft.testing._emulator import Emulator as Emulator
-    from airflow_provider.altcraft.testing._record import RecordedRequest as RecordedRequest
-    from airflow_provider.altcraft.testing._rows import Profile as Profile
+    from airflow_provider.altcraft.testing.emulator.emulator import Emulator as Emulator
+    from airflow_provider.altcraft.testing.emulator.record import RecordedRequest as RecordedRequest
+    from airflow_provider.altcraft.testing.emulator.rows import Profile as Profile
 
 __all__ = ["Emulator", "Profile", "RecordedRequest", "faults"]
 
@@ -25,9 +25,11 @@ def __getattr__(name: str) -> Any:
     if name not in {"Emulator", "Profile", "RecordedRequest"}:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        from airflow_provider.altcraft.testing import _emulator
+        from airflow_provider.altcraft.testing.emulator import emulator
     except ModuleNotFoundError as missing:
         raise ImportError(
             f"The Altcraft emulator needs {missing.name}: pip install 'airflow-provider-altcraft[testing]'"
         ) from missing
-    return getattr(_emulator, name)
+    found = getattr(emulator, name)
+    found.__module__ = __name__  # where users import it from, which tracebacks and `repr` show
+    return found

@@ -113,9 +113,16 @@ def reset() -> Fault:
 reset_before_body = reset
 
 
-def reset_amid_body(after: int = 1) -> Fault:
+def reset_during_body(after: int = 1) -> Fault:
     """The connection is reset (TCP RST) after the headers and so many bytes of the body."""
-    return Fault(f"reset_amid_body({after})", wire=Wire(keep=after, end="reset"))
+    return Fault(f"reset_during_body({after})", wire=Wire(keep=after, end="reset"))
+
+
+def __getattr__(name: str) -> Any:
+    """Give the fault that had another name before 0.1."""
+    if name == "reset_amid_body":
+        return reset_during_body
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def close_before_response() -> Fault:
@@ -187,9 +194,16 @@ def empty(status: int = 200) -> Fault:
 # Answers of the platform
 
 
-def error(code: int, text: str, http_status: int = 200) -> Fault:
-    """The platform's envelope with this error code and text."""
-    return Fault(f"error({code})", reply=lambda _: _envelope_reply(code, text, http_status))
+def error(code: int, text: str, http_status: int | None = None) -> Fault:
+    """The platform's envelope with this error code and text.
+
+    Args:
+        code: its ``error``.
+        text: its ``error_text``.
+        http_status: HTTP status. None is the code where that is a failure's, else 400; older platforms may send 200.
+    """
+    status = (code if 400 <= code < 600 else 400) if http_status is None else http_status
+    return Fault(f"error({code})", reply=lambda _: _envelope_reply(code, text, status))
 
 
 def echo_token(*, as_html: bool = False, http_status: int = 200) -> Fault:
@@ -271,7 +285,7 @@ def gzip() -> Fault:
 
 
 def bad_gzip() -> Fault:
-    """An answer that says it is compressed and breaks off amid the compressed stream, within complete HTTP."""
+    """An answer that says it is compressed and breaks off within the compressed stream, within complete HTTP."""
 
     def cut(reply: Reply) -> Reply:
         whole = _compressed(reply)

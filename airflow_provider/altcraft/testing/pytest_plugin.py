@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # What their assertions compared is shown, as in a test module of one's own.
 pytest.register_assert_rewrite(
-    *(f"airflow_provider.altcraft.testing.{name}" for name in ("conformance", "_outages", "_writing"))
+    *(f"airflow_provider.altcraft.testing.conformance.{name}" for name in ("suite", "outages", "writing"))
 )
 
 

@@ -1,9 +1,10 @@
-"""The trigger behind an asset's watcher: starts DAGs from what people did."""
+"""The trigger behind an asset's watcher: starts DAGs from what profiles did."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from hashlib import blake2b
@@ -11,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider.altcraft._arguments import instant_of, list_id_of
-from airflow_provider.altcraft._watch import DEFAULT_LOOKBACK, People, names_of, seconds_of
-from airflow_provider.altcraft.condition import whole_second
+from airflow_provider.altcraft._arguments import instant_of, list_id_of, timedelta_of
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
-from airflow_provider.altcraft.triggers._feed import Feed, Look, Want, feed_of
-from airflow_provider.altcraft.triggers._keeper import Keeper, Progress
+from airflow_provider.altcraft.triggers._shared_poller import Poll, SharedPoller, Subscription, poller_of
+from airflow_provider.altcraft.triggers._watch_state import WatchProgress, WatchState
+from airflow_provider.altcraft.waiting.audience import DEFAULT_LOOKBACK, Audience, names_of, seconds_of
+from airflow_provider.altcraft.waiting.condition import warn_of_undocumented, whole_second
 from airflow_provider.altcraft.window import DateLike
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ KEYS_AN_EVENT: Final = 1000
 class AltcraftActionEventTrigger(BaseEventTrigger):
     """Fires when a profile, any of several, or anybody in a database does one of the actions; for an ``AssetWatcher``.
 
-    Each event counts once, by its ``event_key``. What counted, and up to when all was looked at, is kept in the asset's
-    state store (Airflow 3.3): after a restart the trigger goes on where it was, and what happened meanwhile counts.
+    Each event counts once, by its ``event_key``. What counted, and up to when all was polled, is kept in the asset's
+    state store (Airflow 3.3): after a restart the trigger goes on where it was, and what happened in between counts.
     Killed at the wrong moment it fires again for what it fired for in the last moments, never not at all. Before
     Airflow 3.3 nothing is kept: a trigger that starts again begins at ``since``.
 
@@ -43,13 +44,13 @@ class AltcraftActionEventTrigger(BaseEventTrigger):
         actions: one action or several; any string.
         profiles: a profile or a list of them, each a ``ProfileLookup``, a mapping of its fields, or an e-mail (a list
             also as JSON text); ``None`` is everybody in the database, at the price of a walk through its days with each
-            look.
+            poll.
         list_id: the profile database; the connection's own where ``None``.
         since: a date (its first instant in UTC) or an aware date-time: only events from then on count; ``None`` is the
             moment at which the trigger first starts.
-        lookback: seconds: how late an event may appear and still count.
-        poll_interval: seconds between two looks. Watchers of the same people share their looks (Airflow 3.3), as often
-            as the most impatient one wants.
+        lookback: how late an event may appear and still count: a ``timedelta`` or its ISO 8601 text, such as ``PT6H``.
+        poll_interval: seconds between two polls. Watchers of the same audience share their polls (Airflow 3.3): the
+            shortest interval counts.
         altcraft_conn_id: the connection.
 
     Yields events with a mapping: ``list_id``, ``actions``, ``keys`` (the ``event_key`` of up to 1,000 events) and
@@ -66,24 +67,25 @@ class AltcraftActionEventTrigger(BaseEventTrigger):
         profiles: ProfileLookup | Mapping[str, Any] | str | Iterable[Any] | None = None,
         list_id: int | None = None,
         since: DateLike = None,
-        lookback: float | dt.timedelta = DEFAULT_LOOKBACK,
+        lookback: dt.timedelta | str | float = DEFAULT_LOOKBACK,
         poll_interval: float | dt.timedelta = 60.0,
         altcraft_conn_id: str = AltcraftHook.default_conn_name,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.actions = names_of(actions)
+        warn_of_undocumented(self.actions)
         self.list_id = list_id_of(list_id)
-        if isinstance(profiles, str) and profiles.startswith("["):
-            profiles = json.loads(profiles)
-        self.people = People.of(profiles, self.list_id)
+        self.audience = Audience.of(profiles, self.list_id)
         self.since = instant_of(since, "since")
-        self.lookback = seconds_of(lookback, "lookback", least=0)
+        if isinstance(lookback, float) and math.isfinite(lookback):  # as `serialize` stores it
+            lookback = dt.timedelta(seconds=lookback)
+        self.lookback = timedelta_of(lookback, "lookback")
         self.poll_interval = seconds_of(poll_interval, "poll_interval", least=0.1)
         self.altcraft_conn_id = altcraft_conn_id
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Where the class is and its arguments, as they are kept in Airflow's database."""
-        profiles = self.people.profiles
+        profiles = self.audience.profiles
         # As text: mappings within a list come back from Airflow 3.3's database wrapped in what encodes them.
         text = None if profiles is None else json.dumps([dict(profile) for profile in profiles], sort_keys=True)
         return (
@@ -93,57 +95,57 @@ class AltcraftActionEventTrigger(BaseEventTrigger):
                 "profiles": text,
                 "list_id": self.list_id,
                 "since": None if self.since is None else self.since.isoformat(),
-                "lookback": self.lookback,
+                "lookback": self.lookback.total_seconds(),
                 "poll_interval": self.poll_interval,
                 "altcraft_conn_id": self.altcraft_conn_id,
             },
         )
 
     def shared_stream_key(self) -> Hashable | None:
-        """Watchers of the same people by the same connection share one poll (Airflow 3.3)."""
+        """Watchers of the same audience by the same connection share one poll (Airflow 3.3)."""
         profiles = self.serialize()[1]["profiles"]
         return ("airflow_provider.altcraft", self.altcraft_conn_id, self.list_id, profiles)
 
     @classmethod
-    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[Look]:
-        """The poll: one ``Look`` after another, for all watchers there are."""
-        async with aclosing(cls(**kwargs)._feed().looks()) as looks:
-            async for look in looks:
-                yield look
+    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[Poll]:
+        """The poll: one ``Poll`` after another, for all watchers there are."""
+        async with aclosing(cls(**kwargs)._poller().polls()) as polls:
+            async for poll in polls:
+                yield poll
 
-    async def filter_shared_stream(self, shared_stream: AsyncIterator[Look]) -> AsyncIterator[TriggerEvent]:
-        """What is new to this watcher, out of the looks that all share."""
-        async with aclosing(self._events(shared_stream, self._feed())) as events:
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[Poll]) -> AsyncIterator[TriggerEvent]:
+        """What is new to this watcher, out of the polls that all share."""
+        async with aclosing(self._events(shared_stream, self._poller())) as events:
             async for event in events:
                 yield event
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look by itself: Airflow before 3.3 has no shared streams."""
-        feed = Feed(self.altcraft_conn_id, self.people)
-        async with aclosing(feed.looks()) as looks, aclosing(self._events(looks, feed)) as events:
+        """Poll by itself: Airflow before 3.3 has no shared streams."""
+        poller = SharedPoller(self.altcraft_conn_id, self.audience)
+        async with aclosing(poller.polls()) as polls, aclosing(self._events(polls, poller)) as events:
             async for event in events:
                 yield event
 
-    def _feed(self) -> Feed:
-        return feed_of(self.shared_stream_key(), self.altcraft_conn_id, self.people)
+    def _poller(self) -> SharedPoller:
+        return poller_of(self.shared_stream_key(), self.altcraft_conn_id, self.audience)
 
-    async def _events(self, looks: AsyncIterator[Look], feed: Feed) -> AsyncGenerator[TriggerEvent]:
-        keeper = Keeper(getattr(self, "asset_state_store", None), self._identity())
+    async def _events(self, polls: AsyncIterator[Poll], poller: SharedPoller) -> AsyncGenerator[TriggerEvent]:
+        state = WatchState(getattr(self, "asset_state_store", None), self._identity())
         since = whole_second(self.since or dt.datetime.now(dt.UTC))
-        progress = Progress(await keeper.restored(since), dt.timedelta(seconds=self.lookback))
-        want = Want(frozenset(self.actions), progress.start, self.poll_interval)
-        with feed.wanting(want):
-            async for look in looks:
-                if look.start > want.start or not want.actions <= look.actions:
-                    continue  # it began before this watcher came
-                # What was fired for is noted as fired only now: a triggerer that dies meanwhile has it fired again.
-                if progress.settle() or keeper.behind:
-                    await keeper.store(progress.seen)
-                new = progress.news(look, want.actions)
-                want.start = progress.start
-                for place in range(0, len(new), KEYS_AN_EVENT):
-                    event = self._payload(new[place : place + KEYS_AN_EVENT])
-                    yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+        progress = WatchProgress(await state.load(since), self.lookback)
+        subscription = Subscription(frozenset(self.actions), progress.start, self.poll_interval)
+        async with state.storing(progress):
+            with poller.subscribed(subscription):
+                async for poll in polls:
+                    if poll.start > subscription.start or not subscription.actions <= poll.actions:
+                        continue  # it began before this watcher came
+                    new = progress.new_events(poll, subscription.actions)
+                    for place in range(0, len(new), KEYS_AN_EVENT):
+                        some = new[place : place + KEYS_AN_EVENT]
+                        progress.fire(some, None)
+                        yield TriggerEvent(self._payload(some))  # type: ignore[no-untyped-call]
+                    progress.fire((), poll.at)
+                    subscription.start = progress.start
 
     def _payload(self, events: Sequence[tuple[str, HistoryEvent]]) -> dict[str, Any]:
         return {

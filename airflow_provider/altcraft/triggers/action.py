@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider.altcraft._wait import MAX_FAILURES, Outcome, Pauses, Wait, gives_up
-from airflow_provider.altcraft.condition import ActionCondition
 from airflow_provider.altcraft.triggers._event import AltcraftActionEventTrigger
-from airflow_provider.altcraft.triggers._polls import Answer, Polls
+from airflow_provider.altcraft.triggers._shared_client import PollResult, SharedClient
+from airflow_provider.altcraft.waiting.condition import ActionCondition
+from airflow_provider.altcraft.waiting.state import MAX_FAILURES, Outcome, Pauses, WaitState, gives_up
 
 if TYPE_CHECKING:
     from airflow_provider.altcraft.client import AltcraftError
@@ -23,8 +23,10 @@ __all__ = ["AltcraftActionEventTrigger", "AltcraftActionTrigger"]
 
 log = logging.getLogger(__name__)
 
+AltcraftActionEventTrigger.__module__ = __name__  # Airflow stores it, and users import it from here
+
 _MANY: Final = 1000
-"""Events from which on a history is gone through in another thread than the event loop's: about 1 ms of work."""
+"""Events from which on a history is searched in another thread than the event loop's: about 1 ms of work."""
 
 
 class AltcraftActionTrigger(BaseTrigger):
@@ -38,19 +40,19 @@ class AltcraftActionTrigger(BaseTrigger):
         altcraft_conn_id: the connection.
         condition: an ``ActionCondition`` as JSON.
         deadline: ISO 8601 with a zone: when the wait has timed out.
-        poke_interval: seconds between two looks, about.
+        poke_interval: seconds between two polls, about.
         profile: the request fields of the one lookup.
         profiles: those of a cohort's, instead of ``profile``.
-        quorum: how many of the cohort are wanted; all of them where ``None``.
+        quorum: how many of the cohort are required; all of them where ``None``.
         list_id: the database; the connection's own where ``None``.
         since: ISO 8601 with a zone: only events from then on count; ``None`` for all.
-        silent_fail: any number of looks may fail in a row, as with a sensor's ``silent_fail``.
-        max_consecutive_failures: how many looks in a row may fail otherwise.
+        silent_fail: any number of polls may fail in a row, as with a sensor's ``silent_fail``.
+        max_consecutive_failures: how many polls in a row may fail otherwise.
         exponential_backoff: whether the pauses double.
         max_wait: seconds that no pause exceeds.
         execution_deadline: ISO 8601 with a zone: when Airflow's ``execution_timeout`` is over.
-        next_look: ISO 8601 with a zone: not before then, as the sensor has looked already; ``None`` for at once.
-        failures: how many of the sensor's last looks failed in a row.
+        next_look: ISO 8601 with a zone: not before then, as the sensor has polled already; ``None`` for at once.
+        failures: how many of the sensor's last polls failed in a row.
         later: what later versions know.
 
     Yields one event: an ``Outcome``.
@@ -122,30 +124,31 @@ class AltcraftActionTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until there is an outcome."""
+        """Poll until there is an outcome."""
         wait = self._wait()
-        async with Polls.shared(self.altcraft_conn_id) as polls:
+        wait.condition.warn_of_undocumented()
+        async with SharedClient.acquire(self.altcraft_conn_id) as client:
             try:
                 async with asyncio.timeout(wait.execution_left()) as limit:
-                    outcome = await self._outcome(polls, wait)
+                    outcome = await self._outcome(client, wait)
             except TimeoutError:
                 if not limit.expired():
                     raise
                 outcome = wait.expired()
         yield TriggerEvent(outcome)  # type: ignore[no-untyped-call]
 
-    async def _outcome(self, polls: Polls, wait: Wait) -> Outcome:
+    async def _outcome(self, client: SharedClient, wait: WaitState) -> Outcome:
         due = _instant(self.next_look)
         pause = 0.0 if due is None else max(0.0, (due - dt.datetime.now(dt.UTC)).total_seconds())
-        while (outcome := wait.looked(await self._look(polls, wait, pause))) is None:
+        while (outcome := wait.finish_poll(await self._poll(client, wait, pause))) is None:
             pause = wait.pause()
         return outcome
 
-    def _wait(self) -> Wait:
+    def _wait(self) -> WaitState:
         cohort = self.profile is None
         profiles = list(self.profiles or []) if self.profile is None else [self.profile]
         quorum = len(profiles) if self.quorum is None else self.quorum
-        return Wait(
+        return WaitState(
             profiles=profiles,
             condition=ActionCondition.from_json(self.condition),
             quorum=quorum if cohort else None,
@@ -154,40 +157,40 @@ class AltcraftActionTrigger(BaseTrigger):
             execution_deadline=_instant(self.execution_deadline),
             pauses=Pauses(self.poke_interval, self.exponential_backoff, self.max_wait),
             budget=None if self.silent_fail else self.max_consecutive_failures,
-            looks=0 if self.next_look is None else 1,
+            polls=0 if self.next_look is None else 1,
             failures=self.failures,
         )
 
-    async def _look(self, polls: Polls, wait: Wait, pause: float) -> list[AltcraftError]:
-        """Pause, and look at each profile that is still waited for; gives the errors of those that did not answer."""
+    async def _poll(self, client: SharedClient, wait: WaitState, pause: float) -> list[AltcraftError]:
+        """Pause, and poll each profile that is still waited for; gives the errors of those that were not answered."""
         day = None if wait.since is None else wait.since.date()
-        ask = partial(polls.look, list_id=self.list_id, day=day, actions=wait.condition.names)
+        ask = partial(client.poll, list_id=self.list_id, day=day, actions=wait.condition.names)
         waiting = wait.waiting()
         errors: list[AltcraftError] = []
 
-        async def take(place: int, answer: Answer) -> None:
-            if not isinstance(answer, list):
-                errors.append(answer)
-            elif len(answer) < _MANY:
-                wait.take(place, answer)
+        async def record(place: int, result: PollResult) -> None:
+            if not isinstance(result, list):
+                errors.append(result)
+            elif len(result) < _MANY:
+                wait.record(place, result)
             else:
-                await asyncio.to_thread(wait.take, place, answer)
+                await asyncio.to_thread(wait.record, place, result)
 
         if len(waiting) == 1:
             ((place, profile),) = waiting
-            await take(place, await ask(profile, pause=pause))
+            await record(place, await ask(profile, pause=pause))
             return errors
         await asyncio.sleep(pause)
         left = iter(waiting)
 
         async def some_of_them() -> None:
             for place, profile in left:
-                await take(place, await ask(profile))
+                await record(place, await ask(profile))
                 if gives_up(errors):
                     return
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(await polls.concurrency(), len(waiting))):
+            for _ in range(min(await client.concurrency(), len(waiting))):
                 group.create_task(some_of_them())
         return errors
 

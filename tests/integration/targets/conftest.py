@@ -27,7 +27,7 @@ def disk(tmp_path: Path) -> Disk:
 
 
 class Stepper:
-    """``stepper.run`` at work: it halts after each step until it is told to go on."""
+    """``stepper.run`` at work: it halts after each step until it is asked to go on."""
 
     def __init__(self, target: Any, batches: int, rows: int, wait: bool = True) -> None:
         import stepper  # as the process does

@@ -5,7 +5,13 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
+import pickle
+import re
+import signal
 import uuid
+from multiprocessing import Pipe
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
@@ -14,6 +20,8 @@ import pytest
 
 from airflow_provider.altcraft.schema import SCHEMA
 from airflow_provider.altcraft.targets import resolve_target
+from airflow_provider.altcraft.targets.delta.place import Place as DeltaPlace
+from airflow_provider.altcraft.testing.conformance import killing
 
 
 class Objects:
@@ -52,7 +60,7 @@ class Folder:
         self.path = path
 
     def uri(self, key):
-        return f"{self.path}/{key}"
+        return f"file://{self.path}/{key}"
 
     def objects(self):
         found = {}
@@ -63,6 +71,12 @@ class Folder:
                 except FileNotFoundError:
                     continue
         return found
+
+    def names(self):
+        return [path.relative_to(self.path).as_posix() for path in self.path.rglob("*") if path.is_file()]
+
+    def content(self, name):
+        return (self.path / name).read_bytes()
 
     def unseen(self):
         names = [path.name for path in self.path.rglob("*") if path.is_file()]
@@ -86,6 +100,12 @@ class Bucket:
             except KeyError:
                 continue
         return found
+
+    def names(self):
+        return [key.removeprefix(self.prefix) for key in self.store.keys(self.prefix)]
+
+    def content(self, name):
+        return self.store.read(self.prefix + name)
 
     def unseen(self):
         return [key for key in self.store.keys(self.prefix) if key.rpartition("/")[2].startswith(".")]
@@ -136,10 +156,14 @@ class Tables:
     @pytest.fixture
     def target(self, database):
         self.database, self.table = database, database.new_table()
+        self.others = database.tables()
         return database.target(self.table, self.disposition)
 
     def read(self, target):
         return self.database.rows(self.table) if self.database.exists(self.table) else []
+
+    def leftovers(self, target):
+        return sorted(self.database.tables() - self.others - {self.table, f"{self.table}_pulls"})
 
 
 class DltTables(Tables):
@@ -151,3 +175,146 @@ class DltTables(Tables):
         yield resolve_target(f"dlt://{database.conn_id}/{self.table}")
         schema = self.table.partition(".")[0]
         database.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+
+    def leftovers(self, target):
+        return ()  # dlt keeps tables of its own next to the history's, and uses them again
+
+
+# A file of another name is about to become one.
+_VERSION = re.compile(r"table/_delta_log/\d{20}\.json")
+
+
+class Delta:
+    """A Delta Lake table in a place of objects, read by its log alone.
+
+    Its library starts threads that do not outlive a fork, so a process that forks must not have used it: what a test
+    writes is written in processes of their own.
+    """
+
+    keeps = "union"
+    disposition = "merge"
+
+    @pytest.fixture
+    def target(self, place):
+        self.place, self.seen = place, {}
+        # Whatever is imported once need not be in each fork.
+        import airflow_provider.altcraft.targets.delta.table  # noqa: F401
+
+        there = DeltaPlace(place.uri("table"))
+        there.prove()
+        there.options()
+        return Apart(resolve_target(f"delta+{place.uri('table')}?write_disposition={self.disposition}"))
+
+    def read(self, target):
+        tables = [self.decoded(name) for name in sorted(self.named())]
+        return pa.concat_tables(tables) if tables else []
+
+    def named(self):
+        """The files of the newest version."""
+        named = set()
+        for name in sorted(name for name in self.place.names() if _VERSION.fullmatch(name)):
+            for line in self.content(name).splitlines():
+                action = json.loads(line)
+                if "add" in action:
+                    named.add(unquote(action["add"]["path"]))
+                if "remove" in action:
+                    named.discard(unquote(action["remove"]["path"]))
+        return named
+
+    def content(self, name):
+        if name not in self.seen:  # what is once there never changes
+            self.seen[name] = self.place.content(name)
+        return self.seen[name]
+
+    def decoded(self, name):
+        key = f"table/{name}"
+        if not isinstance(self.seen.get(key), pa.Table):
+            self.seen[key] = pq.read_table(io.BytesIO(self.place.content(key)), columns=SCHEMA.names)
+        return self.seen[key]
+
+    def leftovers(self, target):
+        return [name for name in self.place.names() if "altcraft" in name]
+
+
+class Apart:
+    """A target that is used in forked processes only."""
+
+    def __init__(self, target):
+        self._target, self._pid = target, os.getpid()
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._target, name)
+
+    def __repr__(self):
+        return repr(self._target)
+
+    def open(self, scope):
+        return self._target.open(scope) if os.getpid() != self._pid else ApartWriter(self._target, scope)
+
+
+class ApartWriter:
+    """A writer in a process of its own, which ends with it."""
+
+    def __init__(self, target, scope):
+        self._owner = os.getpid()
+        self._pipe, there = Pipe()
+        self._process = os.fork()
+        if not self._process:
+            _serve(there, target, scope)
+        there.close()
+        self._answer()
+
+    def write(self, batch):
+        return self._ask("write", batch)
+
+    def commit(self):
+        return self._ask("commit")
+
+    def abort(self):
+        return self._ask("abort")
+
+    def _ask(self, *what):
+        self._pipe.send(what)
+        return self._answer()
+
+    def _answer(self):
+        error, value = self._pipe.recv()
+        if error is not None:
+            raise error
+        return value
+
+    def __del__(self):
+        if os.getpid() != self._owner:  # a copy in another fork
+            return
+        self._pipe.send(["end"])
+        os.waitpid(self._process, 0)
+
+
+def _serve(pipe, target, scope):
+    killing._forget_stores()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        opened = False
+        while True:
+            try:
+                if not opened:
+                    opened = True
+                    writer, value = target.open(scope), None
+                else:
+                    name, *values = pipe.recv()
+                    if name == "end":
+                        break
+                    value = getattr(writer, name)(*values)
+                answer = (None, value)
+            except BaseException as error:
+                answer = (error, None)
+            try:
+                pickle.dumps(answer)
+            except Exception:
+                answer = (RuntimeError(repr(answer[0])), None)
+            pipe.send(answer)
+    finally:
+        os._exit(0)

@@ -60,9 +60,12 @@ def _stop_around_what_makes_visible(path: str, step: Callable[[str], None]) -> N
 
         setattr(owner, name, halting)
 
-    from airflow_provider.altcraft.targets import _azure, _folder_local, _folder_store, _store
+    from airflow_provider.altcraft.targets.object_storage import folder_local as _folder_local
+    from airflow_provider.altcraft.targets.object_storage import folder_store as _folder_store
+    from airflow_provider.altcraft.targets.object_storage.stores import azure as _azure
+    from airflow_provider.altcraft.targets.object_storage.stores import fsspec as _fsspec
 
-    _store._PART = (5 if path.startswith("s3:") else 1) << 20
+    _fsspec._PART = (5 if path.startswith("s3:") else 1) << 20
     if path.endswith("/"):
         for folder in (_folder_local.LocalFolder, _folder_store.StoreFolder):
             stop_around(folder, "replace")

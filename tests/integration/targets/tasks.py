@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from airflow_provider.altcraft.targets import SqlTarget
-from airflow_provider.altcraft.targets._sql_other import OtherSession
-from airflow_provider.altcraft.testing._pulls import Pull
+from airflow_provider.altcraft.targets.sql.dialects.generic import OtherSession
+from airflow_provider.altcraft.testing.conformance.pulls import Pull
 
 SECONDS = 60
 
@@ -54,9 +54,9 @@ def at_once(writes: Sequence[tuple[SqlTarget, Pull]], *, tries: int = 1, other: 
 
 def _work(pipe: Any, gate: Any, target: SqlTarget, pull: Pull, tries: int, other: bool) -> None:
     if other:
-        from airflow_provider.altcraft.targets import sql
+        from airflow_provider.altcraft.targets.sql import target as sql
 
-        sql._kind = lambda hook: OtherSession  # type: ignore[assignment]
+        sql._session_class = lambda hook: OtherSession  # type: ignore[assignment]
     said: list[str] = []
     for number in range(1, tries + 1):
         writer = target.open(pull.scope)

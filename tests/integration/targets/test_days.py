@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from airflow_provider.altcraft.targets import KeepsFailures, ObjectStorageTarget, Scope
-from airflow_provider.altcraft.targets._local import StagedFile
+from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope, SupportsFailureReport
+from airflow_provider.altcraft.targets.object_storage.stores.local import StagedFile
 from airflow_provider.altcraft.window import Window
 
 DAY = 86_400
@@ -79,7 +79,7 @@ def test_failed_profiles_are_listed_once_for_the_window(store, request):
     listed = f"{name}/_date=2024-01-01_2024-01-04-a.jsonl.failed.jsonl"
     for failed in ([{"lookup": {"email": "ж@example.com"}, "error": "no"}], []):
         writer = target.open(scope())
-        assert isinstance(writer, KeepsFailures)
+        assert isinstance(writer, SupportsFailureReport)
         assert writer.keep_failures(failed) == (store.uri(listed) if failed else None)
         writer.commit()
         assert store.keys(name) == sorted([*keys(name), *([listed] if failed else [])])
@@ -87,6 +87,7 @@ def test_failed_profiles_are_listed_once_for_the_window(store, request):
 
 @pytest.mark.parametrize("first", [0, 1])
 def test_of_two_writers_every_day_is_the_later_ones(store, batch, request, first):
+    """The one that began later, whichever commits last."""
     name = request.node.name.replace("[", "-").replace("]", "-")
     target = ObjectStorageTarget(store.uri(name + "/date={date}/a.jsonl"))
     writers = [target.open(scope()), target.open(scope())]
@@ -97,7 +98,7 @@ def test_of_two_writers_every_day_is_the_later_ones(store, batch, request, first
     writers[1 - first].commit()
     assert store.keys(name) == keys(name)
     for key in keys(name):
-        assert [row["email"] for row in lines(store, key)] == [f"writer {1 - first}"] * 10
+        assert [row["email"] for row in lines(store, key)] == ["writer 1"] * 10
 
 
 def test_nothing_is_visible_before_all_is_sent(tmp_path, batch, monkeypatch):

@@ -1,4 +1,4 @@
-"""What dlt's target has beside the promise: what the dead staged goes, nobody is told, who is refused comes again."""
+"""What dlt's target keeps besides the promise: staging of the dead goes, no host is called, the refused may retry."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ with duckdb.connect(sys.argv[1]):
 
 ALONE = """
 import atexit, sys
-told = []
-atexit.register(lambda: print("told:", told))  # the first to be registered is the last to run
+reported = []
+atexit.register(lambda: print("reported:", reported))  # the first to be registered is the last to run
 NETWORK = {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"}
-sys.addaudithook(lambda event, args: told.append((event, str(args[1:]))) if event in NETWORK else None)
+sys.addaudithook(lambda event, args: reported.append((event, str(args[1:]))) if event in NETWORK else None)
 from airflow_provider.altcraft.targets import Scope, resolve_target
 sys.path.insert(0, sys.argv[2])
 from tests.batches import make_batch
@@ -108,7 +108,7 @@ def test_an_error_has_no_password(postgres, monkeypatch, caplog):
         assert "s3cr3t" not in caplog.text
 
 
-def test_nobody_is_told_of_a_run(tmp_path):
+def test_no_host_is_called_by_a_run(tmp_path):
     """No name is looked up and nothing connected to, in a process that imports and runs it all on a file."""
     connection = {"conn_type": "duckdb", "host": str(tmp_path / "warehouse.duckdb")}
     environment = {name: value for name, value in os.environ.items() if "TELEMETRY" not in name}
@@ -117,4 +117,4 @@ def test_nobody_is_told_of_a_run(tmp_path):
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     lines = ran.stdout.splitlines()
     assert "rows: 3" in lines, ran.stdout + ran.stderr
-    assert lines[-1] == "told: []"  # of none of the names and addresses that Python's audit events tell of
+    assert lines[-1] == "reported: []"  # of none of the names and addresses that Python's audit events tell of

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import tomllib
+from itertools import dropwhile, takewhile
 from pathlib import Path
 
 import pytest
 
-from airflow_provider.altcraft.targets import ObjectStorageTarget, resolve_target
+from airflow_provider.altcraft.targets import DeltaTarget, ObjectStorageTarget, resolve_target
 from airflow_provider.altcraft.targets.dlt import DltTarget
 from airflow_provider.altcraft.targets.sql import SqlTarget
 from tests.integration.targets import test_conformance as suite
@@ -30,7 +31,7 @@ RUN = {
         ["/path/"],
     ),
     "`sql://conn_id/schema.table`": (
-        [suite.TestPostgres, suite.TestMariaDB, suite.TestSqlite, suite.TestDuckDB],
+        [suite.TestPostgres, suite.TestMariaDB, suite.TestSqlite, suite.TestDuckDB, suite.TestDuckDBByCommunity],
         None,
     ),
     "the same with `?write_disposition=replace`": (
@@ -40,6 +41,15 @@ RUN = {
     "the same with `?write_disposition=append`": (
         [suite.TestPostgresAppend, suite.TestMariaDBAppend, suite.TestSqliteAppend, suite.TestDuckDBAppend],
         ["sql://conn_id/schema.table?write_disposition=append"],
+    ),
+    "`delta+s3://conn_id@bucket/table`, `delta+file:///…`": (
+        [suite.TestDeltaLocal, suite.TestDeltaS3],
+        ["delta+s3://conn_id@bucket/table", "delta+file:///path/table"],
+    ),
+    "`delta+abfs://conn_id@container/table`, `delta+gs://conn_id@bucket/table`": ([], None),
+    "the same as `delta+…` with `?write_disposition=replace`": (
+        [suite.TestDeltaLocalReplace],
+        ["delta+file:///path/table?write_disposition=replace"],
     ),
     "`dlt://conn_id/dataset.table`": ([suite.TestDltOnPostgres, suite.TestDltOnDuckDB], None),
 }
@@ -53,8 +63,9 @@ HOLDS = {
 
 
 def table() -> list[dict[str, str]]:
-    """The rows by the names of their columns."""
-    lines = [line for line in (ROOT / "docs/targets.md").read_text().splitlines() if line.startswith("|")]
+    """The rows of the page's first table by the names of their columns."""
+    page = dropwhile(lambda line: not line.startswith("|"), (ROOT / "docs/targets.md").read_text().splitlines())
+    lines = takewhile(lambda line: line.startswith("|"), page)
     names, line, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
     assert line == ["---"] * len(names)
     return [dict(zip(names, row, strict=True)) for row in rows]
@@ -73,8 +84,8 @@ def test_a_row(row: dict[str, str]) -> None:
         assert row["disposition"] == getattr(each, "disposition", "replace")
     for uri in uris or re.findall("`([^`]+)`", row["URI"]):
         target = resolve_target(uri)
-        if uri.startswith("sql:"):
-            assert isinstance(target, SqlTarget)
+        if uri.startswith(("sql:", "delta+")):
+            assert isinstance(target, DeltaTarget if uri.startswith("delta+") else SqlTarget)
             assert target.write_disposition == row["disposition"]
         else:
             assert isinstance(target, DltTarget if uri.startswith("dlt:") else ObjectStorageTarget)
@@ -84,4 +95,4 @@ def test_the_extras_are_there() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     named = {name for row in table() for name in re.findall("`([^`]+)`", row["extra"])}
     assert named <= set(extras)
-    assert named == {"s3", "azure", "gcs", "postgres", "mysql", "sqlite", "duckdb", "dlt"}
+    assert named == {"s3", "azure", "gcs", "postgres", "mysql", "sqlite", "duckdb", "dlt", "delta"}

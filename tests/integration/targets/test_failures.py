@@ -1,4 +1,4 @@
-"""The file beside an object that lists the profiles a pull passed over, on real stores."""
+"""The file next to an object that lists the profiles a pull passed over, on real stores."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider.altcraft.targets import KeepsFailures, ObjectStorageTarget, Scope
-from airflow_provider.altcraft.targets._local import StagedFile
+from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope, SupportsFailureReport
+from airflow_provider.altcraft.targets.object_storage.stores.local import StagedFile
 
 if TYPE_CHECKING:
     from tests.integration.conftest import S3
@@ -22,7 +22,7 @@ def test_local(tmp_path: Path) -> None:
     target = ObjectStorageTarget(str(tmp_path / "a.csv"))
     for failed, names in ((FAILED, ["a.csv", "a.csv.failed.jsonl"]), ((), ["a.csv"]), ((), ["a.csv"])):
         writer = target.open(SCOPE)
-        assert isinstance(writer, KeepsFailures)
+        assert isinstance(writer, SupportsFailureReport)
         uri = writer.keep_failures(failed)
         writer.commit()
         assert sorted(path.name for path in tmp_path.iterdir()) == names

@@ -1,4 +1,4 @@
-"""A disk that is full amid a write: what was there stays, the error says which folder; with room a rerun is right."""
+"""A disk that is full during a write: what was there stays, the error says which folder; with room a rerun is right."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope, read_manifest
-from airflow_provider.altcraft.testing import _writing as writing
-from airflow_provider.altcraft.testing._pulls import Pull
+from airflow_provider.altcraft.testing.conformance import writing
+from airflow_provider.altcraft.testing.conformance.pulls import Pull
 from airflow_provider.altcraft.window import Window
 
 SCOPE = Scope(1, None, Window.of("2024-01-01", "2024-01-02"))

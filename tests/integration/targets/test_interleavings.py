@@ -32,7 +32,7 @@ class Killed(BaseException):
 
 
 class Attempt:
-    """One attempt in a thread, which halts where ``halt`` is called until it is told to step."""
+    """One attempt in a thread, which halts where ``halt`` is called until it is asked to step."""
 
     current = threading.local()
     locks: ClassVar[dict[int, Attempt]] = {}
@@ -45,7 +45,7 @@ class Attempt:
         self._thread.start()
 
     def step(self, *, alone):
-        """Go on to the next halt or the end; whoever would wait for a lock halts."""
+        """Go on to the next halt or the end; one that would wait for a lock halts."""
         self._go.release()
         assert self._halted.acquire(timeout=SECONDS), "it neither halts nor ends"
 
@@ -104,7 +104,7 @@ def halting(monkeypatch):
         attempt = getattr(Attempt.current, "attempt", None)
         if attempt is None or operation & fcntl.LOCK_NB:
             return real(descriptor, operation)
-        while True:  # whoever would wait lets the other go on
+        while True:  # one that would wait lets the other go on
             try:
                 real(descriptor, operation | fcntl.LOCK_NB)
             except BlockingIOError:

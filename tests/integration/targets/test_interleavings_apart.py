@@ -19,8 +19,11 @@ from unittest import mock
 import aiohttp
 import pytest
 
-from airflow_provider.altcraft.targets import _folder, _folder_store, _uploads
-from airflow_provider.altcraft.testing._killing import _forget_stores
+from airflow_provider.altcraft.targets.object_storage import folder as _folder
+from airflow_provider.altcraft.targets.object_storage import folder_store as _folder_store
+from airflow_provider.altcraft.targets.object_storage.stores import s3 as _s3
+from airflow_provider.altcraft.targets.object_storage.stores.fsspec import FsspecStore
+from airflow_provider.altcraft.testing.conformance.killing import _forget_stores
 from tests.batches import make_batch
 from tests.integration.targets.courses import KEYS, SCOPE, SECONDS, Objects, play, write
 
@@ -30,7 +33,7 @@ STILL_BLOCKED = 0.02
 
 
 class Attempt:
-    """One attempt in a process, which halts where ``halting`` says until it is told to step."""
+    """One attempt in a process, which halts where ``halting`` says until it is asked to step."""
 
     def __init__(self, target, email, halting):
         self.email, self.error = email, None
@@ -109,17 +112,14 @@ def at_requests(halt):
         return await real(*args, **kwargs)
 
     aiohttp.ClientSession._request = request
-    # For moto every upload was begun in 2010. A course takes seconds.
-    is_dead = _uploads._is_dead
-    _uploads._is_dead = lambda file, upload: is_dead(file, upload | {"Initiated": dt.datetime.now(dt.UTC)})
 
 
 def at_statements(halt):
     """Halt before a connection is made, each statement, the commit and the end."""
-    from airflow_provider.altcraft.targets._sql_duckdb import DuckDbSession
-    from airflow_provider.altcraft.targets._sql_mysql import MySqlSession
-    from airflow_provider.altcraft.targets._sql_postgres import PostgresSession
-    from airflow_provider.altcraft.targets._sql_sqlite import SqliteSession
+    from airflow_provider.altcraft.targets.sql.dialects.duckdb import DuckDbSession
+    from airflow_provider.altcraft.targets.sql.dialects.mysql import MySqlSession
+    from airflow_provider.altcraft.targets.sql.dialects.postgres import PostgresSession
+    from airflow_provider.altcraft.targets.sql.dialects.sqlite import SqliteSession
 
     def around(real):
         def call(*args, **kwargs):
@@ -148,16 +148,13 @@ def _note_own(hold=_folder_store.StoreFolder.hold):
 @contextlib.contextmanager
 def heard_of_nobody():
     """A day goes by in which nobody but this process showed that he lives."""
-    real, clock, day = _folder_store._modified, _uploads.parsedate_to_datetime, dt.timedelta(days=1)
+    real, day = FsspecStore.modified, dt.timedelta(days=1)
 
     def modified(entry):
         lease = _folder.LEASE.fullmatch(entry["name"].rpartition("/")[2])
         return real(entry) - (day if lease and lease[1] not in OWN else dt.timedelta(0))
 
-    with (
-        mock.patch.object(_folder_store, "_modified", modified),
-        mock.patch.object(_uploads, "parsedate_to_datetime", lambda text: clock(text) + day),
-    ):
+    with mock.patch.object(FsspecStore, "modified", staticmethod(modified)):
         yield
 
 
@@ -173,9 +170,11 @@ def _let_time_pass(message):
 class Prefix(Objects):
     """A prefix of a store, whose clock tells who lives."""
 
+    @contextlib.contextmanager
     def time_passes(self):
-        """Nobody shows any more that he lives."""
-        return heard_of_nobody()
+        """Leases run out, and unfinished uploads are old."""
+        with heard_of_nobody(), mock.patch.object(_s3, "ABANDONED", dt.timedelta(days=-1)):
+            yield
 
 
 class Table:
@@ -207,16 +206,17 @@ class Table:
         assert writers <= allowed, (writers, allowed)
         return {self._table: writers}
 
-    def leftovers(self):
+    def leftovers(self, **of_a_store):
         """Nothing outlives a connection: temporary tables go with it."""
         return set()
 
     def time_passes(self):
-        """A database sees for itself who has gone."""
+        """A database sees for itself who is no longer connected."""
         return contextlib.nullcontext()
 
     def drop(self):
-        self._database.execute(f"DROP TABLE IF EXISTS {self._table}")
+        for name in (self._table, f"{self._table}_pulls"):
+            self._database.execute(f"DROP TABLE IF EXISTS {name}")
 
     def _read(self):
         select = f"SELECT event_key, email FROM {self._table}"

@@ -1,4 +1,4 @@
-"""Stores that fail amid a write: the server goes away and comes back, or the disk is full."""
+"""Stores that fail during a write: the server goes away and comes back, or the disk is full."""
 
 from __future__ import annotations
 

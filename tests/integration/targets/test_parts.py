@@ -13,15 +13,15 @@ import pytest
 from airflow_provider.altcraft import __version__
 from airflow_provider.altcraft.schema import SCHEMA
 from airflow_provider.altcraft.targets import (
-    KeepsFailures,
     ObjectStorageTarget,
-    Resumable,
     Scope,
-    _folder,
-    _parts,
+    SupportsFailureReport,
+    SupportsResume,
     read_manifest,
 )
-from airflow_provider.altcraft.targets._folder_store import StoreFolder
+from airflow_provider.altcraft.targets.object_storage import folder as _folder
+from airflow_provider.altcraft.targets.object_storage import parts as _parts
+from airflow_provider.altcraft.targets.object_storage.folder_store import StoreFolder
 from airflow_provider.altcraft.window import Window
 from tests.integration.stores import S3, Azure
 
@@ -82,7 +82,7 @@ def test_what_is_to_be_kept_is_a_part_however_few_its_rows(disk, batch):
 
 def test_a_commit_leaves_parts_and_a_manifest_that_tells_of_them(store, target, name, batch):
     writer = target.open(SCOPE)
-    assert isinstance(writer, Resumable)
+    assert isinstance(writer, SupportsResume)
     writer.write(batch(250))
     assert visible(store, name) == []
     with pytest.raises(FileNotFoundError, match=r"_manifest\.json: nothing was committed there yet"):
@@ -218,7 +218,8 @@ def test_rows_without_a_checkpoint_are_parted_too(disk, batch):
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_of_two_writers_the_later_commit_wins_whole(store, target, name, batch, first):
+def test_of_two_writers_of_parts_the_later_wins_whole(store, target, name, batch, first):
+    """The one that began later, whichever commits last."""
     writers = [target.open(SCOPE), target.open(SCOPE)]
     for writer in writers:
         assert writer.resume("a pull") is None
@@ -230,7 +231,7 @@ def test_of_two_writers_the_later_commit_wins_whole(store, target, name, batch, 
     writers[1 - first].commit()
     table = rows_of(store, name)
     assert table.num_rows == 240
-    assert set(table["email"].to_pylist()) == {f"writer {1 - first}"}
+    assert set(table["email"].to_pylist()) == {"writer 1"}
     assert len(visible(store, name)) == 2
     assert hidden(store, name) == ["_manifest.json"]
 
@@ -266,7 +267,7 @@ def test_killed_it_leaves_what_was_there_and_a_retry_goes_on(
 def test_failed_profiles_are_listed_in_the_folder(store, target, name, batch):
     for failed in ([{"lookup": {"email": "ж@example.com"}, "error": "no"}], []):
         writer = target.open(SCOPE)
-        assert isinstance(writer, KeepsFailures)
+        assert isinstance(writer, SupportsFailureReport)
         assert writer.keep_failures(failed) == (store.uri(name + "_failed.jsonl") if failed else None)
         writer.commit()
         assert hidden(store, name) == (["_failed.jsonl"] if failed else []) + ["_manifest.json"]
@@ -303,7 +304,7 @@ def test_a_lease_is_renewed_and_young_ones_are_living(s3, name, monkeypatch):
 
 
 def test_a_commit_whose_answer_was_lost_keeps_its_parts(s3, name, batch, monkeypatch):
-    """The store took the manifest, but the writer was told of an error: what the manifest names stays."""
+    """The store took the manifest, but the writer was given an error: what the manifest names stays."""
     target = ObjectStorageTarget(s3.uri(name), part_rows=100)
     writer = target.open(SCOPE)
     writer.write(batch(150))
@@ -329,13 +330,13 @@ def test_a_commit_whose_answer_was_lost_keeps_its_parts(s3, name, batch, monkeyp
         (b"{}", "no"),
     ],
 )
-def test_a_manifest_that_cannot_be_read_is_told(disk, content, says):
+def test_a_manifest_that_cannot_be_read_is_reported(disk, content, says):
     disk.put("p/_manifest.json", content)
     with pytest.raises(ValueError, match=says):
         read_manifest(disk.uri("p/"))
 
 
-def test_a_manifest_whose_parts_are_missing_is_told(disk, batch):
+def test_a_manifest_whose_parts_are_missing_is_reported(disk, batch):
     writer = ObjectStorageTarget(disk.uri("p/"), part_rows=100).open(SCOPE)
     writer.write(batch(150))
     writer.commit()

@@ -88,24 +88,40 @@ def test_a_new_table_has_its_key_and_index_however_it_was_filled(postgres, of, a
 
 
 class Overtime(BaseException):
-    """As Airflow's, which come amid anything."""
+    """As Airflow's, which come during anything."""
 
 
 @pytest.mark.parametrize("disposition", ["merge", "replace", "append"])
-def test_what_comes_amid_a_commit_comes_out_as_it_is(database, table, of, disposition, mocker):
+def test_what_comes_during_a_commit_comes_out_as_it_is(database, table, of, disposition, mocker):
     """A driver that makes its own error of a time-out, in a callback, would have it take for one of the database's."""
     pull(database, table, disposition, of(ANN, 50))
     writer = database.target(table, disposition).open(Scope(1, [ANN], DAY))
     writer.write(of(ANN, 30_000, start=100))
 
-    def amid(spool, key=None):
+    def during(spool, key=None):
         for each in read(spool, key):
             yield each.slice(0, 15_000)
             raise Overtime
 
     read = Spool.read
-    mocker.patch.object(Spool, "read", amid)
+    mocker.patch.object(Spool, "read", during)
     with pytest.raises(Overtime):
         writer.commit()
     writer.abort()
     assert alike(database.rows(table), of(ANN, 50).to_pylist())
+
+
+@pytest.mark.parametrize("window", [DAY, Window()])
+def test_a_merge_keeps_to_one_kind_of_key(database, table, of, window):
+    """Among the first and the last rows of the window: those between are as many as they like."""
+    kept = Scope(1, [ANN], window)
+    other = Scope(1, [ANN], window, event_key_by="event_id")
+    pull(database, table, "merge", of(ANN, 150, event_id=None), of(ANN, 100, start=150, event_id="66f6"), scope=kept)
+    with pytest.raises(ValueError, match="by 'row', got 'event_id'"):
+        database.target(table, "merge").open(other)
+    pull(database, table, "merge", scope=kept)
+    pull(database, f"{table}_2", "merge", of(ANN, 1, event_id="66f6", event_key="i" + "0" * 31), scope=other)
+    with pytest.raises(ValueError, match="by 'event_id', got 'row'"):
+        database.target(f"{table}_2", "merge").open(kept)
+    pull(database, f"{table}_2", "merge", scope=other)
+    database.target(f"{table}_2", "merge").open(Scope(2, [ANN], window)).abort()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,10 +10,11 @@ import pytest
 from databases import define
 from tasks import at_once
 
-from airflow_provider.altcraft.targets import Scope, SqlTarget, sql
-from airflow_provider.altcraft.testing._pulls import Pull, draw_events, pull_of
-from airflow_provider.altcraft.testing._writing import put, same
+from airflow_provider.altcraft.targets import Scope, SqlTarget
+from airflow_provider.altcraft.targets.sql import target as sql
 from airflow_provider.altcraft.testing.conformance import as_table
+from airflow_provider.altcraft.testing.conformance.pulls import Pull, draw_events, pull_of
+from airflow_provider.altcraft.testing.conformance.writing import put, same
 from airflow_provider.altcraft.window import Window
 
 WINDOW = Window.of("2026-01-01", "2026-01-02")
@@ -56,7 +58,7 @@ def hold_one_of(place: Any, table: str, disposition: str, held: list[Any], pulls
     for rows in orders:
         if state.equals(as_table(rows)):
             return rows
-    same(state, as_table(orders[0]))
+    same(state, as_table(orders[0]), "Two commits at once leave what they leave in one order or the other.")
     raise AssertionError("unreachable")
 
 
@@ -85,7 +87,7 @@ def test_a_writer_of_another_kind_is_in_the_way(postgres: Any, monkeypatch: pyte
         schema=database,
         extra={"options": "-c lock_timeout=100"},
     )
-    monkeypatch.setattr(sql, "time", SimpleNamespace(sleep=lambda pause: waits.pop()()))
+    monkeypatch.setattr(sql, "time", SimpleNamespace(sleep=lambda pause: waits.pop()(), monotonic=time.monotonic))
     target = SqlTarget(impatient, table)
     with postgres.connect() as connection:
         connection.autocommit = False

@@ -1,4 +1,4 @@
-"""A table that is there and does not fit: refused before any request, and mended by the DDL that the refusal tells."""
+"""A table that is there and does not fit: refused before any request, and fixed by the DDL that the refusal gives."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ def made_wrong(database: Any, table: str) -> list[str]:
     types = dict(database.execute(columns)) | wrong
     del types["smid"], types["lookup"]
     database.execute(f"DROP TABLE {table}")
-    told = ", ".join(f"{name} {type_}" for name, type_ in types.items())
+    said = ", ".join(f"{name} {type_}" for name, type_ in types.items())
     must = "" if database.kind == "duckdb" else ", must VARCHAR(9) NOT NULL"
-    database.execute(f"CREATE TABLE {table} ({told}{must})")
+    database.execute(f"CREATE TABLE {table} ({said}{must})")
     return [f"column {name} " for name in wrong] + ["column smid", "column lookup"] + ["column must"] * bool(must)
 
 
 def refused(target: Any) -> tuple[str, list[str]]:
-    """What is told, and the DDL in it."""
+    """What is said, and the DDL in it."""
     with pytest.raises(ValueError, match="the table is there but does not fit") as caught:
         target.open(SCOPE)
     return str(caught.value), re.findall(r"^- .*?: ([A-Z].*);$", str(caught.value), re.MULTILINE)
 
 
-def mended(database: Any, ddl: list[str]) -> None:
+def fixed(database: Any, ddl: list[str]) -> None:
     for each in dict.fromkeys(ddl):
         for one in each.split("; "):
             try:
@@ -64,14 +64,14 @@ def written(target: Any, batch: Any) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("disposition", ["merge", "append"])
-def test_all_that_is_wrong_is_told_and_mended(database: Any, batch: Any, disposition: str) -> None:
+def test_all_that_is_wrong_is_reported_and_fixed(database: Any, batch: Any, disposition: str) -> None:
     table = database.new_table()
     wrong = made_wrong(database, table)
     target = database.target(table, disposition)
-    told, ddl = refused(target)
+    said, ddl = refused(target)
     for what in [*wrong, *["event_key is no primary key"] * (disposition == "merge")]:
-        assert what in told
-    mended(database, ddl)
+        assert what in said
+    fixed(database, ddl)
     wanted = written(target, batch)
     assert sorted(database.rows(table), key=repr) == sorted(wanted, key=repr)
 
@@ -81,9 +81,9 @@ def test_a_table_of_another_disposition_is_moved_away(database: Any, batch: Any)
     table = database.new_table()
     written(database.target(table, "merge"), batch)
     target = database.target(table, "append")
-    told, ddl = refused(target)
-    assert "(event_key) is unique, but append writes rows alike in it" in told
-    mended(database, ddl)
+    said, ddl = refused(target)
+    assert "(event_key) is unique, but append writes rows alike in it" in said
+    fixed(database, ddl)
     wanted = written(target, batch)
     assert sorted(database.rows(table), key=repr) == sorted(wanted, key=repr)
     assert database.count(f"{table}_before") == 5
@@ -94,7 +94,7 @@ RIGHTS = {"merge": "SELECT, INSERT, UPDATE", "replace": "SELECT, INSERT, DELETE"
 
 @pytest.mark.parametrize("kind", ["postgres", "mariadb"])
 def test_missing_rights(kind: str, batch: Any, request: pytest.FixtureRequest) -> None:
-    """The rights that are told are enough, and all of them are needed."""
+    """The rights that are named are enough, and all of them are needed."""
     database = request.getfixturevalue(kind)
     user = database.new_table()
     poor = as_user(database, user)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider.altcraft.targets import Scope
-from airflow_provider.altcraft.testing._killing import Forked
+from airflow_provider.altcraft.testing.conformance.killing import Forked
 
 
 class Numbered(Collection[tuple[str, str]]):
@@ -30,7 +30,7 @@ class Numbered(Collection[tuple[str, str]]):
 
 def peak_of(target: Any, batch: Any, lookups: int) -> float:
     """MB that a replacement takes beyond what its process has before it."""
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew, without that of the parent
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins again, without that of the parent
     before = _peak()
     writer = target.open(Scope(1, Numbered(lookups)))
     writer.write(batch)

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from airflow_provider.altcraft.targets import Scope, sql
-from airflow_provider.altcraft.targets._sql_other import OtherSession
+from airflow_provider.altcraft.targets import Scope
+from airflow_provider.altcraft.targets.sql import target as sql
+from airflow_provider.altcraft.targets.sql.dialects.generic import OtherSession
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(sql, "_kind", lambda hook: OtherSession)
+    monkeypatch.setattr(sql, "_session_class", lambda hook: OtherSession)
     return request.getfixturevalue(request.param)
 
 

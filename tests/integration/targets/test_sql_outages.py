@@ -1,9 +1,11 @@
-"""A database's server that dies amid a commit, and a task that does, statement by statement."""
+"""A database's server that dies during a commit, and a task that does, statement by statement."""
 
 from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,24 +13,27 @@ import pytest
 from servers import Server, own_server
 
 from airflow_provider.altcraft.targets import Scope
-from airflow_provider.altcraft.targets._sql_duckdb import DuckDbSession
-from airflow_provider.altcraft.targets._sql_mysql import MySqlSession
-from airflow_provider.altcraft.targets._sql_postgres import PostgresSession
-from airflow_provider.altcraft.targets._sql_sqlite import SqliteSession
-from airflow_provider.altcraft.testing._killing import Forked
-from airflow_provider.altcraft.testing._pulls import Pull, draw_events, pull_of
-from airflow_provider.altcraft.testing._writing import put, same
+from airflow_provider.altcraft.targets.sql import target as sql
+from airflow_provider.altcraft.targets.sql.dialects.duckdb import DuckDbSession
+from airflow_provider.altcraft.targets.sql.dialects.mysql import MySqlSession
+from airflow_provider.altcraft.targets.sql.dialects.postgres import PostgresSession
+from airflow_provider.altcraft.targets.sql.dialects.sqlite import SqliteSession
+from airflow_provider.altcraft.targets.sql.errors import UnreachableError
 from airflow_provider.altcraft.testing.conformance import as_table
+from airflow_provider.altcraft.testing.conformance.killing import Forked
+from airflow_provider.altcraft.testing.conformance.pulls import Pull, draw_events, pull_of
+from airflow_provider.altcraft.testing.conformance.writing import put, same
 from airflow_provider.altcraft.window import Window
 
 SCOPE = Scope(1, [("email", "ann@example.com")], Window.of("2026-01-01", "2026-01-02"))
 EVENTS = draw_events(100, days=2, profiles=["ann@example.com"])
 POINTS = 4
+ONE_PULL = "A table holds one whole pull: the last that committed."
 SESSIONS = {"postgres": PostgresSession, "mariadb": MySqlSession, "sqlite": SqliteSession, "duckdb": DuckDbSession}
 
 
 def pull(number: int) -> Pull:
-    """The same events, counted anew."""
+    """The same events, counted again."""
     return pull_of([event | {"count": number} for event in EVENTS], SCOPE)
 
 
@@ -69,9 +74,34 @@ def test_the_server_dies(server: Server, disposition: str, moments: list[str], m
             put(target, new)  # while it is down
         server.start()
         held = new if moment == "after commit" else pull(number - 1)
-        same(as_table(database.rows(name)), table_of(held))
+        same(as_table(database.rows(name)), table_of(held), ONE_PULL)
         put(target, new)
-        same(as_table(database.rows(name)), table_of(new))
+        same(as_table(database.rows(name)), table_of(new), ONE_PULL)
+
+
+@pytest.mark.parametrize("disposition", ["merge", "replace", "append"])
+def test_a_commit_waits_for_a_server_that_is_restarted(server: Server, disposition: str) -> None:
+    name = server.database.new_table()
+    writer = server.database.target(name, disposition).open(SCOPE)
+    for batch in pull(1).batches:
+        writer.write(batch)
+    server.stop()
+    back = threading.Timer(2, server.start)
+    back.start()
+    writer.commit()
+    back.join()
+    same(as_table(server.database.rows(name)), table_of(pull(1)), ONE_PULL)
+
+
+def test_a_commit_gives_up_at_last(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql, "RECONNECTS_FOR", 1.0)
+    writer = server.database.target(server.database.new_table(), "merge").open(SCOPE)
+    server.stop()
+    started = time.monotonic()
+    with pytest.raises(UnreachableError, match=r"^sql://.*Error: "):
+        writer.commit()
+    assert 1 <= time.monotonic() - started < 10
+    server.start()
 
 
 def _kill_server(patch: pytest.MonkeyPatch, server: Server, moment: str) -> None:
@@ -87,7 +117,7 @@ def _kill_server(patch: pytest.MonkeyPatch, server: Server, moment: str) -> None
             server.stop()
 
     # MariaDB ends the table's making by a commit, which is not the one that is meant.
-    patch.setattr(MySqlSession, "settle", lambda self: self.raw.commit())
+    patch.setattr(MySqlSession, "begin_after_ddl", lambda self: self.raw.commit())
     patch.setattr(session, name, dying)
 
 
@@ -106,9 +136,9 @@ def test_the_task_dies_between_two_statements(database: Any, disposition: str) -
         assert Forked(lambda: _stepping(target, new, session, point)).killed  # noqa: B023 - called at once
         state = as_table(database.rows(name))
         held.append("new" if state.equals(table_of(new)) else "old")
-        same(state, table_of(new if held[-1] == "new" else old))
+        same(state, table_of(new if held[-1] == "new" else old), ONE_PULL)
         put(target, new)
-        same(as_table(database.rows(name)), table_of(new))
+        same(as_table(database.rows(name)), table_of(new), ONE_PULL)
     assert held == ["old"] * (POINTS - 1) + ["new"]
 
 

@@ -1,4 +1,4 @@
-"""The store's server stopped amid a write, and started again: the task fails or goes on, and a rerun is right."""
+"""The store's server stopped during a write, and started again: the task fails or goes on, and a rerun is right."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope, _store
-from airflow_provider.altcraft.targets._folder_store import StoreFolder
-from airflow_provider.altcraft.testing import _writing as writing
-from airflow_provider.altcraft.testing._pulls import Pull
+from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope
+from airflow_provider.altcraft.targets.object_storage.folder_store import StoreFolder
+from airflow_provider.altcraft.targets.object_storage.stores import fsspec as _fsspec
+from airflow_provider.altcraft.testing.conformance import writing
+from airflow_provider.altcraft.testing.conformance.pulls import Pull
 from airflow_provider.altcraft.window import Window
 from tests.integration.stores import S3, serve_azure, serve_gcs, serve_s3
 
@@ -62,7 +63,7 @@ def staged(store, prefix):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_store(store, server, shape, back, batch, monkeypatch):
     """``back``: it comes back while the task still writes."""
-    monkeypatch.setattr(_store, "_PART", 5 << 20)
+    monkeypatch.setattr(_fsspec, "_PART", 5 << 20)
     prefix = f"{shape}-{back}/"
     target = ObjectStorageTarget(store.uri(prefix + SHAPES[shape]), **({"part_rows": 100} if shape == "parts" else {}))
     old, new = (

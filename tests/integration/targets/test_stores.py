@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
+import traceback
 from types import SimpleNamespace
+from uuid import uuid4
 
+import airflow  # noqa: F401 - it sets up logging when it is first imported, which would drop the handler of caplog
 import pytest
 
-from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope, _store
+from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope
+from airflow_provider.altcraft.targets.object_storage.stores import fsspec as _fsspec
 from tests.integration.stores import S3, serve_azure, serve_gcs
 
 SCOPE = Scope(1, None)
@@ -21,7 +25,7 @@ def store(request):
 
 @pytest.fixture
 def key(request, store, monkeypatch):
-    monkeypatch.setattr(_store, "_PART", (5 if isinstance(store, S3) else 1) << 20)  # S3 has a least size
+    monkeypatch.setattr(_fsspec, "_PART", (5 if isinstance(store, S3) else 1) << 20)  # S3 has a least size
     return f"{request.node.name}/a.jsonl".replace(" ", "-").replace("[", "-").replace("]", "-")
 
 
@@ -59,7 +63,7 @@ def test_only_a_commit_is_seen(store, target, key, part, batch):
     assert unfinished(store, key) == ([key] if isinstance(store, S3) else [])
     written = writer.commit()
     assert (written.uris, written.rows, written.bytes) == ((store.uri(key),), rows, len(store.read(key)))
-    assert written.bytes > 2 * _store._PART
+    assert written.bytes > 2 * _fsspec._PART
     assert len(set(lines(store, key))) == rows
     assert unfinished(store, key) == []
 
@@ -122,7 +126,8 @@ def test_an_error_before_the_commit_leaves_the_old_object(store, target, key, pa
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_of_two_writers_the_later_commit_wins_whole(store, target, key, part, batch, first):
+def test_of_two_writers_the_later_wins_whole(store, target, key, part, batch, first):
+    """The one that began later, whichever commits last."""
     writers, rows = [target.open(SCOPE), target.open(SCOPE)], part // 2
     for at in range(4):
         for number, writer in enumerate(writers):
@@ -131,7 +136,7 @@ def test_of_two_writers_the_later_commit_wins_whole(store, target, key, part, ba
     writers[1 - first].commit()
     data = lines(store, key)
     assert len(set(data)) == len(data) == 4 * rows
-    assert all(f"writer {1 - first}".encode() in line for line in data)
+    assert all(b"writer 1" in line for line in data)
     assert unfinished(store, key) == []
 
 
@@ -150,7 +155,7 @@ def test_killed_it_leaves_old_or_new(store, target, key, part, batch, stepper, p
     assert store.keys(key) == [key]
 
 
-def test_what_cannot_be_reached_is_told(store, key):
+def test_what_cannot_be_reached_is_reported(store, key):
     bucket = f"{store.conn_id}@{store.bucket}/"
     for wrong, kind, says in (
         (f"{store.conn_id}@nowhere/", FileNotFoundError, r"nowhere/a\.csv: the bucket does not exist"),
@@ -176,14 +181,14 @@ def test_blocks_that_another_commit_dropped_are_sent_again(azure, key, batch):
     writers = [target.open(SCOPE) for _ in range(3)]
     for number, writer in enumerate(writers):
         writer.write(batch(10_000, email=f"writer {number}"))
-    sent = writers[1]._staged._send_anew
+    sent = writers[1]._staged._send_again
 
     def and_another_commits():
         sent()
         writers[2].commit()
-        writers[1]._staged._send_anew = sent
+        writers[1]._staged._send_again = sent
 
-    writers[1]._staged._send_anew = and_another_commits
+    writers[1]._staged._send_again = and_another_commits
     writers[0].commit()
     writers[1].commit()
     data = lines(azure, key)
@@ -210,3 +215,24 @@ def test_a_store_that_dies_fails_the_commit_and_not_the_abort(serve, batch, capl
         writers[1].abort()
     with pytest.raises(RuntimeError, match="aborted"):
         writers[1].commit()
+
+
+@pytest.mark.parametrize("kind", [400, 403])
+@pytest.mark.parametrize("shape", [".jsonl", "/"])
+def test_the_address_of_an_upload_is_in_no_error_and_no_log(gcs, kind, shape, batch, caplog, monkeypatch):
+    from gcsfs import GCSFileSystem
+
+    monkeypatch.setattr(GCSFileSystem, "retries", 1)
+    caplog.set_level(logging.INFO)
+
+    def pull():
+        writer = ObjectStorageTarget(gcs.uri(f"refused-{kind}-{uuid4().hex}{shape}")).open(SCOPE)
+        writer.write(batch(5))
+        writer.commit()
+
+    with pytest.raises((OSError, ValueError)) as caught:
+        pull()
+    shown = "".join(traceback.format_exception(caught.value)) + caplog.text
+    assert "/upload/storage/v1/b/lake/o?…" in shown
+    assert "upload_id=" not in shown
+    assert "could not be removed" in caplog.text

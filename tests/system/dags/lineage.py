@@ -1,6 +1,6 @@
 """One pull into each of the targets that ``LINEAGE_TARGETS`` names, run by ``test_lineage`` in a process of its own.
 
-Prints what Airflow's database has of the outlets' events, and what its collector of hooks' lineage was told.
+Prints what Airflow's database has of the outlets' events, and what its collector of hooks' lineage was given.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ with DAG("lineage", schedule=None) as dag:
 
 
 def asset_events() -> dict[str, Any]:
-    """What each task told of its outlet."""
+    """What each task reported of its outlet."""
     from airflow.utils.session import create_session
 
     if airflow.__version__.startswith("2."):
@@ -41,7 +41,7 @@ def asset_events() -> dict[str, Any]:
 
 
 def hook_lineage() -> list[str]:
-    """The outputs that were told in this process, in which all tasks ran."""
+    """The outputs that were reported in this process, in which all tasks ran."""
     from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
 
     outputs = get_hook_lineage_collector().collected_assets.outputs
@@ -52,4 +52,4 @@ if __name__ == "__main__":
     if airflow.__version__.startswith("2."):
         dag.sync_to_db()
     state = str(dag.test().state)
-    print("told: " + json.dumps({"state": state, "assets": asset_events(), "hooks": hook_lineage()}))
+    print("reported: " + json.dumps({"state": state, "assets": asset_events(), "hooks": hook_lineage()}))

@@ -62,7 +62,7 @@ PASSING = [
     faults.drip(20),
     faults.drip_headers(20),
     faults.reset(),
-    faults.reset_amid_body(),
+    faults.reset_during_body(),
     faults.close_before_response(),
     faults.truncated(),
     faults.truncated(chunked=True),
@@ -72,7 +72,7 @@ PASSING = [
     faults.bad_gzip(),
     faults.rows({"action": "form_post", "datetime": "soon"}),
 ]
-"""Each is a failed try of the client's. Four in a row are not yet a failed look."""
+"""Each is a failed try of the client's. Four in a row are not yet a failed poll."""
 
 HARMLESS = {
     "ok": faults.ok(),

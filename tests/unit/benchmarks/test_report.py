@@ -1,4 +1,4 @@
-"""The benchmark's page: what was measured is told as it is, reached or not, and what was not measured is not told."""
+"""The benchmark's page reports what was measured as it is, reached or not, and nothing that was not measured."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import plan, report
+from benchmarks import cold, plan, report
+from benchmarks.cold import Cold
 from benchmarks.measure import Run
 from benchmarks.plan import Contender, Goal, Steps
 from benchmarks.results import Results
@@ -42,7 +43,7 @@ def reached(found: Results, text: str) -> tuple[float | None, bool | None]:
 
 
 def test_ratios_are_of_the_medians_and_of_rates() -> None:
-    """Whoever pulled fewer profiles is measured by its rate."""
+    """A contender that pulled fewer profiles is measured by its rate."""
     assert reached(results(), "16 threads") == (3.0, True)
     assert reached(results(), "in a loop") == (1000 / 20, True)
 
@@ -71,7 +72,7 @@ def test_failures_and_wrong_rows_stand_in_the_table() -> None:
     assert "| 7 rows are doubled |" in line(page, f"| {plan.FLOOR.name}")
 
 
-@pytest.mark.parametrize(("ceiling", "words"), [(8_000, "4.0 times"), (7_000, "less than the 4 that are wanted")])
+@pytest.mark.parametrize(("ceiling", "words"), [(8_000, "4.0 times"), (7_000, "less than the expected 4")])
 def test_the_server_has_to_be_faster_than_all(ceiling: float, words: str) -> None:
     found = results()
     found.ceiling = ceiling
@@ -118,3 +119,18 @@ def test_goals_at_their_border() -> None:
     assert not Goal("", 3).reached(2.99)
     assert Goal("", 1.1, most=True).reached(1.1)
     assert not Goal("", 1.1, most=True).reached(1.11)
+
+
+def test_cold_tasks_stand_side_by_side_with_those_of_the_other_revision() -> None:
+    took = [{"cpu": cpu, "wall": 1.0, "mb": 60.4, "modules": 224.0} for cpu in (0.3, 0.5, 0.9)]
+    before = [{"cpu": 1.25, "wall": 1.0, "mb": 147.0, "modules": 1_315.0}]
+    found = Cold(
+        "7f64096", {cold.FILE.name: took, cold.POLL.name: took}, {cold.FILE.name: before, cold.POLL.name: took}
+    )
+    page = cold.table(found)
+    expected = "| 0.50 | 1.25 | 0.40 | at most 0.4 | reached | 224 | 1,315 | 60 | 147 | 3 |"
+    assert line(page, f"| {cold.FILE.name}") == f"| {cold.FILE.name} {expected}"
+    assert "| 1.00 | at most 0.9 | **not reached** |" in line(page, f"| {cold.POLL.name}")
+    assert "| CPU s | at 7f64096 |" in page
+    alone = line(cold.table(Cold(now={cold.FILE.name: took})), f"| {cold.FILE.name}")
+    assert alone.endswith("| 0.50 |  |  | at most 0.4 |  | 224 |  | 60 |  | 3 |")

@@ -1,4 +1,4 @@
-"""What becomes of requests whose callers have gone."""
+"""What becomes of requests whose callers are cancelled."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ ANN = "ann@example.com"
 
 
 def connected(api: Emulator, **options: Any) -> AsyncAltcraftClient:
-    options = {"list_id": 1, "max_connections": 2, "timeout": 5, "retry": Retry(attempts=1)} | options
+    options = {
+        "list_id": 1,
+        "max_connections": 2,
+        "timeout": 5,
+        "outage_timeout": 0,
+        "retry": Retry(attempts=1),
+    } | options
     return AsyncAltcraftClient(api.url, api.token, **options)
 
 
@@ -54,7 +60,7 @@ def test_a_request_that_fails_after_its_caller_has_gone(
 
 
 def test_it_keeps_its_slot_until_its_time_out(altcraft_api: Emulator) -> None:
-    """A new call waits for the slot, and its own time does not run meanwhile."""
+    """A new call waits for the slot, and its own time does not run in the meantime."""
     altcraft_api.play(*[faults.stall()] * 2)
 
     async def ask() -> None:

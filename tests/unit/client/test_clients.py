@@ -16,15 +16,9 @@ from typing import Any
 import pytest
 
 from airflow_provider.altcraft import client
-from airflow_provider.altcraft.client import (
-    AltcraftClient,
-    Answer,
-    AsyncAltcraftClient,
-    ProfileLookup,
-    Retry,
-    _transport,
-)
+from airflow_provider.altcraft.client import AltcraftClient, AsyncAltcraftClient, ProfileLookup, Response, Retry
 from airflow_provider.altcraft.client._core import Core
+from airflow_provider.altcraft.client.transport import _httpx as _transport
 from airflow_provider.altcraft.testing import Emulator, faults
 
 ONE = Retry(attempts=1)
@@ -92,7 +86,7 @@ def test_every_way_to_look_up(api: Emulator, lookup: Any) -> None:
 @pytest.mark.parametrize("hours", [-12, 0, 3, 14])
 @pytest.mark.parametrize("inclusive", [True, False])
 def test_a_day_is_whole_whatever_the_platforms_zone(api: Emulator, hours: int, inclusive: bool) -> None:
-    api.utc_offset, api.date_to_inclusive = dt.timedelta(hours=hours), inclusive
+    api.timezone, api.date_to_inclusive = dt.timezone(dt.timedelta(hours=hours)), inclusive
     first, last = dt.datetime(2026, 1, 2, tzinfo=dt.UTC), dt.datetime(2026, 1, 2, 23, 59, 59, 999_000, tzinfo=dt.UTC)
     step = dt.timedelta(milliseconds=1)
     for number, at in enumerate((first - step, first, last, last + step)):
@@ -115,7 +109,7 @@ def test_databases(api: Emulator) -> None:
     for number in range(2, 8):
         api.add_database(number, name=f"№ {number}")
     with connected(api) as asking:
-        assert [found.id for found in asking.list_databases(limit=3)] == [1, 2, 3, 4, 5, 6, 7]
+        assert [found.id for found in asking.list_databases(page_size=3)] == [1, 2, 3, 4, 5, 6, 7]
         assert asking.count_databases() == 7
         assert asking.get_database(7).name == "№ 7"
         assert asking.get_database().id == 1
@@ -123,12 +117,31 @@ def test_databases(api: Emulator) -> None:
     async def ask() -> Any:
         async with connected_async(api) as asking:
             return (
-                [found.id for found in await asking.list_databases(limit=3)],
+                [found.id for found in await asking.list_databases(page_size=3)],
                 await asking.count_databases(),
                 (await asking.get_database(7)).name,
             )
 
     assert asyncio.run(ask()) == ([1, 2, 3, 4, 5, 6, 7], 7, "№ 7")
+
+
+def test_profiles(api: Emulator) -> None:
+    for number in range(5):
+        api.add_profile(email=f"user{number}@example.com", custom={"CRM_ID": f"a{number}"})
+    with connected(api) as asking:
+        found = list(asking.iter_profiles(fields=["CRM_ID"], page_size=2))
+        (one,) = asking.iter_profiles(query={"CRM_ID": "a3"})
+        with pytest.raises(ValueError, match="page_size: expected rows a page from 1 on, got 0"):
+            next(asking.iter_profiles(page_size=0))
+    by_crm_id = {profile.get("CRM_ID"): profile["id"] for profile in found}
+    assert by_crm_id.keys() >= {"a0", "a1", "a2", "a3", "a4"}
+    assert one["id"] == by_crm_id["a3"]
+
+    async def ask() -> Any:
+        async with connected_async(api) as asking:
+            return [profile async for profile in asking.iter_profiles(fields=["CRM_ID"], page_size=2)]
+
+    assert asyncio.run(ask()) == found
 
 
 def identity(row: Any) -> tuple[Any, ...]:
@@ -151,10 +164,10 @@ def test_a_whole_database(api: Emulator, cursor: Any, limit: int, style: Any, ca
 
     async def ask() -> list[Any]:
         async with connected_async(api) as asking:
-            return [event async for event in asking.iter_database_history(**window, limit=limit)]
+            return [event async for event in asking.iter_database_history(**window, page_size=limit)]
 
     with connected(api) as asking:
-        found = list(asking.iter_database_history(**window, limit=limit))
+        found = list(asking.iter_database_history(**window, page_size=limit))
     assert found == asyncio.run(ask())
     expected = Counter(map(identity, api.events()))
     assert Counter(map(identity, found)) == expected
@@ -163,9 +176,9 @@ def test_a_whole_database(api: Emulator, cursor: Any, limit: int, style: Any, ca
 
 def test_a_whole_database_wants_both_dates_and_a_page(api: Emulator) -> None:
     with connected(api) as asking:
-        for wrong in ({"date_to": None}, {"limit": 0}, {"fields": "CRM_ID"}):
+        for wrong in ({"date_to": None}, {"page_size": 0}, {"fields": "CRM_ID"}):
             arguments: dict[str, Any] = {"date_from": "2026-01-01", "date_to": "2026-01-31"} | wrong
-            with pytest.raises(ValueError, match=r"date_to|limit|fields"):
+            with pytest.raises(ValueError, match=r"date_to|page_size|fields"):
                 list(asking.iter_database_history(**arguments))
     assert api.requests == []
 
@@ -188,10 +201,10 @@ def test_no_more_calls_at_once_than_connections(api: Emulator) -> None:
 def test_no_more_calls_a_second_than_asked_for() -> None:
     """The n-th call leaves n gaps after the first could have: that holds on a machine of any speed."""
     left: list[float] = []
-    nothing = Answer(200, {}, b'{"error": 0, "data": []}')
+    nothing = Response(200, {}, b'{"error": 0, "data": []}')
 
     class Watched:
-        def send(self, url: str, headers: Any, body: bytes) -> Answer:
+        def send(self, url: str, headers: Any, body: bytes) -> Response:
             left.append(time.monotonic())
             return nothing
 
@@ -199,7 +212,7 @@ def test_no_more_calls_a_second_than_asked_for() -> None:
             """Nothing is open."""
 
     class WatchedAsync:
-        async def send(self, url: str, headers: Any, body: bytes) -> Answer:
+        async def send(self, url: str, headers: Any, body: bytes) -> Response:
             left.append(time.monotonic())
             return nothing
 
@@ -326,7 +339,7 @@ def test_base_urls(given: str, used: str) -> None:
         assert "secret" not in repr(asking.settings)
 
 
-@pytest.mark.parametrize("wrong", [{"attempts": 0}, {"initial": -1}, {"maximum": -1}])
+@pytest.mark.parametrize("wrong", [{"attempts": 0}, {"wait_initial": -1}, {"wait_max": -1}])
 def test_retries_that_cannot_work(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Retry(**wrong)
@@ -338,9 +351,9 @@ class Canned:
     def __init__(self, body: bytes) -> None:
         self.body, self.sent = body, list[tuple[str, Any, bytes]]()
 
-    def send(self, url: str, headers: Any, body: bytes) -> client.Answer:
+    def send(self, url: str, headers: Any, body: bytes) -> client.Response:
         self.sent.append((url, headers, body))
-        return client.Answer(200, {"content-type": "application/json"}, self.body)
+        return client.Response(200, {"content-type": "application/json"}, self.body)
 
     def close(self) -> None:
         self.sent.append(("closed", None, b""))
@@ -368,7 +381,7 @@ def test_only_events_of_the_actions_that_are_asked_for(api: Emulator) -> None:
             sync.get_history(ANN, actions={"click"})
 
 
-def test_large_answers_are_read_beside_the_loop(api: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_answers_are_read_outside_the_loop(api: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     api.add_profile(email="large@example.com")
     for minute in range(300):
         api.add_event("large@example.com", "click", at=NOON + dt.timedelta(minutes=minute), message_name="x" * 200)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import gc
 import gzip
 import socket
 import ssl
@@ -63,7 +64,7 @@ def after(sent: bytes, end: Callable[[socket.socket], None] = lambda one: None, 
     return play
 
 
-def amid_request(server: RawServer, one: socket.socket) -> None:
+def during_request(server: RawServer, one: socket.socket) -> None:
     one.recv(20)
     reset(one)
 
@@ -129,16 +130,16 @@ class Full(RawServer):
 
 @dataclass(frozen=True)
 class Row:
-    """A fault and what is wanted of it.
+    """A fault and what is expected of it.
 
     Attributes:
         play: what the server does; or a fault of the emulator's.
         error: class of the error, or what it derives from where they may differ; empty where the request is fine.
         words: what its text says.
-        tls: how the server speaks TLS, by its name in ``contexts``; empty for not at all. Mended, it is ``good``.
+        tls: how the server speaks TLS, by its name in ``contexts``; empty for not at all. Fixed, it is ``good``.
         scheme: how the client speaks to it.
         first: whether a good request goes before.
-        through: whether the server is a proxy, which tunnels once it is mended.
+        through: whether the server is a proxy, which tunnels once it is fixed.
         size: bytes of the request.
         alike: whether the three say it in the same words.
     """
@@ -173,30 +174,30 @@ TABLE = {
     "time: nobody accepts": Row(at_once(close), *UNCONNECTED, **soon, server=Full),
     "time: the handshake stalls": Row(after(b""), *UNCONNECTED, **soon, **tls),
     "time: no byte": Row(after(b""), *LATER, **soon),
-    "time: amid the headers": Row(after(HEAD), *LATER, **soon),
-    "time: amid the body": Row(after(GOOD[:-5]), *LATER, **soon),
-    "time: amid a large body": Row(after(LARGE), *LATER, **soon),
+    "time: during the headers": Row(after(HEAD), *LATER, **soon),
+    "time: during the body": Row(after(GOOD[:-5]), *LATER, **soon),
+    "time: during a large body": Row(after(LARGE), *LATER, **soon),
     "time: on a connection used before": Row(after(b"", good=1), *LATER, **soon, first=True),
     "time: drip of the headers": Row(faults.drip_headers(20), *LATER, **soon),
     "time: drip of the body": Row(faults.drip(5), *LATER, **soon),
     "time: no byte through TLS": Row(after(b""), *LATER, **soon, **tls, tls="good"),
-    # Told once, to whoever is there first: who connects, or sends (who then reads finds an end), or reads.
+    # Reported once, to the one that is there first: who connects, or sends (who then reads finds an end), or reads.
     "reset: when connected": Row(at_once(reset), "NetworkError", "the server ", alike=False),
-    "reset: amid the request": Row(amid_request, *BROKE, alike=False, size=5_000_000),
+    "reset: during the request": Row(during_request, *BROKE, alike=False, size=5_000_000),
     "reset: before the answer": Row(after(b"", reset), *RESET),
-    "reset: amid the headers": Row(after(HEAD, reset), *RESET),
-    "reset: amid the body": Row(faults.reset_amid_body(5), *RESET),
-    "reset: amid a large body": Row(after(LARGE, reset), *RESET),
-    "reset: amid the handshake": Row(at_once(reset), *UNSENT, **tls, alike=False),
-    "reset: amid the body through TLS": Row(after(GOOD[:-5], reset), *BROKE, **tls, tls="good", alike=False),
+    "reset: during the headers": Row(after(HEAD, reset), *RESET),
+    "reset: during the body": Row(faults.reset_during_body(5), *RESET),
+    "reset: during a large body": Row(after(LARGE, reset), *RESET),
+    "reset: during the handshake": Row(at_once(reset), *UNSENT, **tls, alike=False),
+    "reset: during the body through TLS": Row(after(GOOD[:-5], reset), *BROKE, **tls, tls="good", alike=False),
     "closed: when connected": Row(at_once(close), *BROKE, alike=False),
     "closed: before the answer": Row(after(b"", close), *CLOSED),
-    "closed: amid the headers": Row(after(HEAD, close), *CLOSED),
-    "closed: amid the body": Row(after(GOOD[:-5], close), *CLOSED),
-    "closed: amid a large body": Row(after(LARGE, close), *CLOSED),
-    "closed: amid chunks": Row(after(CHUNKED + b"abc", close), *CLOSED),
-    "closed: amid the handshake": Row(at_once(close), *UNSENT, **tls, alike=False),
-    "closed: amid the body through TLS": Row(
+    "closed: during the headers": Row(after(HEAD, close), *CLOSED),
+    "closed: during the body": Row(after(GOOD[:-5], close), *CLOSED),
+    "closed: during a large body": Row(after(LARGE, close), *CLOSED),
+    "closed: during chunks": Row(after(CHUNKED + b"abc", close), *CLOSED),
+    "closed: during the handshake": Row(at_once(close), *UNSENT, **tls, alike=False),
+    "closed: during the body through TLS": Row(
         after(GOOD[:-5], close), *BROKE, **tls, tls="good"
     ),
     "stale: closed before the next": Row(idle_close, first=True),
@@ -213,7 +214,7 @@ TABLE = {
     "TLS: none there": Row(no_tls, *NO_TLS, **tls),
     "TLS: where none is spoken": Row(after(GOOD), *BROKE, tls="good", alike=False),
     "proxy: refuses the tunnel": Row(after(b"HTTP/1.1 502 no\r\ncontent-length: 0\r\n\r\n"), *REFUSED, **TUNNEL),
-    "proxy: wants a login": Row(after(b"HTTP/1.1 407 no\r\n\r\n", close), "RequestError", "HTTP 407", **TUNNEL),
+    "proxy: wants a login": Row(after(b"HTTP/1.1 407 no\r\n\r\n", close), "BadRequestError", "HTTP 407", **TUNNEL),
     "proxy: no byte": Row(after(b""), "RequestTimeoutError", "within", **soon, **TUNNEL, alike=False),
     "proxy: closes": Row(after(b"", close), *BROKE, **TUNNEL),
     "proxy: resets": Row(after(b"", reset), *BROKE, **TUNNEL),
@@ -244,7 +245,7 @@ def contexts(authority: trustme.CA) -> dict[str, ssl.SSLContext]:
 
 
 def behind(row: Row, contexts: dict[str, ssl.SSLContext], stack: ExitStack) -> tuple[Any, dict[str, Any], Any]:
-    """A server that does it, what to make a client of, and what mends the server."""
+    """A server that does it, what to make a client of, and what fixes the server."""
     if isinstance(row.play, faults.Fault):
         api = stack.enter_context(Emulator(token=TOKEN))
         api.play(row.play)
@@ -265,21 +266,27 @@ def behind(row: Row, contexts: dict[str, ssl.SSLContext], stack: ExitStack) -> t
     stack.callback(server.stop)
     server.play = lambda one: row.play(server, one)
 
-    def mend() -> None:
+    def fix() -> None:
         server.play = well
         server.tls = contexts["good"] if row.scheme == "https" and not row.through else None
         if isinstance(server, Full):
             server.open()
 
-    return server, options, mend
+    return server, options, fix
 
 
-def through(kind: Any, row: Row, options: dict[str, Any], server: Any, mend: Callable[[], None]) -> Any:
+def through(kind: Any, row: Row, options: dict[str, Any], server: Any, fix: Callable[[], None]) -> Any:
     """What comes of it by one kind of client: class and words of the error, or the number of events."""
-    options = {"token": TOKEN, "list_id": 1, "timeout": row.timeout, "retry": Retry(attempts=1)} | options
+    options = {
+        "token": TOKEN,
+        "list_id": 1,
+        "timeout": row.timeout,
+        "outage_timeout": 0,
+        "retry": Retry(attempts=1),
+    } | options
     profile = {"matching": "custom", "field_name": "X", "field_value": "x" * row.size}
 
-    def told(error: AltcraftError) -> tuple[str, str]:
+    def words_of(error: AltcraftError) -> tuple[str, str]:
         return type(error).__name__, str(error)
 
     def idle() -> None:
@@ -295,9 +302,9 @@ def through(kind: Any, row: Row, options: dict[str, Any], server: Any, mend: Cal
             try:
                 found: Any = len(await client.get_history(profile))
             except AltcraftError as error:
-                found = told(error)
+                found = words_of(error)
             assert time.monotonic() - started < LATE / 2
-            await asyncio.to_thread(mend)
+            await asyncio.to_thread(fix)
             assert await client.get_history(ANN) == []
             async with asyncio.timeout(10):
                 while len(asyncio.all_tasks()) > 1:  # noqa: ASYNC110 - others' tasks
@@ -313,9 +320,9 @@ def through(kind: Any, row: Row, options: dict[str, Any], server: Any, mend: Cal
             try:
                 found: Any = len(client.get_history(profile))
             except AltcraftError as error:
-                found = told(error)
+                found = words_of(error)
             assert time.monotonic() - started < LATE / 2
-            mend()
+            fix()
             assert client.get_history(ANN) == []
         return found
 
@@ -333,10 +340,11 @@ def test_the_same_from_each(
     with ExitStack() as stack, ThreadPoolExecutor(3) as pool:
         runs = []
         for kind in KINDS:
-            server, options, mend = behind(row, contexts, stack)
-            runs.append(pool.submit(through, kind, row, options | {"verify": str(tmp_path / "ca.pem")}, server, mend))
+            server, options, fix = behind(row, contexts, stack)
+            runs.append(pool.submit(through, kind, row, options | {"verify": str(tmp_path / "ca.pem")}, server, fix))
         found = [run.result() for run in runs]
-    until(lambda: descriptors() <= before)
+    # aiohttp 3.10, the oldest admitted, leaves some connections that failed to the garbage collector.
+    until(lambda: gc.collect() >= 0 and descriptors() <= before)
     for each in found:
         if row.error:
             assert issubclass(getattr(errors, each[0]), getattr(errors, row.error)), each

@@ -25,7 +25,9 @@ LATE = 30.0
 
 
 def connected(kind: Any, api: Emulator, **options: Any) -> Any:
-    return kind(api.url, api.token, list_id=1, **{"timeout": LATE, "retry": Retry(attempts=1)} | options)
+    return kind(
+        api.url, api.token, list_id=1, **{"timeout": LATE, "outage_timeout": 0, "retry": Retry(attempts=1)} | options
+    )
 
 
 ASYNC = pytest.mark.parametrize("kind", [AsyncAltcraftClient, BulkClient], ids=["httpx", "aiohttp"])
@@ -127,7 +129,7 @@ def test_a_slow_look_up_of_the_name(api: Emulator, kind: Any, monkeypatch: pytes
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     url = api.url.replace("127.0.0.1", "altcraft.invalid")
-    options: dict[str, Any] = {"list_id": 1, "timeout": SOON, "retry": Retry(attempts=1)}
+    options: dict[str, Any] = {"list_id": 1, "timeout": SOON, "outage_timeout": 0, "retry": Retry(attempts=1)}
 
     async def in_loop() -> None:
         async with kind(url, api.token, **options) as client:

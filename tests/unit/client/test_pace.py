@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from airflow_provider.altcraft.client import Answer, RateLimitError
+from airflow_provider.altcraft.client import RateLimitError, Response, Retry
+from airflow_provider.altcraft.client import _constants as constants
 from airflow_provider.altcraft.client._bulk import BulkClient
 from airflow_provider.altcraft.client._core import Call
 from airflow_provider.altcraft.client._pace import AdaptivePace
@@ -21,7 +22,13 @@ from airflow_provider.altcraft.window import Window
 
 T = TypeVar("T")
 
-GOOD, REFUSED = Answer(200, {}, b""), Answer(429, {}, b"")
+GOOD, REFUSED = Response(200, {}, b""), Response(429, {}, b"")
+
+
+@pytest.fixture(autouse=True)
+def repeatable() -> None:
+    """The pauses between tries are drawn at random, too."""
+    random.seed(7)
 
 
 class _Selector(selectors.SelectSelector):
@@ -93,6 +100,23 @@ class TokenBucket:
         return True
 
 
+class LimitReq:
+    """nginx's ``limit_req``: a leaky bucket, counted by milliseconds."""
+
+    def __init__(self, limit: int, burst: int = 0, *, nodelay: bool = True) -> None:
+        self.limit, self.burst, self.nodelay = limit, burst, nodelay
+        self.excess, self.last = 0, 0
+
+    def delay(self, now: float) -> float | None:
+        """How long nginx holds the call back; ``None`` where it refuses it."""
+        at = int(now * 1000)
+        excess = max(0, self.excess - self.limit * (at - self.last) + 1000) if self.last else 0
+        if excess > 1000 * self.burst:
+            return None
+        self.excess, self.last = excess, at
+        return 0.0 if self.nodelay else excess / 1000 / self.limit
+
+
 class Platform:
     """A transport that stands for a platform with a limiter, and remembers when it took and refused calls."""
 
@@ -111,7 +135,7 @@ class Platform:
         """
         return self.latency * self.random.uniform(0.4, 0.6)
 
-    async def send(self, *_: Any) -> Answer:
+    async def send(self, *_: Any) -> Response:
         loop = asyncio.get_running_loop()
         self.asked.append(loop.time())
         await asyncio.sleep(self.way())
@@ -121,7 +145,7 @@ class Platform:
         await asyncio.sleep(self.way())
         return GOOD if fits else REFUSED
 
-    def read(self, call: Call, answer: Answer) -> None:
+    def read(self, call: Call, answer: Response) -> None:
         """What a client makes of an answer: as little as it can, so that minutes of calls cost a test seconds."""
         if answer is REFUSED:
             error = RateLimitError("Too many requests")
@@ -145,7 +169,7 @@ async def pull(platform: Platform, seconds: float, *, workers: int, per_second: 
     async with BulkClient(
         "https://example.com", "t0ken", list_id=1, max_connections=workers, transport=platform
     ) as client:
-        client._adaptive = AdaptivePace(per_second, loop.time)
+        client._pace = AdaptivePace(per_second, loop.time)
         call = client.core.history_by({"xxh": "1"}, 1, Window.of())
 
         async def work() -> None:
@@ -203,3 +227,54 @@ def test_no_second_holds_more_calls_than_are_allowed(per_second: int) -> None:
     asked = platform.asked
     assert all(later >= earlier + 1 for earlier, later in zip(asked, asked[per_second:], strict=False))
     assert sum(at < 60 for at in asked) >= 0.9 * 60 * per_second
+
+
+class Proxied(Platform):
+    """A platform behind nginx, whose answers are its own."""
+
+    def __init__(self, limiter: LimitReq, status: int) -> None:
+        super().__init__(limiter, 0.005)
+        self.refusal = Response(status, {"content-type": "text/html"}, b"<html>")
+
+    async def send(self, *_: Any) -> Response:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(self.way())
+        now = loop.time()
+        delay = self.limiter.delay(now)
+        (self.refused if delay is None else self.accepted).append(now)
+        await asyncio.sleep((delay or 0.0) + self.way())
+        return self.refusal if delay is None else Response(200, {}, b'{"error": 0, "data": []}')
+
+
+async def pull_all(platform: Platform, calls: int, *, workers: int) -> float:
+    """So many calls by some workers, with the real pauses; when they were done."""
+    loop = asyncio.get_running_loop()
+    retry = Retry(constants.ATTEMPTS, constants.BACKOFF_INITIAL, constants.BACKOFF_MAX)
+    options: Any = {"list_id": 1, "max_connections": workers, "retry": retry, "transport": platform}
+    async with BulkClient("https://example.com", "t0ken", **options) as client:
+        client._pace = AdaptivePace(None, loop.time)
+        call, left = client.core.history_by({"xxh": "1"}, 1, Window.of()), iter(range(calls))
+
+        async def work() -> None:
+            for _ in left:
+                await client.ask(call, client.core.page_of)
+
+        await asyncio.gather(*(work() for _ in range(workers)))
+    return loop.time()
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["", "busy"])
+@pytest.mark.parametrize("workers", [4, 16, 64])
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(("burst", "nodelay"), [(0, True), (5, False), (5, True)])
+def test_nginx_limits(burst: int, nodelay: bool, status: int, workers: int, busy: bool) -> None:
+    """A short pull takes no more than 1.5 times what the limit alone takes, also where the event loop is often late."""
+    for seed in range(3):
+        random.seed(seed)  # for the pauses between tries
+        draw = random.Random(seed)
+        stalls = (draw.uniform(0, 0.05) if busy and draw.random() < 0.005 else 1e-9 for _ in itertools.count())
+        platform = Proxied(LimitReq(20, burst, nodelay=nodelay), status)
+        took = on_own_clock(pull_all(platform, 300, workers=workers), stalls)
+        _, refused = platform.seen(10, took)
+        assert took <= 1.5 * 300 / 20
+        assert refused < 0.05

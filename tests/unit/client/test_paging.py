@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider.altcraft.client import AltcraftClient, Answer, AsyncAltcraftClient, HistoryEvent, Retry
+from airflow_provider.altcraft.client import AltcraftClient, AsyncAltcraftClient, HistoryEvent, Response, Retry
 from airflow_provider.altcraft.client._models import Page
 from airflow_provider.altcraft.client._paging import PageWalk
 from airflow_provider.altcraft.testing import Emulator, faults
@@ -146,8 +146,8 @@ class Canned:
     def __init__(self, body: bytes) -> None:
         self.body = body
 
-    def send(self, *_: Any) -> Answer:
-        return Answer(200, {}, self.body)
+    def send(self, *_: Any) -> Response:
+        return Response(200, {}, self.body)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -159,7 +159,7 @@ NOON = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC)
 
 def whole(api: Emulator, limit: int = 1000, **more: Any) -> list[HistoryEvent]:
     with AltcraftClient(api.url, api.token, list_id=1, retry=Retry(attempts=2)) as asking:
-        return list(asking.iter_database_history(**DAYS, limit=limit, **more))
+        return list(asking.iter_database_history(**DAYS, page_size=limit, **more))
 
 
 class TestOnTheEmulator:

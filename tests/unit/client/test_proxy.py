@@ -15,7 +15,7 @@ import pytest
 import trustme
 
 from airflow_provider.altcraft.client import AltcraftClient
-from airflow_provider.altcraft.client._core import Settings
+from airflow_provider.altcraft.client._core import ClientSettings
 from airflow_provider.altcraft.testing import Emulator
 from tests.unit.client.wire import GOOD, TOKEN, Proxy, each
 
@@ -132,7 +132,7 @@ class TestConnection:
         """Which is not tried again: it would lock the user."""
         proxy = proxies(1, LOGIN)
         kind, words = each(f"{scheme}://altcraft.invalid", proxy=f"http://{login}127.0.0.1:{proxy.port}", timeout=5)
-        assert kind == "RequestError"
+        assert kind == "BadRequestError"
         assert "look at the connection's proxy (HTTP 407)" in words
         assert len(proxy.asked) == 3
 
@@ -218,6 +218,6 @@ def test_malformed_is_refused_by_name_and_not_shown(proxy: Any) -> None:
     ],
 )
 def test_spelled_in_one_way(given: str | None, used: str | None) -> None:
-    settings = Settings("https://example.com", TOKEN, proxy=given)
+    settings = ClientSettings("https://example.com", TOKEN, proxy=given)
     assert settings.proxy == used
     assert "proxy" not in repr(settings)

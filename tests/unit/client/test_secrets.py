@@ -16,9 +16,9 @@ import pytest
 from airflow_provider.altcraft.client import (
     AltcraftClient,
     AltcraftError,
-    Answer,
     AsyncAltcraftClient,
     ProfileLookup,
+    Response,
     Retry,
 )
 from airflow_provider.altcraft.client._errors import redact
@@ -65,36 +65,36 @@ def all_texts(error: BaseException | None, seen: set[int]) -> Iterator[str]:
 class Canned:
     """Both kinds of transport."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Response) -> None:
         self.answer = answer
 
-    def send(self, *_: Any) -> Answer:
+    def send(self, *_: Any) -> Response:
         return self.answer
 
     def close(self) -> None:
         """Nothing is open."""
 
 
-def answers(secret: str) -> Iterator[Answer]:
+def answers(secret: str) -> Iterator[Response]:
     """Answers that say it, in every place of which an error makes words."""
     for form in forms(secret):
         for code in (400, 401, 403, 500, 7):
-            yield Answer(200, {}, json.dumps({"error": code, "error_text": f"so {form} it is"}).encode())
-        yield Answer(200, {}, json.dumps({"error": 400, "error_text": {"request": [form]}}).encode())
-        yield Answer(200, {}, json.dumps({"error": form, form: form}).encode())
-        yield Answer(200, {}, json.dumps({"error": 0, "data": form}).encode())
-        yield Answer(
+            yield Response(200, {}, json.dumps({"error": code, "error_text": f"so {form} it is"}).encode())
+        yield Response(200, {}, json.dumps({"error": 400, "error_text": {"request": [form]}}).encode())
+        yield Response(200, {}, json.dumps({"error": form, form: form}).encode())
+        yield Response(200, {}, json.dumps({"error": 0, "data": form}).encode())
+        yield Response(
             200, {}, json.dumps({"error": 0, "data": [{form: form, "datetime": form, "count": form}]}).encode()
         )
         row = {"action": "x", "datetime": "2026-01-01T00:00:00Z", "subscription": [form], "subscriptions": {form: form}}
-        yield Answer(200, {}, json.dumps({"error": 0, "data": [row]}).encode())
+        yield Response(200, {}, json.dumps({"error": 0, "data": [row]}).encode())
         for status in (200, 302, 404, 500):
-            yield Answer(status, {"content-type": f"text/html; x={form}"}, f"<html><p>{form}</p></html>".encode())
+            yield Response(status, {"content-type": f"text/html; x={form}"}, f"<html><p>{form}</p></html>".encode())
             # So long that a cut falls somewhere within.
             for before in (0, 60, 75, 190):
                 title = f"<html><title>{'-' * before}{html.escape(form)}</title>"
-                yield Answer(status, {"content-type": form, "retry-after": form}, title.encode())
-        yield Answer(200, {}, json.dumps({"error": 400, "error_text": f"{'-' * 990}{form}"}).encode())
+                yield Response(status, {"content-type": form, "retry-after": form}, title.encode())
+        yield Response(200, {}, json.dumps({"error": 400, "error_text": f"{'-' * 990}{form}"}).encode())
 
 
 def leaks(text: str, secret: str) -> bool:
@@ -126,7 +126,12 @@ def test_a_person_is_in_no_error(name: str, caplog: pytest.LogCaptureFixture) ->
     value = LOOKUP[name]
     caplog.set_level(logging.INFO)
     for answer in answers(value):
-        options: dict[str, Any] = {"list_id": 1, "transport": Canned(answer), "retry": Retry(2, 0, 0)}
+        options: dict[str, Any] = {
+            "list_id": 1,
+            "transport": Canned(answer),
+            "outage_timeout": 0,
+            "retry": Retry(2, 0, 0),
+        }
         with AltcraftClient("https://example.com", "t0ken-t0ken", **options) as asking:
             try:
                 asking.get_history(LOOKUP)
@@ -160,7 +165,7 @@ FAULTS = {
     "echo under 401": faults.echo_token(http_status=401),
     "echo in HTML": faults.echo_token(as_html=True, http_status=500),
     "reset": faults.reset(),
-    "reset amid body": faults.reset_amid_body(3),
+    "reset during body": faults.reset_during_body(3),
     "stall": faults.stall(),
     "drip of headers": faults.drip_headers(20),
     "bad gzip": faults.bad_gzip(),
@@ -174,7 +179,13 @@ def test_on_real_connections(altcraft_api: Emulator, auth: Any, fault: Any, capl
     """Where httpx and httpcore log, and their errors hold the request."""
     token = altcraft_api.token = TOKENS["quotes"]
     caplog.set_level(logging.DEBUG)
-    options: dict[str, Any] = {"list_id": 1, "timeout": 0.3, "auth": auth, "retry": Retry(attempts=2)}
+    options: dict[str, Any] = {
+        "list_id": 1,
+        "timeout": 0.3,
+        "auth": auth,
+        "outage_timeout": 0,
+        "retry": Retry(attempts=2),
+    }
     altcraft_api.play_forever(fault)
 
     async def ask() -> None:

@@ -55,14 +55,14 @@ def test_a_redirect_takes_the_token_nowhere(serve: Any, status: int) -> None:
     location = f"HTTP/1.1 {status} x\r\nlocation: http://127.0.0.1:{elsewhere.port}/\r\ncontent-length: 0\r\n\r\n"
     for auth in ("body", "header"):
         kind, words = each(f"http://127.0.0.1:{serve(location.encode()).port}", auth=auth, timeout=3)
-        assert (kind, "redirects" in words) == ("RequestError", True)
+        assert (kind, "redirects" in words) == ("BadRequestError", True)
     assert elsewhere.asked == []
 
 
 def test_a_redirect_that_talks_json(serve: Any) -> None:
     answer = b"HTTP/1.1 302 x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
     kind, words = each(f"http://127.0.0.1:{serve(answer).port}", timeout=3)
-    assert (kind, "redirects" in words) == ("RequestError", True)
+    assert (kind, "redirects" in words) == ("BadRequestError", True)
 
 
 def test_no_way_there() -> None:
@@ -74,7 +74,7 @@ def test_no_way_there() -> None:
 
 def test_an_address_that_httpx_refuses() -> None:
     kind, words = each("http://" + "a" * 64 + "é.example.com")
-    assert kind == "RequestError"
+    assert kind == "BadRequestError"
     assert "the request cannot be sent: InvalidURL" in words
 
 
@@ -116,7 +116,7 @@ class TestTime:
 
     def test_also_on_a_connection_that_was_used_before(self, altcraft_api: Emulator) -> None:
         """A deadline of one call does not outlive it either."""
-        options: dict[str, Any] = {"list_id": 1, "timeout": 0.4, "retry": Retry(attempts=1)}
+        options: dict[str, Any] = {"list_id": 1, "timeout": 0.4, "outage_timeout": 0, "retry": Retry(attempts=1)}
         with AltcraftClient(altcraft_api.url, altcraft_api.token, **options) as asking:
             assert asking.get_history(ANN) == []
             altcraft_api.play(faults.drip_headers(20))
@@ -151,6 +151,10 @@ class TestCertificates:
 
     def test_of_an_own_authority(self, tls: Any, authority: trustme.CA, ca_file: str) -> None:
         assert each(tls(authority.issue_cert("127.0.0.1")), verify=ca_file, timeout=3) == 0
+
+    def test_a_name_with_its_final_dot(self, tls: Any, authority: trustme.CA, ca_file: str) -> None:
+        url = tls(authority.issue_cert("localhost")).replace("127.0.0.1", "localhost.")
+        assert each(url, verify=ca_file, timeout=3) == 0
 
     def test_the_deadline_holds_through_it(self, tls: Any, authority: trustme.CA, running: list[Emulator]) -> None:
         url = tls(authority.issue_cert("127.0.0.1"))
@@ -199,7 +203,10 @@ class TestCertificates:
             with suppress(ssl.SSLError), context.wrap_socket(one, server_side=True) as wrapped:
                 wrapped.recv(1)
 
-        url, options = f"https://127.0.0.1:{serve(shake).port}", {"verify": ca_file, "retry": Retry(attempts=1)}
+        url, options = (
+            f"https://127.0.0.1:{serve(shake).port}",
+            {"verify": ca_file, "outage_timeout": 0, "retry": Retry(attempts=1)},
+        )
 
         async def ask() -> None:
             async with AsyncAltcraftClient(url, TOKEN, **options) as asking:

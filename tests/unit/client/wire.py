@@ -41,7 +41,7 @@ def each(base_url: str, **options: Any) -> Any:
     """What comes of it over httpx, sync and async, and over aiohttp: the number of events, or the error's class and
     words; it must be the same, in time, and leave nothing behind.
     """
-    options = {"list_id": 1, "timeout": 0.4, "retry": Retry(attempts=1)} | options
+    options = {"list_id": 1, "timeout": 0.4, "outage_timeout": 0, "retry": Retry(attempts=1)} | options
 
     async def ask(kind: type[AsyncAltcraftClient]) -> Any:
         async with kind(base_url, TOKEN, **options) as asking:
@@ -136,7 +136,7 @@ class RawServer:
     def _some(one: socket.socket) -> bytes:
         data = one.recv(65536)
         if not data:
-            raise ConnectionError("the client has gone")
+            raise ConnectionError("the client closed the connection")
         return data
 
     def stop(self) -> None:

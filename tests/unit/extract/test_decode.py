@@ -12,15 +12,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider.altcraft.client import AltcraftError
-from airflow_provider.altcraft.client._core import HISTORY, Call, Core, Settings, in_window
-from airflow_provider.altcraft.client._transport import Answer
-from airflow_provider.altcraft.extract._decode import fast_batch
-from airflow_provider.altcraft.extract._rows import RowReader
+from airflow_provider.altcraft.client._core import HISTORY, Call, ClientSettings, Core, in_window
+from airflow_provider.altcraft.client.transport._httpx import Response
+from airflow_provider.altcraft.extract.decoding.decoder import fast_batch
+from airflow_provider.altcraft.extract.decoding.rows import RowReader
 from airflow_provider.altcraft.schema import batch_of_events
 from airflow_provider.altcraft.window import Window
 
 ALWAYS = Window.of(None, None)
-CORE = Core(Settings("http://platform", "t"))
+CORE = Core(ClientSettings("http://platform", "t"))
 CALL = Call(HISTORY, {})
 HOW: dict[str, Any] = {"list_id": 66, "matching": "email", "lookup": "a@example.com"}
 
@@ -53,12 +53,12 @@ def body(*rows: Any) -> bytes:
 
 
 def fast(content: bytes, window: Window = ALWAYS) -> pa.RecordBatch | None:
-    sent = RowReader().read(Answer(200, {}, content))
+    sent = RowReader().read(Response(200, {}, content))
     return None if sent is None or not sent.data else fast_batch(sent.data, window, **HOW)
 
 
 def models(content: bytes, window: Window = ALWAYS) -> pa.RecordBatch:
-    events = CORE.events_of(CALL, Answer(200, {}, content)).rows
+    events = CORE.events_of(CALL, Response(200, {}, content)).rows
     return batch_of_events(in_window(events, window), **HOW)
 
 
@@ -92,6 +92,9 @@ TAKEN: dict[str, Sequence[dict[str, Any]]] = {
     "rows alike": [OLDEST, OLDEST, OLDEST | {"count": 2}, OLDEST],
     "rows of one instant": [NEWEST | {"action": action, "datetime": "2020-01-01T00:00:00Z"} for action in "cabca"],
     "fractions of each length": [OLDEST | {"datetime": f"2017-04-05T07:48:44.{'12345'[:n]}6Z"} for n in range(6)],
+    "finer than a microsecond": [
+        OLDEST | {"datetime": f"2017-04-05T07:48:44.{'123456789'[:n]}Z"} for n in (9, 7, 8, 9)
+    ],
     "a fraction and none": [OLDEST | {"datetime": f"2017-04-05T07:48:4{text}Z"} for text in ("5", "4.5", "4", "4.25")],
     "the first and the last year": [OLDEST | {"datetime": f"{year}-01-01T00:00:00Z"} for year in ("0001", "9999")],
 }
@@ -111,11 +114,13 @@ LEFT: dict[str, Sequence[Any]] = {
     "a space for the T": [OLDEST | {"datetime": "2017-04-05 07:48:44Z"}],
     "a comma for the point": [OLDEST | {"datetime": "2017-04-05T07:48:44,123Z"}],
     "an offset before the Z": [OLDEST | {"datetime": "2017-04-05T07:48:44+03Z"}],
-    "a Z amid the fraction": [OLDEST | {"datetime": "2017-04-05T07:48:44.1Z3Z"}],
+    "a Z during the fraction": [OLDEST | {"datetime": "2017-04-05T07:48:44.1Z3Z"}],
     "a line break in a time": [OLDEST | {"datetime": "2017-04-05T07:48:\n4Z"}],
     "a time cut short, another too long": [OLDEST | {"datetime": f"2017-04-05T07:48:4{end}Z"} for end in ("", "44")],
     "digits of another script": [OLDEST | {"datetime": "2017-04-05T07:48:4٤Z"}],
-    "nanoseconds": [OLDEST | {"datetime": "2017-04-05T07:48:44.123456789Z"}],
+    "letters beyond a microsecond": [OLDEST | {"datetime": "2017-04-05T07:48:44.123456abcZ"}],
+    "digits of another script beyond a microsecond": [OLDEST | {"datetime": "2017-04-05T07:48:44.12345678٤Z"}],
+    "ten digits of a fraction": [OLDEST | {"datetime": "2017-04-05T07:48:44.1234567890Z"}],
     "a number as text": [OLDEST | {"message_id": "5"}],
     "a text as number": [OLDEST | {"xxh": 5}],
     "a whole fraction": [OLDEST | {"message_id": 5.0}],
@@ -174,7 +179,7 @@ def test_what_the_client_refuses_is_never_taken(content: bytes) -> None:
 @pytest.mark.parametrize("charset", ["utf-16", "latin-1"])
 def test_another_charset_is_left_to_the_client(charset: str) -> None:
     content = body(OLDEST).decode().encode(charset)
-    assert RowReader().read(Answer(200, {"content-type": f"application/json; charset={charset}"}, content)) is None
+    assert RowReader().read(Response(200, {"content-type": f"application/json; charset={charset}"}, content)) is None
 
 
 def test_fields_are_learnt_once() -> None:
@@ -193,7 +198,7 @@ def test_fields_are_learnt_once() -> None:
         [without(OLDEST, "list_id") | {"db_id": 7}],
     ]
     for rows in answers:
-        sent = reader.read(Answer(200, {}, body(*rows)))
+        sent = reader.read(Response(200, {}, body(*rows)))
         if rows == [5] or len(rows[0]) > 40 or {"db_id", "list_id"} <= rows[0].keys():
             assert sent is None
             continue
@@ -207,7 +212,7 @@ def test_fields_are_learnt_once() -> None:
 def test_a_row_goes_back_to_what_was_sent() -> None:
     """Where rows of a page that is read have to go to the models after all."""
     rows = [NEWEST | {"brand new": None, "count": 3}, OLDEST]
-    sent = RowReader().read(Answer(200, {}, body(*rows)))
+    sent = RowReader().read(Response(200, {}, body(*rows)))
     assert sent is not None
     assert sent.data
     whole = [row.mapping() for row in sent.data]

@@ -6,10 +6,11 @@ import datetime as dt
 import json
 from collections.abc import Iterable
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
-from airflow_provider.altcraft.extract._lateness import HOUR, WHOLE_DAY, Seen, lateness
+from airflow_provider.altcraft.extract._lateness import HOUR, WHOLE_DAY, EventCounts, lateness
 from airflow_provider.altcraft.schema import SCHEMA
 from airflow_provider.altcraft.window import Window
 
@@ -20,9 +21,9 @@ WEEK_BEFORE = Window(MIDNIGHT - dt.timedelta(days=4), MIDNIGHT)
 WEEK = Window(TOMORROW - dt.timedelta(days=4), TOMORROW)
 
 
-def seen(window: Window, began: dt.datetime, events: Iterable[tuple[float, str]]) -> Seen:
+def seen(window: Window, began: dt.datetime, events: Iterable[tuple[float, str]]) -> EventCounts:
     """A pull that found events of so many hours before ``MIDNIGHT``."""
-    counted = Seen(window, began)
+    counted = EventCounts(window, began)
     for hours, action in events:
         row = dict.fromkeys(SCHEMA.names) | {"action": action, "count": 1, "event_key": "k"}
         at = MIDNIGHT - dt.timedelta(hours=hours)
@@ -107,6 +108,24 @@ def test_what_is_kept_is_small() -> None:
 
 def test_resumed() -> None:
     before = seen(WEEK_BEFORE, MIDNIGHT, [(1.5, "open")])
-    again = Seen(WEEK_BEFORE)
+    again = EventCounts(WEEK_BEFORE)
     again.resume(json.loads(json.dumps(before.state)))
     assert again.state == before.state
+
+
+def test_days_are_those_of_the_windows_zone() -> None:
+    """Of a window too long for hours. Moscow's day ends at 21:00 UTC."""
+    moscow = ZoneInfo("Europe/Moscow")
+    window, later = (Window.of("2025-12-25", f"2026-01-{day}", moscow) for day in ("08", "09"))
+    events = [(30.0, "open"), (26.0, "open")]  # 21:00 and 01:00 of the 8th and 9th in Moscow
+    counts = seen(later, TOMORROW, [*events, (28.0, "open")])
+    assert counts.seconds == WHOLE_DAY
+    ordinals = {dt.date(1970, 1, 1) + dt.timedelta(days=place): count for (place, _), count in counts.counts.items()}
+    assert ordinals == {dt.date(2026, 1, 8): 2, dt.date(2026, 1, 9): 1}
+    earlier = seen(window, MIDNIGHT, events).state
+    assert earlier["timezone"] == "Europe/Moscow"
+    late = seen(later, TOMORROW, [*events, (30.5, "open")])
+    found = lateness(late, earlier, 15, TOMORROW)
+    assert found is not None
+    assert (found["events"], found["needed_lookback"]) == (1, 1)
+    assert lateness(late, earlier | {"timezone": "UTC"}, 15, TOMORROW) is None

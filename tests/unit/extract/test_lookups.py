@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from airflow_provider.altcraft.extract import _lookups
-from airflow_provider.altcraft.extract._lookups import Lookups
+from airflow_provider.altcraft.extract.profiles import lookups as _lookups
+from airflow_provider.altcraft.extract.profiles.lookups import Lookups
 
 
 def fields(number: int) -> dict[str, str]:

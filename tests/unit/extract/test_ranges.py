@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider.altcraft.extract._ranges import Range, compose, cut, default_ranges
+from airflow_provider.altcraft.extract.database.ranges import Range, compose, cut, default_ranges
 from airflow_provider.altcraft.window import Window
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)

@@ -14,8 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider.altcraft.client import HistoryEvent
-from airflow_provider.altcraft.extract._ranges import Range, cut
-from airflow_provider.altcraft.extract._walk import REMEMBERED, HistoryPage, OrderError, RangeWalk, Row, WalkKeys
+from airflow_provider.altcraft.extract.database.ranges import Range, cut
+from airflow_provider.altcraft.extract.database.walk import (
+    REMEMBERED,
+    HistoryPage,
+    OrderError,
+    RangeWalk,
+    Row,
+    WalkKeys,
+)
 from airflow_provider.altcraft.schema import batch_of_events, identity_of
 from airflow_provider.altcraft.window import Window
 
@@ -109,7 +116,7 @@ def test_inclusive_gives_every_row_once_and_keys_of_its_own(rows: list[Row], mor
 
 @given(ROWS, st.integers(0, 3), st.sampled_from(["exclusive", "inclusive"]), st.integers(1, 12))
 def test_resumed_after_any_page(rows: list[Row], more: int, kind: Any, after: int) -> None:
-    """Rows and keys are those of a walk that was not broken off, wherever a state could be told."""
+    """Rows and keys are those of a walk that was not broken off, wherever a state could be kept."""
     limit = roomy(rows, more)
 
     def ask(cursor: str) -> HistoryPage:

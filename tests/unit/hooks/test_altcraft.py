@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import json
 import logging
+import re
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -45,9 +46,28 @@ def test_whole_database(api: Emulator) -> None:
     api.add_profile(email="bob@example.com", custom={"CRM_ID": "7"})
     api.add_event("bob@example.com", "click", at=dt.datetime(2026, 1, 2, 23, 59, 59, tzinfo=dt.UTC))
     window = {"date_from": "2026-01-02", "date_to": "2026-01-02"}
-    events = list(AltcraftHook().iter_database_history(**window, fields=["CRM_ID"]))
+    events = list(AltcraftHook().iter_database_history(**window, fields=["CRM_ID"], page_size=1))
     assert sorted(event.action for event in events) == ["click", "open"]
     assert {"CRM_ID": "7"} in [event.model_extra["fields"] for event in events if event.model_extra]
+
+
+def test_each_read_method_in_both_ways(api: Emulator) -> None:
+    hook, window = AltcraftHook(), {"date_from": "2026-01-01", "date_to": "2026-01-03"}
+
+    async def ask() -> Any:
+        return (
+            await hook.aget_history("ann@example.com", actions=["click"]),
+            [event async for event in hook.aiter_database_history(**window, page_size=1)],
+            [profile async for profile in hook.aiter_profiles(page_size=1)],
+            await hook.alist_databases(),
+        )
+
+    history, database, profiles, databases = asyncio.run(ask())
+    assert history == hook.get_history("ann@example.com", actions=["click"]) == []
+    assert database == list(hook.iter_database_history(**window, page_size=1))
+    assert profiles == list(hook.iter_profiles(page_size=1))
+    assert databases == hook.list_databases()
+    assert (len(database), len(profiles), len(databases)) == (3, 1, 1)
 
 
 def test_another_connection(api: Emulator, connect: Connect) -> None:
@@ -77,10 +97,87 @@ class TestConnectionTest:
     """What ``test_connection`` says."""
 
     def test_fine(self, api: Emulator) -> None:
-        api.add_database(2)
-        assert AltcraftHook().test_connection() == (True, "The platform answers; the token sees 2 databases.")
-        api.revoke(2)
-        assert AltcraftHook().test_connection()[1].endswith("sees 1 database.")
+        api.add_database(7, name="Loyalty")
+        assert AltcraftHook().test_connection() == (
+            True,
+            "The platform answers; the token sees 2 databases: 1 Database #1, 7 Loyalty.",
+        )
+        api.revoke(7)
+        assert AltcraftHook().test_connection()[1].endswith("sees 1 database: 1 Database #1.")
+
+    def test_many_databases(self, api: Emulator) -> None:
+        for list_id in range(2, 14):
+            api.add_database(list_id, name="Other")
+        message = AltcraftHook().test_connection()[1]
+        assert "sees 13 databases: 1 Database #1, 2 Other, " in message
+        assert message.endswith("10 Other, and 3 more.")
+
+    def test_a_database_that_the_token_does_not_see(self, api: Emulator, connect: Connect) -> None:
+        connect(api, list_id=20)
+        said = "list_id: expected a database that the token sees, got 20; it sees 1 database: 1 Database #1"
+        assert AltcraftHook().test_connection() == (False, said)
+
+    def test_nothing_filled_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AIRFLOW_CONN_ALTCRAFT_DEFAULT", '{"conn_type": "altcraft"}')
+        well, message = AltcraftHook().test_connection()
+        assert not well
+        assert message.startswith("host, password: missing; expected the address of the installation")
+
+    @pytest.mark.parametrize(
+        ("zone", "set_to", "said"),
+        [
+            (
+                "Europe/Moscow",
+                None,
+                "UTC+03:00, by 96 events of {}; set timezone to the name of the account's time zone",
+            ),
+            ("Europe/Moscow", None, "such as Europe/Moscow."),
+            ("Europe/Moscow", "Europe/Moscow", "UTC+03:00, by 96 events of {}, as timezone says."),
+            (
+                "Asia/Kathmandu",
+                None,
+                "UTC+05:45, by 96 events of {}; set timezone to the name of the account's time zone.",
+            ),
+            ("Etc/GMT+12", None, "UTC-12:00, by"),
+            (
+                "Pacific/Kiritimati",
+                "UTC",
+                "UTC+14:00, by 96 events of {}, but timezone, UTC, is UTC+00:00:",
+            ),
+        ],
+    )
+    def test_the_zone_by_real_events(self, api: Emulator, connect: Connect, zone: str, set_to: Any, said: str) -> None:
+        api.timezone = zone
+        connect(api, **({"timezone": set_to} if set_to else {}))
+        ann, now = api.add_profile(), dt.datetime.now(dt.UTC).replace(minute=1, second=0, microsecond=0)
+        for quarter in range(-5 * 96, 0):
+            api.add_event(ann, "open", at=now + quarter * dt.timedelta(minutes=15), message_id=1 - quarter)
+        well, message = AltcraftHook().test_connection()
+        assert well
+        assert message.startswith(
+            "The platform answers; the token sees 1 database: 1 Database #1. Days are counted in UTC"
+        )
+        assert said.format(dt.datetime.now(dt.UTC).date() - dt.timedelta(days=2)) in message
+        assert len(api.requests) == 3  # two list the databases
+
+    def test_the_zone_by_few_events(self, api: Emulator, connect: Connect) -> None:
+        day = dt.datetime.now(dt.UTC).replace(hour=3, minute=0, second=0, microsecond=0) - dt.timedelta(days=2)
+        for hours in (0, 16):
+            api.add_event(api.add_profile(), "open", at=day + dt.timedelta(hours=hours))
+        said = f" Days are counted in a zone from UTC-03:00 to UTC+04:45, by 2 events of {day.date()}"
+        advice = "; set timezone to the name of the account's time zone."
+        assert AltcraftHook().test_connection()[1].endswith(said + advice)
+        connect(api, timezone="Europe/Moscow")
+        assert AltcraftHook().test_connection()[1].endswith(f"{said}; timezone, Europe/Moscow, is one.")
+        connect(api, timezone="Asia/Tokyo")
+        assert "but timezone, Asia/Tokyo, is UTC+09:00: correct it." in AltcraftHook().test_connection()[1]
+
+    def test_a_refused_look_at_the_zone_is_no_failure(self, api: Emulator) -> None:
+        api.play_forever(faults.error(403, "No access"), method="subscribers/history_get_all")
+        assert AltcraftHook().test_connection() == (
+            True,
+            "The platform answers; the token sees 1 database: 1 Database #1.",
+        )
 
     @pytest.mark.parametrize(
         ("host", "said"),
@@ -137,7 +234,7 @@ class TestConnectionTest:
         ],
         ids=lambda value: value if isinstance(value, str) else "",
     )
-    def test_told_apart_after_one_try(self, api: Emulator, connect: Connect, fault: Any, said: str) -> None:
+    def test_distinguished_after_one_try(self, api: Emulator, connect: Connect, fault: Any, said: str) -> None:
         connect(api, timeout=0.2)
         api.play(fault)
         well, message = AltcraftHook().test_connection()
@@ -162,15 +259,27 @@ class TestConnectionTest:
     @pytest.mark.parametrize(
         ("extra", "said"),
         [
-            ({"list_id": "main"}, "list_id: a whole number"),
-            ({"timeout": "soon"}, "timeout: a number"),
-            ({"timeout": -1}, "timeout: seconds above 0"),
-            ({"max_connections": 0}, "max_connections"),
-            ({"requests_per_second": 0}, "requests_per_second"),
-            ({"auth": "url"}, "auth"),
+            ({"list_id": "main"}, "list_id: expected the integer id of a profile database, got 'main'"),
+            ({"list_id": 20.7}, "list_id: expected the integer id of a profile database, got 20.7"),
+            ({"list_id": "20.7"}, "list_id: expected the integer id of a profile database, got '20.7'"),
+            ({"list_id": "2_0"}, "list_id: expected the integer id of a profile database, got '2_0'"),
+            ({"list_id": True}, "list_id: expected the integer id of a profile database, got True"),
+            ({"list_id": [20]}, "list_id: expected the integer id of a profile database, got [20]"),
+            ({"list_id": 0}, "list_id: expected the integer id of a profile database, got 0"),
+            ({"timeout": "soon"}, "timeout: expected a number of seconds above 0, a day's at most, got 'soon'"),
+            ({"timeout": -1}, "timeout: expected a number of seconds above 0, a day's at most, got -1"),
+            ({"timeout": True}, "timeout: expected a number of seconds above 0, a day's at most, got True"),
+            ({"timeout": {}}, "timeout: expected a number of seconds above 0, a day's at most, got {}"),
+            ({"max_connections": 0}, "max_connections: expected a whole number from 1 on, got 0"),
+            ({"max_connections": 2.9}, "max_connections: expected a whole number from 1 on, got 2.9"),
+            ({"max_connections": True}, "max_connections: expected a whole number from 1 on, got True"),
+            ({"requests_per_second": 0}, "requests_per_second: expected a number above 0, or nothing, got 0"),
+            ({"requests_per_second": True}, "requests_per_second: expected a number above 0, or nothing, got True"),
+            ({"auth": "url"}, "auth: expected 'body' or 'header', got 'url'"),
+            ({"auth": ["body"]}, "auth: expected 'body' or 'header', got ['body']"),
             ({"verify": "/no/such/file.pem"}, "no CA file"),
-            ({"proxy": "ftp://proxy.example.com"}, "proxy: an address is wanted"),
-            ({"proxy": 3128}, "proxy: an address is wanted"),
+            ({"proxy": "ftp://proxy.example.com"}, "proxy: expected an address such as"),
+            ({"proxy": 3128}, "proxy: expected an address such as"),
         ],
     )
     def test_fields_that_do_not_fit(self, api: Emulator, connect: Connect, extra: dict[str, Any], said: str) -> None:
@@ -195,12 +304,79 @@ class TestConnectionTest:
         ({"host": "https://example.com/api/v1.1/"}, "https://example.com"),
         ({"host": "[::1]", "port": 8080, "schema": "http"}, "http://[::1]:8080"),
         ({"host": "http://[::1]:9", "port": 8080}, "http://[::1]:9"),
+        ({"host": "https://example.com", "schema": "base"}, "https://example.com/base"),
+        ({"host": "https://example.com", "schema": "/base/v2/", "port": 8443}, "https://example.com:8443/base/v2"),
+        ({"host": "HTTPS://example.com/base", "schema": "https"}, "HTTPS://example.com/base"),
+        ({"host": "example.com.", "port": 8443}, "https://example.com:8443"),
+        ({"host": "https://example.com./a.b./"}, "https://example.com/a.b."),
     ],
 )
 def test_addresses(monkeypatch: pytest.MonkeyPatch, connection: dict[str, Any], url: str) -> None:
     _define(monkeypatch, password="token", **connection)
     with AltcraftHook().get_conn() as client:
         assert client.settings.base_url == url
+
+
+@pytest.mark.parametrize(
+    ("uri", "url"),
+    [
+        ("altcraft://:token@example.com", "https://example.com"),
+        ("altcraft://:token@example.com:8443/http", "http://example.com:8443"),
+        ("altcraft://https://:token@example.com:8443/base", "https://example.com:8443/base"),
+        ("altcraft://http://:token@example.com/base/v2?list_id=3", "http://example.com/base/v2"),
+        ("altcraft://:token@https%3A%2F%2Fexample.com%2Fbase", "https://example.com/base"),
+    ],
+)
+def test_addresses_in_the_uri_form(monkeypatch: pytest.MonkeyPatch, uri: str, url: str) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_ALTCRAFT_DEFAULT", uri)
+    with AltcraftHook().get_conn() as client:
+        assert client.settings.base_url == url
+
+
+@pytest.mark.parametrize(
+    ("connection", "said"),
+    [
+        ({"host": "example.com", "schema": "base"}, "schema: expected http or https, got 'base'"),
+        ({"host": "https://example.com", "schema": "http"}, "schema: expected nothing where the host"),
+        ({"host": "https://example.com/one", "schema": "two"}, "schema: expected nothing where the host"),
+        ({"host": "https://example.com", "schema": "two?three"}, "only scheme, host, port and path belong there"),
+        ({"host": "example.com", "extra": "list_id=20"}, "extra: expected a JSON object"),
+        ({"host": "example.com", "extra": ["list_id"]}, "extra: expected a JSON object"),
+    ],
+)
+def test_what_would_be_lost_of_a_connection_is_refused(
+    monkeypatch: pytest.MonkeyPatch, connection: dict[str, Any], said: str
+) -> None:
+    _define(monkeypatch, password="token", **connection)
+    with pytest.raises(ValueError, match=re.escape(said)):
+        AltcraftHook().get_conn()
+
+
+@pytest.mark.parametrize("extra", [None, "", "{}", " { } ", {"list_id": "", "timeout": None}])
+def test_an_extra_with_nothing_in_it(monkeypatch: pytest.MonkeyPatch, extra: Any) -> None:
+    _define(monkeypatch, host="example.com", password="token", extra=extra)
+    with AltcraftHook().get_conn() as client:
+        assert client.settings.list_id is None
+
+
+def test_what_a_connection_holds_without_effect_is_warned_of_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    extra = {"listid": 20, "Timeout": 5, "max-connections": 3, "note": "ours", "list_id": 1}
+    value = {"conn_type": "altcraft", "host": "example.com:1", "port": 2, "login": "ann", "password": "token"}
+    monkeypatch.setenv("AIRFLOW_CONN_MISSPELT", json.dumps(value | {"extra": extra}))
+    for _ in range(2):
+        AltcraftHook("misspelt").get_conn().close()
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    unknown = "is not known and has no effect"
+    assert sorted(said) == [
+        f"Connection misspelt: the extra field 'Timeout' {unknown}; did you mean 'timeout'?",
+        f"Connection misspelt: the extra field 'listid' {unknown}; did you mean 'list_id'?",
+        f"Connection misspelt: the extra field 'max-connections' {unknown}; did you mean 'max_connections'?",
+        f"Connection misspelt: the extra field 'note' {unknown}",
+        "Connection misspelt: the field login has no effect; the token goes into the field password",
+        "Connection misspelt: the field port, 2, has no effect, because the host names port '1'",
+    ]
 
 
 def test_the_uri_form_of_a_connection(altcraft_api: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,17 +414,20 @@ def test_the_form_of_airflow_2(mocker: Any) -> None:
     mocker.patch.dict(sys.modules, modules | {"flask_appbuilder.fieldwidgets": mocker.Mock()})
     assert list(AltcraftHook.get_connection_form_widgets()) == [
         "list_id",
+        "timezone",
         "timeout",
         "max_connections",
         "requests_per_second",
+        "outage_timeout",
         "auth",
         "verify",
         "proxy",
+        "on_missing_profile",
     ]
     assert made["Timeout (seconds)"] == "string"
     assert made["Connections"] == "integer"
     behaviour = AltcraftHook.get_ui_field_behaviour()
-    assert behaviour["hidden_fields"] == ["login", "port", "schema", "extra"]
+    assert behaviour["hidden_fields"] == ["login", "port", "schema"]
     assert behaviour["relabeling"]["password"] == "API token"
 
 

@@ -15,8 +15,8 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider.altcraft.client import UnreadableAnswerError
 from airflow_provider.altcraft.client._bulk import BulkClient
-from airflow_provider.altcraft.extract._ranges import cut
-from airflow_provider.altcraft.extract.database import DatabasePull
+from airflow_provider.altcraft.extract.database.pull import DatabasePull
+from airflow_provider.altcraft.extract.database.ranges import cut
 from airflow_provider.altcraft.operators.history import AltcraftDatabaseHistoryOperator, AltcraftHistoryOperator
 from airflow_provider.altcraft.testing import Emulator, faults
 from airflow_provider.altcraft.window import Window
@@ -41,6 +41,13 @@ def api(altcraft_api: Emulator, connect: Connect) -> Emulator:
     return altcraft_api
 
 
+def shards_of(tmp_path: Path, count: int) -> list[list[dict[str, Any]]]:
+    """The rows of each shard, which writes a file of its own."""
+    for index in range(count):
+        run(tmp_path, shard=(index, count), page_size=40, target=str(tmp_path / "{shard}.parquet"))
+    return [rows(path) for path in sorted(tmp_path.glob("0*-of-*.parquet"))]
+
+
 class TestEveryEventOnce:
     """Whatever the platform's habits are."""
 
@@ -48,9 +55,9 @@ class TestEveryEventOnce:
     @pytest.mark.parametrize("inclusive", [True, False])
     def test_whatever_its_days_mean(self, api: Emulator, tmp_path: Path, hours: int, inclusive: bool) -> None:
         seed(api, profiles=6)
-        api.utc_offset, api.date_to_inclusive = dt.timedelta(hours=hours), inclusive
-        assert simple(pulled(tmp_path, ranges=11)) == held(api)
-        assert simple(pulled(tmp_path, ranges=2)) == held(api)
+        api.timezone, api.date_to_inclusive = dt.timezone(dt.timedelta(hours=hours)), inclusive
+        assert simple(pulled(tmp_path, parallel_ranges=11)) == held(api)
+        assert simple(pulled(tmp_path, parallel_ranges=2)) == held(api)
 
     @pytest.mark.parametrize("cursor", ["exclusive", "inclusive"])
     @pytest.mark.parametrize("style", ["new", "old"])
@@ -60,7 +67,11 @@ class TestEveryEventOnce:
         for _ in range(30):  # alike in everything, over several pages
             api.add_event(ann, "click", at=START + dt.timedelta(days=6), event_id="one")
         api.cursor, api.style = cursor, style
-        walks: list[dict[str, Any]] = [{}, {"ranges": 3, "limit": 70}, {"partitions": 3, "limit": 50}]
+        walks: list[dict[str, Any]] = [
+            {},
+            {"parallel_ranges": 3, "page_size": 70},
+            {"parallel_partitions": 3, "page_size": 50},
+        ]
         found = [pulled(tmp_path, **how) for how in walks]
         assert simple(found[0]) == held(api)
         assert len({row["event_key"] for row in found[0]}) == len(found[0])
@@ -75,7 +86,7 @@ class TestEveryEventOnce:
         other = tmp_path / "profiles.parquet"
         days = {"date_from": "2026-01-05", "date_to": "2026-01-15"}
         AltcraftHistoryOperator(task_id="other", profiles=emails, target=str(other), **days).execute({})
-        keys = Counter(row["event_key"] for row in pulled(tmp_path, limit=7, ranges=2))
+        keys = Counter(row["event_key"] for row in pulled(tmp_path, page_size=7, parallel_ranges=2))
         assert keys == Counter(row["event_key"] for row in rows(other))
 
     def test_an_instant_is_exact_and_its_end_outside(self, api: Emulator, tmp_path: Path) -> None:
@@ -83,7 +94,6 @@ class TestEveryEventOnce:
             api.add_event(api.add_profile(), "open", at=START + dt.timedelta(seconds=second))
         window = {"date_from": START + dt.timedelta(seconds=1), "date_to": START + dt.timedelta(seconds=3)}
         assert [row["datetime"].second for row in pulled(tmp_path, **window)] == [1, 2]
-        assert pulled(tmp_path, date_from=START, date_to=START) == []
 
     def test_two_pulls_are_byte_for_byte_alike(self, api: Emulator, tmp_path: Path) -> None:
         seed(api)
@@ -91,7 +101,7 @@ class TestEveryEventOnce:
             paths = [tmp_path / f"{number}{suffix}" for number in range(2)]
             for number, path in enumerate(paths):
                 api.latency = 0.002 * number
-                run(tmp_path, target=str(path), ranges=5, limit=40)
+                run(tmp_path, target=str(path), parallel_ranges=5, page_size=40)
             assert paths[0].read_bytes() == paths[1].read_bytes()
 
     def test_a_year_by_months_and_by_days_is_the_year_at_once(self, api: Emulator, tmp_path: Path) -> None:
@@ -121,7 +131,7 @@ async def each_for_itself(api: Emulator, windows: list[Window]) -> list[dict[str
 
 def test_the_result(api: Emulator, tmp_path: Path) -> None:
     seed(api, profiles=5)
-    result = run(tmp_path, ranges=2, limit=50)
+    result = run(tmp_path, parallel_ranges=2, page_size=50)
     first, second = result.pop("ranges")
     assert result == {
         "uris": [f"file://{tmp_path}/all.parquet"],
@@ -129,10 +139,23 @@ def test_the_result(api: Emulator, tmp_path: Path) -> None:
         "bytes": (tmp_path / "all.parquet").stat().st_size,
         "window": {"start": "2026-01-05T00:00:00+00:00", "end": "2026-01-16T00:00:00+00:00"},
         "pages": len(api.requests),
-        "plain_because": None,
+        "partition_fallback_reason": None,
     }
     assert first["end"] == second["start"] == "2026-01-10T00:00:00+00:00"
     assert (first["rows"] + second["rows"], first["ended"]) == (result["rows"], "an empty page")
+
+
+def test_a_field_that_no_event_has_is_warned_of(
+    api: Emulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Misspelt, it costs no error: the platform passes over names that it does not know."""
+    api.add_event(
+        api.add_profile(custom={"CRM_ID": "7", "Город": "Ж"}), "open", at=dt.datetime(2026, 1, 5, 12, tzinfo=dt.UTC)
+    )
+    run(tmp_path, fields=["CRM_ID", "Город"])
+    assert "fields:" not in caplog.text
+    run(tmp_path, fields=["CRM_ID", "CRMID", "Город"])
+    assert "fields: none of the 1 events has 'CRMID'; check the spelling" in caplog.text
 
 
 def test_fields_come_with_each_row(api: Emulator, tmp_path: Path) -> None:
@@ -173,7 +196,7 @@ class TestEnds:
     ) -> None:
         seed(api, profiles=3)
         api.play(faults.ok(), changed(lambda envelope: envelope | change))
-        result = run(tmp_path, ranges=1, limit=20)
+        result = run(tmp_path, parallel_ranges=1, page_size=20)
         (walk,) = result["ranges"]
         assert (walk["ended"], walk["rows_may_be_missing"], walk["pages"]) == (said, True, 2)
         assert "rows may be missing" in caplog.text
@@ -187,7 +210,7 @@ class TestEnds:
             return envelope | {"next_from_id": first[0]}
 
         api.play_forever(changed(stuck))
-        (walk,) = run(tmp_path, ranges=1, limit=20)["ranges"]
+        (walk,) = run(tmp_path, parallel_ranges=1, page_size=20)["ranges"]
         assert (walk["ended"], walk["pages"]) == ("a cursor that was asked for before", 2)
         assert "rows may be missing" in caplog.text
 
@@ -199,7 +222,7 @@ class TestEnds:
             return envelope
 
         api.play(faults.ok(), changed(spoil))
-        assert simple(pulled(tmp_path, ranges=1, limit=20)) == held(api)
+        assert simple(pulled(tmp_path, parallel_ranges=1, page_size=20)) == held(api)
         api.play_forever(changed(spoil))
         with pytest.raises(UnreadableAnswerError, match=r"data\[1\].action"):
             run(tmp_path)
@@ -217,9 +240,9 @@ class TestPartitions:
     def test_side_by_side(self, api: Emulator, tmp_path: Path) -> None:
         seed(api)
         plain = pulled(tmp_path)
-        result = run(tmp_path, partitions=4, limit=40)
+        result = run(tmp_path, parallel_partitions=4, page_size=40)
         assert identified(rows(tmp_path / "all.parquet")) == identified(plain)
-        assert result["plain_because"] is None
+        assert result["partition_fallback_reason"] is None
         assert [walk["ended"] for walk in result["ranges"]] == ["the end of its range"] * 3 + ["an empty page"]
         assert result["ranges"][1]["xxh_from"] == "4000000000000000"
         assert all(walk["rows"] for walk in result["ranges"])
@@ -227,8 +250,10 @@ class TestPartitions:
     def test_one_for_each_mapped_task(self, api: Emulator, tmp_path: Path) -> None:
         seed(api)
         plain = pulled(tmp_path)
-        parts = [pulled(tmp_path, partition=(index, 3), limit=40) for index in range(3)]
+        parts = shards_of(tmp_path, 3)
         assert all(parts)
+        with pytest.raises(AirflowFailException, match=r"is the same for all shards.*put \{shard\} into it"):
+            run(tmp_path, shard=(0, 3))
         assert identified(row for part in parts for row in part) == identified(plain)
 
     @pytest.mark.parametrize(("odd", "why"), ODD)
@@ -240,11 +265,11 @@ class TestPartitions:
             setattr(api, name, value)
         plain = pulled(tmp_path)
         assert simple(plain) == held(api)
-        result = run(tmp_path, partitions=4, limit=40)
-        assert why in result["plain_because"]
+        result = run(tmp_path, parallel_partitions=4, page_size=40)
+        assert why in result["partition_fallback_reason"]
         assert "cannot be walked in parts" in caplog.text
         assert identified(rows(tmp_path / "all.parquet")) == identified(plain)
-        parts = [pulled(tmp_path, partition=(index, 3), limit=40) for index in range(3)]
+        parts = shards_of(tmp_path, 3)
         assert identified(row for part in parts for row in part) == identified(plain)
 
     def test_an_order_that_breaks_only_later(self, api: Emulator, tmp_path: Path) -> None:
@@ -256,21 +281,21 @@ class TestPartitions:
             return envelope
 
         api.play(*[faults.ok()] * 8, changed(swap))
-        result = run(tmp_path, partitions=4, limit=40)
-        assert "order" in result["plain_because"]
+        result = run(tmp_path, parallel_partitions=4, page_size=40)
+        assert "order" in result["partition_fallback_reason"]
         assert simple(rows(tmp_path / "all.parquet")) == held(api)
 
     def test_other_refusals_are_no_matter_of_order(self, api: Emulator, tmp_path: Path) -> None:
         api.revoke(1)
         with pytest.raises(AirflowFailException, match="403"):
-            run(tmp_path, partitions=4)
+            run(tmp_path, parallel_partitions=4)
 
 
 def test_walks_go_side_by_side_within_the_connections(api: Emulator, connect: Connect, tmp_path: Path) -> None:
     connect(api, max_connections=3)
     seed(api)
     api.latency = 0.02
-    run(tmp_path, ranges=11, limit=100)
+    run(tmp_path, parallel_ranges=11, page_size=100)
     assert len({request.peer for request in api.requests}) == 3
 
 
@@ -283,15 +308,19 @@ class TestRefused:
             ({"date_from": None}, "needs both"),
             ({"date_to": None}, "needs both"),
             ({"date_to": "2025-01-01"}, "is before date_from"),
-            ({"lookback": -1}, "lookback: a whole number from 0"),
+            ({"lookback": -dt.timedelta(days=1)}, "lookback: expected whole days"),
+            ({"lookback": dt.timedelta(hours=1)}, "lookback: expected whole days"),
+            ({"lookback": 3}, "lookback: .*got the number 3, which has no unit"),
+            ({"lookback": "P1M"}, "lookback: "),
             ({"lookback": True}, "lookback"),
-            ({"ranges": 0}, "ranges: a whole number from 1"),
-            ({"partitions": 0}, "partitions"),
-            ({"limit": 0}, "limit"),
-            ({"partition": (2, 2)}, "i from 0 to below n"),
-            ({"partition": "1/2"}, "two whole numbers"),
-            ({"partition": (0, 2), "partitions": 2}, "not both"),
-            ({"fields": "CRM_ID"}, "fields: a list"),
+            ({"parallel_ranges": 0}, "parallel_ranges: expected a whole number from 1"),
+            ({"parallel_partitions": 0}, "parallel_partitions"),
+            ({"page_size": 0}, "page_size"),
+            ({"shard": (2, 2)}, "expected a number from 0 to below 2"),
+            ({"shard": "1/2"}, "expected a pair"),
+            ({"date_from": "2026-01-02T00:00Z", "date_to": "2026-01-02T00:00Z"}, "got one without length"),
+            ({"shard": (0, 2), "parallel_partitions": 2}, "got both"),
+            ({"fields": "CRM_ID"}, "fields: expected a list"),
         ],
     )
     def test_when_the_dag_is_parsed(self, arguments: dict[str, Any], why: str) -> None:
@@ -301,7 +330,7 @@ class TestRefused:
 
     @pytest.mark.parametrize(
         ("name", "value"),
-        [("date_to", None), ("partition", [5, 2]), ("fields", "CRM_ID"), ("target", "s3:nonsense")],
+        [("date_to", None), ("shard", [5, 2]), ("fields", "CRM_ID"), ("target", "s3:nonsense")],
     )
     def test_when_a_template_renders_to_it(self, api: Emulator, tmp_path: Path, name: str, value: Any) -> None:
         given = {"target": str(tmp_path / "a.parquet"), "date_from": "2026-01-01", "date_to": "2026-01-02"}

@@ -22,6 +22,8 @@ from tests.unit.operators.whole_database import (
     simple,
 )
 
+DAY = dt.timedelta(days=1)
+
 
 @pytest.fixture
 def api(altcraft_api: Emulator, connect: Connect) -> Emulator:
@@ -33,8 +35,8 @@ def api(altcraft_api: Emulator, connect: Connect) -> Emulator:
 def test_pages_that_grow_while_they_are_walked(
     api: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cursor: Any
 ) -> None:
-    """What was there before is there once; what comes up meanwhile may be, once."""
-    from airflow_provider.altcraft.extract import database
+    """What was there before is there once; what comes up in the meantime may be, once."""
+    from airflow_provider.altcraft.extract.database import pull as database
 
     monkeypatch.setattr(database, "BATCH_ROWS", 50)
     seed(api)
@@ -47,7 +49,7 @@ def test_pages_that_grow_while_they_are_walked(
             api.add_event(f"more{number}@example.com", "late", at=at, message_id=len(target.batches))
 
     target = Target(grow)
-    run(tmp_path, target=target, ranges=3, limit=25)
+    run(tmp_path, target=target, parallel_ranges=3, page_size=25)
     found = target.rows()
     assert len(target.batches) > 5
     assert simple(row for row in found if row["action"] != "late") == before
@@ -59,10 +61,10 @@ def test_pages_that_grow_while_they_are_walked(
 class TestLookback:
     """Days that are pulled again, and what that tells."""
 
-    def test_its_days_are_written_anew(self, api: Emulator, tmp_path: Path) -> None:
+    def test_its_days_are_written_again(self, api: Emulator, tmp_path: Path) -> None:
         seed(api, profiles=3)
         target = Target()
-        result = run(tmp_path, date_from="2026-01-10", date_to="2026-01-10", lookback=3, target=target)
+        result = run(tmp_path, date_from="2026-01-10", date_to="2026-01-10", lookback="P3D", target=target)
         assert simple(target.rows()) == held(api, "2026-01-07", "2026-01-10")
         assert target.scope.window.to_json() == result["window"]
         assert result["window"]["start"] == "2026-01-07T00:00:00+00:00"
@@ -70,34 +72,34 @@ class TestLookback:
 
     def test_late_events_are_reported(self, api: Emulator, tmp_path: Path) -> None:
         seed(api, profiles=3)
-        told: dict[str, Any] = {}
-        task = _Task(told)
+        said: dict[str, Any] = {}
+        task = _Task(said)
         days = [dt.date(2026, 1, 10), dt.date(2026, 1, 11)]
         results = []
         for day in days:
             operator = AltcraftDatabaseHistoryOperator(
-                task_id="pull", date_from=day, date_to=day, lookback=3, target=Target()
+                task_id="pull", date_from=day, date_to=day, lookback="P3D", target=Target()
             )
             results.append(operator.execute({"ti": task}))  # type: ignore[arg-type]
             api.add_event("user1@example.com", "form_post", at=START + dt.timedelta(days=8, hours=5))
         assert results[0]["lateness"] is None
         late = results[1]["lateness"]
         assert (late["events"], list(late["by_action"])) == (1, ["form_post"])
-        assert (late["needed_lookback"], late["recommended_lookback"]) == (2, 2)
+        assert (late["needed_lookback"], late["recommended_lookback"]) == ("P2D", "P2D")
         assert "altcraft_seen" not in results[1]
 
     @pytest.mark.parametrize(
         ("arguments", "why"),
         [
-            ({"target": "/tmp/all.parquet", "lookback": 1}, "put {date} into the path"),
-            ({"target": "/tmp/parts/", "lookback": 1}, "put {date} into the path"),
+            ({"target": "/tmp/all.parquet", "lookback": DAY}, "put {date} into the path"),
+            ({"target": "/tmp/parts/", "lookback": DAY}, "put {date} into the path"),
         ],
     )
     def test_what_would_double_is_refused(self, arguments: dict[str, Any], why: str) -> None:
         with pytest.raises(ValueError, match=why):
             AltcraftDatabaseHistoryOperator(task_id="pull", date_from="2026-01-01", date_to="2026-01-01", **arguments)
 
-    @pytest.mark.parametrize(("disposition", "more"), [("append", {"lookback": 1}), ("replace", {"partition": (0, 2)})])
+    @pytest.mark.parametrize(("disposition", "more"), [("append", {"lookback": DAY}), ("replace", {"shard": (0, 2)})])
     def test_what_a_table_would_not_bear_is_refused(self, disposition: str, more: dict[str, Any]) -> None:
         target = Target()
         target.write_disposition = disposition  # type: ignore[attr-defined]
@@ -111,14 +113,14 @@ class _Task:
 
     map_index = -1
 
-    def __init__(self, told: dict[str, Any]) -> None:
-        self.told = told
+    def __init__(self, said: dict[str, Any]) -> None:
+        self.reported = said
 
     def xcom_pull(self, *, key: str, **_: Any) -> Any:
-        return self.told.get(key)
+        return self.reported.get(key)
 
     def xcom_push(self, key: str, value: Any) -> None:
-        self.told[key] = json.loads(json.dumps(value))
+        self.reported[key] = json.loads(json.dumps(value))
 
 
 class Durable(Target):
@@ -149,39 +151,39 @@ class TestResumed:
     """A retry goes on where an attempt was broken off."""
 
     @pytest.mark.parametrize("cursor", ["exclusive", "inclusive"])
-    @pytest.mark.parametrize("how", [{"ranges": 3}, {"partitions": 3}, {"lookback": 2}])
+    @pytest.mark.parametrize("how", [{"parallel_ranges": 3}, {"parallel_partitions": 3}, {"lookback": 2 * DAY}])
     def test_the_rows_are_those_of_one_pull(
         self, api: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cursor: Any, how: dict[str, Any]
     ) -> None:
-        from airflow_provider.altcraft.extract import database
+        from airflow_provider.altcraft.extract.database import pull as database
 
         monkeypatch.setattr(database, "BATCH_ROWS", 60)
         seed(api)
         api.cursor = cursor
         whole = Target()
-        expected = run(tmp_path, target=whole, limit=20, **how)
+        expected = run(tmp_path, target=whole, page_size=20, **how)
         needed = len(api.requests)
         api.reset()
         target = Durable(4)
         for _ in range(3):
             with pytest.raises(OSError, match="disk is full"):
-                run(tmp_path, target=target, limit=20, **how)
+                run(tmp_path, target=target, page_size=20, **how)
             target.breaks_after = 4
         target.breaks_after = -1
-        result = run(tmp_path, target=target, limit=20, **how)
+        result = run(tmp_path, target=target, page_size=20, **how)
         assert target.rows() == whole.rows()  # their order too
         assert result["ranges"] == expected["ranges"]
         # Each attempt was a few pages of each walk ahead, and asks two to see how the platform orders rows.
         assert len(api.requests) <= needed + 3 * (3 * 4 + 2)
 
-    def test_another_pull_starts_anew(self, api: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        from airflow_provider.altcraft.extract import database
+    def test_another_pull_starts_again(self, api: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        from airflow_provider.altcraft.extract.database import pull as database
 
         monkeypatch.setattr(database, "BATCH_ROWS", 60)
         seed(api, profiles=5)
         target = Durable(3)
         with pytest.raises(OSError, match="disk is full"):
-            run(tmp_path, target=target, limit=20, ranges=2)
-        run(tmp_path, target=target, limit=20, ranges=2, fields=["CRM_ID"])
+            run(tmp_path, target=target, page_size=20, parallel_ranges=2)
+        run(tmp_path, target=target, page_size=20, parallel_ranges=2, fields=["CRM_ID"])
         assert simple(target.rows()) == held(api)
         assert all("fields" in row["extra"] for row in target.rows())

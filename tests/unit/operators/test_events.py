@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
 from airflow_provider.altcraft.operators import events as module
 from airflow_provider.altcraft.operators.events import AltcraftEventsOperator, events_since_last_run
@@ -18,6 +18,12 @@ from airflow_provider.altcraft.testing import Emulator, faults
 Connect = Callable[..., str]
 NOW = dt.datetime.now(dt.UTC)
 HOUR = dt.timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The module may have been read long before the test runs."""
+    monkeypatch.setitem(globals(), "NOW", dt.datetime.now(dt.UTC))
 
 
 class Store:
@@ -64,13 +70,19 @@ def store() -> Store:
 ASSET = "asset"
 
 
-def context(store: Store, run: str = "run1", *, due: dt.datetime = NOW - HOUR, **more: Any) -> dict[str, Any]:
+def consumer(mapped_over: int = 0, **more: Any) -> Any:
+    """A task that is given events, and over whose output so many are mapped."""
+    ways = {"max_active_tis_per_dag": 1, "iter_mapped_dependants": lambda: iter(range(mapped_over))}
+    return SimpleNamespace(**(ways | more))
+
+
+def context(store: Store, run: str = "run1", *, due: dt.datetime | None = None, **more: Any) -> dict[str, Any]:
     return {
         "asset_state_store": {ASSET: store},
         "dag": SimpleNamespace(max_active_runs=16),
-        "dag_run": SimpleNamespace(run_after=due),
+        "dag_run": SimpleNamespace(run_after=due or NOW - HOUR),
         "run_id": run,
-        "task": SimpleNamespace(max_active_tis_per_dag=1),
+        "task": consumer(),
         "ti": SimpleNamespace(dag_id="dag", task_id="task", map_index=-1),
     } | more
 
@@ -167,7 +179,7 @@ def test_a_run_that_is_cleared_gets_its_own_again(api: Emulator, store: Store) -
 @pytest.mark.parametrize("writes", range(3))
 def test_killed_while_it_is_noted(api: Emulator, store: Store, writes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Either the run has them for good, or they are still to be given."""
-    monkeypatch.setattr("airflow_provider.altcraft._seen.HEAD_KEYS", 0)
+    monkeypatch.setattr("airflow_provider.altcraft.waiting.processed_keys.HEAD_KEYS", 0)
     given(context(store, "run0"))
     post(api, "ann", "bob")
     store.dies_after = writes
@@ -183,8 +195,27 @@ def test_killed_while_it_is_noted(api: Emulator, store: Store, writes: int, monk
 def test_a_limit_leaves_the_rest_to_the_next_run(api: Emulator, store: Store) -> None:
     for minutes in range(5):
         post(api, "ann", at=NOW - dt.timedelta(minutes=minutes))
-    sizes = [len(given(context(store, f"run{run}"), limit=2, lookback=0)) for run in range(4)]
+    sizes = [len(given(context(store, f"run{run}"), max_events=2, lookback="PT0S")) for run in range(4)]
     assert sizes == [2, 2, 1, 0]
+
+
+def test_no_more_than_may_be_mapped(api: Emulator, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "2")
+    for minutes in range(5):
+        post(api, "ann", at=NOW - dt.timedelta(minutes=minutes))
+    sizes = [len(given(context(store, f"run{run}", task=consumer(1)), lookback="PT0S")) for run in range(3)]
+    assert sizes == [2, 2, 1]
+    assert len(given(context(Store()))) == 5  # nothing is mapped over it
+
+
+def test_a_run_that_was_given_more_than_may_be_mapped_says_so(
+    api: Emulator, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post(api, "ann", "bob", "cid")
+    given(context(store))
+    monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "2")
+    with pytest.raises(ValueError, match=r"max_map_length to 3, then clear"):
+        given(context(store, task=consumer(1)))
 
 
 def test_a_late_one_is_given_within_the_lookback(api: Emulator, store: Store) -> None:
@@ -222,7 +253,7 @@ def test_or_with_the_earliest_event_that_was_announced(api: Emulator, store: Sto
     assert given(context(store, "run2", **announced(NOW - 4 * HOUR))) == []
 
 
-def test_or_as_it_is_told(api: Emulator, store: Store) -> None:
+def test_or_where_since_says(api: Emulator, store: Store) -> None:
     post(api, "ann", at=NOW - 100 * HOUR)
     post(api, "bob", at=NOW - HOUR)
     since = (NOW - 10 * HOUR).isoformat()
@@ -257,14 +288,14 @@ def test_tasks_of_one_asset_keep_apart(api: Emulator, store: Store) -> None:
         assert emails(given(context(store, ti=ti))) == ["ann"]
 
 
-def test_a_row_that_is_gone_is_told(api: Emulator, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_that_is_gone_is_reported(api: Emulator, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rather than to give again what was given."""
-    monkeypatch.setattr("airflow_provider.altcraft._seen.HEAD_KEYS", 0)
+    monkeypatch.setattr("airflow_provider.altcraft.waiting.processed_keys.HEAD_KEYS", 0)
     post(api, "ann")
     given(context(store))
     (page,) = (row for row in store.rows if "page" in row)
     del store.rows[page]
-    with pytest.raises(ValueError, match=r"dag\.task was given, altcraft_events_\w+_page0 is gone"):
+    with pytest.raises(ValueError, match=r"dag\.task was given, altcraft_events_\w+_page0 is missing"):
         given(context(store, "run2"))
 
 
@@ -274,13 +305,13 @@ def test_a_row_that_is_gone_is_told(api: Emulator, store: Store, monkeypatch: py
 @pytest.mark.parametrize(
     ("more", "arguments", "message"),
     [
-        ({"task": SimpleNamespace(max_active_tis_per_dag=None)}, {}, "set max_active_tis_per_dag=1"),
+        ({"task": consumer(max_active_tis_per_dag=None)}, {}, "set max_active_tis_per_dag=1"),
         ({"ti": SimpleNamespace(dag_id="d", task_id="t", map_index=0)}, {}, "A mapped task cannot"),
-        ({}, {"limit": 0}, "limit: 1 or more"),
-        ({}, {"actions": ()}, "actions: at least one"),
-        ({}, {"profiles": []}, "profiles: at least one"),
-        ({}, {"since": None}, "since: a date or a date-time is wanted"),
-        ({}, {"lookback": -1}, "lookback: "),
+        ({}, {"max_events": 0}, "max_events: expected a whole number from 1 on, got 0"),
+        ({}, {"actions": ()}, "actions: expected at least one"),
+        ({}, {"profiles": []}, "profiles: expected at least one"),
+        ({}, {"since": None}, "since: expected a date or a date-time, got None"),
+        ({}, {"lookback": -HOUR}, "lookback: "),
         ({}, {"list_id": "x"}, "list_id: "),
     ],
 )
@@ -294,7 +325,7 @@ def test_before_any_request(
 
 def test_one_run_at_a_time_will_do(api: Emulator, store: Store) -> None:
     post(api, "ann")
-    alone = {"task": SimpleNamespace(max_active_tis_per_dag=None), "dag": SimpleNamespace(max_active_runs=1)}
+    alone = {"task": consumer(max_active_tis_per_dag=None), "dag": SimpleNamespace(max_active_runs=1)}
     assert emails(given(context(store, **alone))) == ["ann"]
 
 
@@ -302,11 +333,15 @@ def test_one_run_at_a_time_will_do(api: Emulator, store: Store) -> None:
 
 
 def operator(**arguments: Any) -> AltcraftEventsOperator:
-    return AltcraftEventsOperator(**{"task_id": "task", "actions": "form_post"} | arguments)
+    with DAG("dag", schedule=None):
+        return AltcraftEventsOperator(**{"task_id": "task", "actions": "form_post"} | arguments)
 
 
-def run(operator: AltcraftEventsOperator, store: Store, name: str = "run1") -> list[dict[str, Any]]:
-    return operator.execute(context(store, name, task=operator))  # type: ignore[arg-type]
+def run(
+    operator: AltcraftEventsOperator, store: Store, name: str = "run1", push: Callable[..., None] = lambda **_: None
+) -> list[dict[str, Any]]:
+    ti = SimpleNamespace(dag_id="dag", task_id="task", map_index=-1, xcom_push=push)
+    return operator.execute(context(store, name, task=operator, ti=ti))  # type: ignore[arg-type]
 
 
 def test_the_operator_gives_them_as_its_xcom(api: Emulator, variables: Store) -> None:
@@ -315,6 +350,16 @@ def test_the_operator_gives_them_as_its_xcom(api: Emulator, variables: Store) ->
     assert emails(run(task, variables)) == ["ann", "bob"]
     assert run(task, variables, "run2") == []
     assert task.max_active_tis_per_dag == 1
+
+
+def test_what_airflow_cannot_take_is_not_noted_as_given(api: Emulator, variables: Store) -> None:
+    def refuse(**_: Any) -> None:
+        raise RuntimeError("too large")
+
+    post(api, "ann")
+    with pytest.raises(RuntimeError):
+        run(operator(), variables, push=refuse)
+    assert emails(run(operator(), variables, "run2")) == ["ann"]
 
 
 def test_a_wrong_token_wastes_no_retries(api: Emulator, connect: Connect, variables: Store) -> None:
@@ -329,11 +374,24 @@ def test_a_wrong_token_wastes_no_retries(api: Emulator, connect: Connect, variab
         ({"actions": []}, "actions: "),
         ({"profiles": ["bob"]}, r"profiles\[0\]: email: "),
         ({"since": "yesterday"}, "since: "),
-        ({"limit": 0}, "limit: "),
+        ({"max_events": 0}, "max_events: "),
         ({"list_id": -1}, "list_id: "),
-        ({"lookback": "1"}, "lookback: "),
+        ({"lookback": "1"}, "lookback: .*got the number 1, which has no unit"),
     ],
 )
 def test_constants_are_checked_when_the_file_is_parsed(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         operator(**arguments)
+
+
+@pytest.mark.parametrize(("by", "again"), [("event_id", 0), ("row", 1)])
+def test_an_event_that_moved_to_another_profile(api: Emulator, store: Store, by: Any, again: int) -> None:
+    post(api, "ann")
+    (event,) = given(context(store), event_key_by=by)
+    assert event["event_key"].startswith("i") == (by == "event_id")
+    api.merge_profiles("bob@example.com", "ann@example.com")
+    assert len(given(context(store, "run2"), event_key_by=by)) == again
+    assert len(given(context(store), event_key_by=by)) == 1 - again
+    other = "row" if by == "event_id" else "event_id"
+    with pytest.raises(ValueError, match=f"was given events by '{by}', got '{other}'"):
+        given(context(store, "run3"), event_key_by=other)

@@ -1,4 +1,4 @@
-"""What Airflow's collector of hooks' lineage is told of an output: where it is, and no connection's id."""
+"""What Airflow's collector of hooks' lineage gets of an output: where it is, and no connection's id."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Collector:
     """Airflow's own has a reader only where a plugin brings one."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.reported: list[str] = []
 
     def add_output_asset(self, context: Any, uri: str) -> None:
-        self.told.append(uri)
+        self.reported.append(uri)
 
 
-def test_each_output_is_told(mocker: MockerFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_output_is_reported(mocker: MockerFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     connection = {"conn_type": "wasb", "password": "a2V5", "extra": {"account_name": "shop"}}
     monkeypatch.setenv("AIRFLOW_CONN_AZ", json.dumps(connection))
     collector = Collector()
@@ -35,10 +35,20 @@ def test_each_output_is_told(mocker: MockerFixture, monkeypatch: pytest.MonkeyPa
         "abfs://az@lake/e/f.csv",
     ]
     _lineage._to_hook_lineage({"uris": uris}, AltcraftHook())
-    assert collector.told == [
+    assert collector.reported == [
         "file:///lake/a.parquet",
         "file:///lake/parts",
         "s3://lake/b/c.parquet",
         "gs://lake/d.parquet",
         "abfss://lake/e/f.csv",
     ]
+
+
+def test_nothing_is_made_where_nobody_reads(mocker: MockerFixture) -> None:
+    """The collector imports the packages of every store, also one that does nothing."""
+    asked = mocker.patch("airflow.providers.common.compat.lineage.hook.get_hook_lineage_collector")
+    _lineage._to_readers({"uris": ["file:///lake/a.parquet"]}, AltcraftHook())
+    assert not asked.called
+    mocker.patch.object(_lineage, "is_hook_lineage_read", return_value=True)
+    _lineage._to_readers({"uris": ["file:///lake/a.parquet"]}, AltcraftHook())
+    assert asked.called

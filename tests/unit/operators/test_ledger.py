@@ -9,6 +9,7 @@ from hashlib import blake2b
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,8 +65,8 @@ class World:
         self.store.left = dies_after
         try:
             ledger = Ledger([self.store], "dag", "task", since=self.began, lookback=HOUR)
-            found = ledger.give(name, self._look, limit)
-            ledger.keep()
+            found = ledger.assign(name, self._poll, limit)
+            ledger.store()
         except Killed:
             return
         finally:
@@ -75,7 +76,7 @@ class World:
             assert sorted(keys) == sorted(self.given[name])
         self.given[name] = keys
 
-    def _look(self, window: Window) -> list[tuple[str, Any]]:
+    def _poll(self, window: Window) -> list[tuple[str, Any]]:
         return sorted(
             (each for each in self.events if each[1].datetime in window), key=lambda each: (each[1].datetime, each[0])
         )
@@ -87,9 +88,9 @@ runs = st.tuples(st.just("run"), st.integers(0, 4), st.integers(1, 5), st.sample
 
 @given(st.lists(st.one_of(happens, happens, runs), max_size=40), st.sampled_from([0, 2, 2500]))
 def test_each_event_is_given_to_one_run(steps: list[tuple[Any, ...]], in_head: int) -> None:
-    from airflow_provider.altcraft import _seen
+    from airflow_provider.altcraft.waiting import processed_keys
 
-    before, _seen.HEAD_KEYS = _seen.HEAD_KEYS, in_head
+    before, processed_keys.HEAD_KEYS = processed_keys.HEAD_KEYS, in_head
     try:
         world = World()
         for step in steps:
@@ -101,5 +102,23 @@ def test_each_event_is_given_to_one_run(steps: list[tuple[Any, ...]], in_head: i
         for name in [f"run{number}" for number in range(5)] + [f"last{number}" for number in range(45)]:
             world.run(name, 5, 1000)
     finally:
-        _seen.HEAD_KEYS = before
+        processed_keys.HEAD_KEYS = before
     assert Counter(key for keys in world.given.values() for key in keys) == Counter(key for key, _ in world.events)
+
+
+def test_keys_of_another_kind_are_refused() -> None:
+    class Store(dict[str, Any]):
+        def set(self, key: str, value: Any) -> None:
+            self[key] = value
+
+        def delete(self, key: str) -> None:
+            self.pop(key, None)
+
+    store = Store()
+    how: dict[str, Any] = {"since": dt.datetime(2026, 1, 1, tzinfo=dt.UTC), "lookback": dt.timedelta(days=1)}
+    Ledger([store], "dag", "task", **how)
+    Ledger([store], "dag", "task", **how)
+    with pytest.raises(ValueError, match="was given events by 'row', got 'event_id'"):
+        Ledger([store], "dag", "task", **how, event_key_by="event_id")
+    Ledger([store], "dag", "other", **how, event_key_by="event_id")
+    Ledger([store], "dag", "other", **how, event_key_by="event_id")

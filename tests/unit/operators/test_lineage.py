@@ -14,7 +14,7 @@ import pytest
 from airflow.providers.common.compat.sdk import Asset
 from openlineage.client.naming import dataset as naming
 
-from airflow_provider.altcraft.operators._lineage import dataset_of
+from airflow_provider.altcraft.operators._lineage import _asset_of, dataset_of
 from airflow_provider.altcraft.operators.history import AltcraftHistoryOperator
 from airflow_provider.altcraft.schema import COLUMNS
 from airflow_provider.altcraft.testing import Emulator
@@ -52,7 +52,7 @@ def test_a_failure_to_tell_does_not_fail_the_task(api: Emulator, tmp_path: Path,
     )
     broken: Any = {"outlet_events": {}}
     assert operator.execute(broken)["rows"] == 1
-    assert "could not be told of: KeyError" in caplog.text
+    assert "could not be reported: KeyError" in caplog.text
 
 
 CONNECTIONS = {
@@ -85,8 +85,13 @@ NAMES = {
     "s3://conn@bucket/a/parts/_manifest.json": named(naming.S3(bucket_name="bucket", object_key="a/parts")),
     "s3://conn@bucket/_manifest.json": ("s3://bucket", "/"),
     "abfs://az@lake/a/parts/_manifest.json": named(naming.ABFSS(container="lake", service="shop", path="a/parts")),
+    "s3://conn@bucket/odd/#a?b%20=1.csv": named(naming.S3(bucket_name="bucket", object_key="odd/#a?b%20=1.csv")),
+    "file:///a/b?c.csv": named(naming.LocalFileSystem(path="/a/b?c.csv")),
+    "dlt:///a.events?destination=duckdb": ("dlt://", "a.events"),
     "gs://conn@lake/a.csv": named(naming.GCS(bucket_name="lake", object_key="a.csv")),
     "abfs://az@lake/a/b.parquet": named(naming.ABFSS(container="lake", service="shop", path="a/b.parquet")),
+    "delta+s3://conn@bucket/a/table": named(naming.S3(bucket_name="bucket", object_key="a/table")),
+    "delta+file:///a/table": named(naming.LocalFileSystem(path="/a/table")),
     "sql://pg/events": named(naming.Postgres(**DATABASE, schema="public", table="events")),
     "sql://pg/a.events": named(naming.Postgres(**DATABASE, schema="a", table="events")),
     "dlt://pg/a.events": named(naming.Postgres(**DATABASE, schema="a", table="events")),
@@ -97,6 +102,19 @@ NAMES = {
     "sql://duck/a.events": ("duckdb:///a/b.duckdb", "a.events"),
     "kept://place/a": ("kept://place", "a"),
 }
+
+
+@pytest.mark.parametrize(
+    ("dataset", "uri"),
+    [
+        (("s3://bucket", "odd/#a?b.csv"), "s3://bucket/odd/%23a%3Fb.csv"),
+        (("file", "/a/b?c.csv"), "file:///a/b%3Fc.csv"),
+        (("gs://lake", "a.csv"), "gs://lake/a.csv"),
+    ],
+)
+def test_all_of_a_key_is_in_the_assets_uri(dataset: tuple[str, str], uri: str) -> None:
+    assert _asset_of(*dataset) == uri
+    assert Asset(_asset_of(*dataset)).uri == uri
 
 
 @pytest.mark.usefixtures("connections")

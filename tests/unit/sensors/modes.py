@@ -100,7 +100,7 @@ def outcome(found: AltcraftActionSensor, run: Any = None) -> tuple[str, Any]:
 
 
 def _fired(deferred: TaskDeferred) -> Any:
-    """The event of the trigger, made anew from what Airflow stores of it."""
+    """The event of the trigger, made again from what Airflow stores of it."""
     path, arguments = deferred.trigger.serialize()
     assert path == "airflow_provider.altcraft.triggers.action.AltcraftActionTrigger"
     trigger = AltcraftActionTrigger(**json.loads(json.dumps(arguments)))

@@ -65,7 +65,7 @@ class TestOutcomes:
         found.render_template_fields(context())
         assert outcome(found)[0] == "success"
 
-    def test_one_look_at_least(self, api: Emulator, mode: str) -> None:
+    def test_one_poll_at_least(self, api: Emulator, mode: str) -> None:
         api.add_event("ann@example.com", "form_post", at=DUE)
         assert outcome(sensor(mode, timeout=0))[0] == "success"
 
@@ -114,7 +114,7 @@ class TestOutcomes:
         assert outcome(sensor(mode, timeout=0, soft_fail=True)) == ("failed", ServerError)
         assert outcome(sensor(mode, timeout=0, silent_fail=True))[0] == "timed out"
 
-    def test_a_retry_begins_anew(self, api: Emulator, mode: str) -> None:
+    def test_a_retry_begins_again(self, api: Emulator, mode: str) -> None:
         api.play(*[faults.status(503)] * 20)
         found, run = sensor(mode, timeout=10, max_consecutive_failures=2), context()
         assert outcome(found, run) == ("failed", ServerError)
@@ -140,7 +140,7 @@ class TestOutcomes:
         # After 0, 0.05, 0.15, 0.35, 0.75 and 1.5 seconds, not thirty times; a slow machine makes fewer.
         assert 4 <= len(api.requests) <= 6
 
-    def test_the_last_look_is_when_the_time_is_up(self, api: Emulator, mode: str) -> None:
+    def test_the_last_poll_is_when_the_time_is_up(self, api: Emulator, mode: str) -> None:
         api.add_event("ann@example.com", "form_post", at=DUE, visible_after=1)
         assert outcome(sensor(mode, timeout=2, poke_interval=3600))[0] == "success"
         assert len(api.requests) == 2
@@ -182,7 +182,7 @@ class TestOutcomes:
 
     @pytest.mark.parametrize("hours", [-12, 0, 3, 14])
     def test_the_platforms_zone_does_not_matter(self, api: Emulator, mode: str, hours: int) -> None:
-        api.utc_offset = dt.timedelta(hours=hours)
+        api.timezone = dt.timezone(dt.timedelta(hours=hours))
         for due in (DUE.replace(hour=0), DUE.replace(hour=23)):
             api.add_event("ann@example.com", "form_post", at=due)
             assert outcome(sensor(mode), context(run_after=due))[0] == "success"
@@ -225,7 +225,7 @@ class TestOutcomes:
         ("rendered", "said"),
         [
             ({"profile": "{{ 'no address' }}"}, "email"),
-            ({"profile": "{{ '[]' }}"}, "one profile is wanted, not 0"),
+            ({"profile": "{{ '[]' }}"}, "expected one profile, got 0"),
             ({"message_id": "{{ 'x' }}"}, "message_id"),
             ({"min_count": "{{ 0 }}"}, "min_count"),
             ({"since": "{{ 'soon' }}"}, "since"),

@@ -57,9 +57,9 @@ class TestCohort:
             api.add_event(email, "form_post", at=DUE, visible_after=0.3 * place)
         assert outcome(sensor(mode, profiles=EMAILS, timeout=20, poke_interval=0.1))[0] == "success"
         asked = Counter(request.body["email"] for request in api.requests)
-        if mode == "reschedule":  # each look is a process that knows of nothing
+        if mode == "reschedule":  # each poll is a process that knows of nothing
             assert len(set(asked.values())) == 1
-        else:  # who has met it is not asked again, but for the trigger's first look after the sensor's own
+        else:  # who has met it is not asked again, but for the trigger's first poll after the sensor's own
             assert asked[EMAILS[0]] == (2 if mode == "deferrable" else 1)
             assert asked[EMAILS[0]] < asked[EMAILS[3]]
 
@@ -131,7 +131,7 @@ class TestCohort:
         assert api.requests == []
 
 
-@pytest.mark.parametrize("mode", ["poke", "deferrable"])  # the one look of "reschedule" is that of "poke"
+@pytest.mark.parametrize("mode", ["poke", "deferrable"])  # the one poll of "reschedule" is that of "poke"
 def test_two_thousand(altcraft_api: Emulator, connect: Connect, mode: str) -> None:
     altcraft_api.seed(profiles=2000, events_per_profile=3, start=DUE, days=1)
     altcraft_api.record = False

@@ -64,9 +64,9 @@ def test_airflow_69904_an_error_is_not_retried_in_a_tight_loop(api: Emulator, mo
     api.play_forever(faults.status(503))
     arguments: dict[str, Any] = {"poke_interval": 0.5, "max_consecutive_failures": 3, "timeout": 60}
     assert outcome(sensor(mode, **arguments)) == ("failed", ServerError)
-    looks = gaps(api)[4::5]  # a look is five tries
-    assert len(looks) == 2
-    assert min(looks) > 0.4
+    polls = gaps(api)[4::5]  # a poll is five tries
+    assert len(polls) == 2
+    assert min(polls) > 0.4
 
 
 def test_airflow_72376_a_trigger_outlives_failed_requests_up_to_a_cap(api: Emulator) -> None:
@@ -137,7 +137,7 @@ def test_airflow_33718_the_deadline_is_the_sensors_timeout_from_now() -> None:
 
 
 @each_mode
-def test_airflow_30289_an_exception_in_the_first_look_does_not_break_the_timeout(api: Emulator, mode: str) -> None:
+def test_airflow_30289_an_exception_in_the_first_poll_does_not_break_the_timeout(api: Emulator, mode: str) -> None:
     api.play(*[faults.status(503)] * 5)
     began = time.monotonic()
     assert outcome(sensor(mode, timeout=1, poke_interval=0.1))[0] == "timed out"
@@ -158,7 +158,7 @@ def test_airflow_57359_one_503_fails_nothing(api: Emulator, mode: str) -> None:
     assert outcome(sensor(mode, timeout=10))[0] == "success"
 
 
-def test_airflow_57359_a_retry_makes_a_trigger_anew(api: Emulator) -> None:
+def test_airflow_57359_a_retry_makes_a_trigger_again(api: Emulator) -> None:
     api.play(*[faults.status(503)] * 5)
     api.add_event("ann@example.com", "form_post", at=DUE)
     found = sensor("deferrable", max_consecutive_failures=1, timeout=10)
@@ -190,7 +190,7 @@ def test_airflow_68017_all_that_shapes_a_wait_crosses_to_the_trigger() -> None:
     assert {key: arguments[key] for key in given} == given
 
 
-def test_airflow_67945_a_trigger_that_runs_anew_only_reads(api: Emulator) -> None:
+def test_airflow_67945_a_trigger_that_runs_again_only_reads(api: Emulator) -> None:
     _, arguments = deferred().trigger.serialize()
     for _ in range(2):
         asyncio.run(anext(AltcraftActionTrigger(**arguments).run()))

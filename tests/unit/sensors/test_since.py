@@ -54,9 +54,10 @@ def test_the_second(api: Emulator, mode: str, style: Any) -> None:
     + [(mode, hours) for mode in MODES if mode != "deferrable" for hours in (HOURS[0], 0, HOURS[-1])],
 )
 def test_the_day_in_utc_and_in_the_platforms_zone(api: Emulator, mode: str, hours: int) -> None:
-    api.utc_offset = dt.timedelta(hours=hours)
+    offset = dt.timedelta(hours=hours)
+    api.timezone = dt.timezone(offset)
     midnight = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
-    for due in (midnight, midnight - api.utc_offset, midnight - SECOND, midnight - api.utc_offset - SECOND):
+    for due in (midnight, midnight - offset, midnight - SECOND, midnight - offset - SECOND):
         assert counts(api, due, mode=mode, due=due)
         assert counts(api, due + SECOND, mode=mode, due=due)
         assert not counts(api, due - MICROSECOND, mode=mode, due=due)
@@ -80,7 +81,7 @@ def test_daylight_saving(api: Emulator, zone: str, month: int) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_due_time_stays_where_it_is(api: Emulator, mode: str) -> None:
-    """A retry, and a try after clearing, look from the same moment on: the run was due when it was."""
+    """A retry, and a try after clearing, poll from the same moment on: the run was due when it was."""
     run = context()
     found = sensor(mode, timeout=0.05)
     assert outcome(found, run)[0] == "timed out"

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from airflow_provider.altcraft.targets import Scope
 from airflow_provider.altcraft.targets.dlt import DltTarget, from_uri
+from airflow_provider.altcraft.targets.dlt.load import Load
 
 
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        ({}, "one of conn_id and destination"),
-        ({"conn_id": "c", "destination": "duckdb"}, "one of conn_id and destination"),
+        ({}, "conn_id, destination: expected one of the two, got neither"),
+        ({"conn_id": "c", "destination": "duckdb"}, "conn_id, destination: expected one of the two, got both"),
         ({"conn_id": "c", "write_disposition": "replace"}, "'replace' is not taken"),
     ],
 )
@@ -38,7 +40,7 @@ def test_what_is_no_uri_is_refused(uri: str) -> None:
         ("dlt:///lake.history?destination=duckdb", "DltTarget('lake.history', destination='duckdb')"),
     ],
 )
-def test_it_is_told_by_its_arguments(uri: str, shown: str) -> None:
+def test_it_is_shown_by_its_arguments(uri: str, shown: str) -> None:
     target = from_uri(uri)
     assert target.uri == uri
     assert repr(target) == shown
@@ -59,6 +61,23 @@ def test_a_destination_that_cannot_merge_at_once_is_refused() -> None:
         DltTarget("lake.history", destination="filesystem").open(Scope(1, None))
 
 
-def test_a_connection_that_is_not_there_is_told() -> None:
+def test_a_connection_that_is_not_there_is_reported() -> None:
     with pytest.raises(ValueError, match="nobody"):
         DltTarget("lake.history", conn_id="nobody").open(Scope(1, None))
+
+
+def test_an_interruption_comes_out_as_it_is() -> None:
+    """Between two steps of dlt's it is hidden behind an error of dlt's own, which is a ``ValueError``."""
+    from dlt.common.configuration.exceptions import ContainerInjectableContextMangled
+
+    class Interrupted(BaseException):
+        """Airflow's time-outs are none of ``Exception``."""
+
+    def restore() -> None:
+        try:
+            raise Interrupted
+        finally:
+            raise ContainerInjectableContextMangled(object, object(), object())
+
+    with pytest.raises(Interrupted), Load._saying(SimpleNamespace(_uri="dlt://warehouse/lake.history")):
+        restore()

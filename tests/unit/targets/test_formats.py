@@ -18,8 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider.altcraft.schema import COLUMNS, SCHEMA
-from airflow_provider.altcraft.targets._formats import _BLOCK_BYTES, Encoder
-from airflow_provider.altcraft.targets._paths import SUFFIXES
+from airflow_provider.altcraft.targets.object_storage.format import _BLOCK_BYTES, Encoder
+from airflow_provider.altcraft.targets.object_storage.path import SUFFIXES
+from tests.batches import make_batch
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(
     [
@@ -182,7 +183,7 @@ def test_an_error_of_the_store_comes_through_as_it_is(batch):
 
 PEAK = """
 import resource, sys
-from airflow_provider.altcraft.targets._formats import Encoder
+from airflow_provider.altcraft.targets.object_storage.format import Encoder
 sys.path.insert(0, sys.argv[3])
 from tests.batches import make_batch
 rows, size = make_batch(10_000), 0
@@ -209,3 +210,16 @@ def test_memory_does_not_grow_with_the_rows(suffix, pytestconfig):
         return int(ran.stdout.split()[0])
 
     assert peak(750_000) - peak(250_000) < 40
+
+
+def test_parquet_is_what_pyarrows_own_writer_makes() -> None:
+    """The writer beneath it is no part of pyarrow's documented API: it may change, or its defaults may."""
+    table = pa.Table.from_batches([make_batch(1_000)])
+    written, expected = io.BytesIO(), io.BytesIO()
+    encoder = Encoder(".parquet", written.write)
+    for batch in table.to_batches():
+        encoder.write(batch)
+    encoder.finish()
+    with pq.ParquetWriter(expected, SCHEMA, compression="zstd") as writer:
+        writer.write_table(table)
+    assert written.getvalue() == expected.getvalue()

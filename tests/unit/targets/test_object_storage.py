@@ -10,9 +10,9 @@ import threading
 import pytest
 
 from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope, Target, TargetWriter
-from airflow_provider.altcraft.targets._formats import Encoder
-from airflow_provider.altcraft.targets._paths import check
-from airflow_provider.altcraft.targets.object_storage import ObjectWriter
+from airflow_provider.altcraft.targets.object_storage.format import Encoder
+from airflow_provider.altcraft.targets.object_storage.path import check
+from airflow_provider.altcraft.targets.object_storage.target import ObjectWriter
 
 SCOPE = Scope(1, None)
 

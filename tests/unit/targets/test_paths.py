@@ -11,8 +11,8 @@ import sys
 import pytest
 
 from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope, Target, TargetWriter, resolve_target
-from airflow_provider.altcraft.targets._formats import _FORMATS, Encoder
-from airflow_provider.altcraft.targets._paths import SUFFIXES, check
+from airflow_provider.altcraft.targets.object_storage.format import _FORMATS, Encoder
+from airflow_provider.altcraft.targets.object_storage.path import SUFFIXES, check
 
 
 @pytest.mark.parametrize(
@@ -54,9 +54,9 @@ def test_a_good_path(path, uri, suffix, local):
         ("/data/{date}/", "a folder for each day; name a file in it"),
         ("s3://c@{date}/a.csv", "{date} in its connection or bucket"),
         ("abfs://lake@account.dfs.core.windows.net/a.csv", "names an account; that is the connection's"),
-        ("/data/a", "told by its suffix, one of .parquet, .jsonl,"),
-        ("/data/a.parquet.gz", "told by its suffix, one of .parquet, .jsonl,"),
-        ("/data/a.PARQUET", "told by its suffix"),
+        ("/data/a", "expected a suffix that names the format, one of .parquet, .jsonl,"),
+        ("/data/a.parquet.gz", "expected a suffix that names the format, one of .parquet, .jsonl,"),
+        ("/data/a.PARQUET", "expected a suffix that names the format"),
         ("/data/.parquet", "no name before it"),
         ("/data/{ds}.parquet", "double: {{ ds }}, and {date} is each day"),
         ("/data/{date.parquet", "double: {{ ds }}"),
@@ -69,8 +69,8 @@ def test_a_good_path(path, uri, suffix, local):
         ("s3://b//c.parquet", "empty part"),
         ("sql://conn/schema.table", "sql:// is not supported"),
         ("https://b/a.parquet", "https:// is not supported"),
-        (7, "not int"),
-        (None, "not NoneType"),
+        (7, "got int"),
+        (None, "got NoneType"),
     ],
 )
 def test_a_bad_path_is_refused_where_it_is_written(path, says):
@@ -95,13 +95,13 @@ def test_a_format(path, kind, suffix):
 @pytest.mark.parametrize(
     ("path", "arguments", "says"),
     [
-        ("/data/", {"format": "orc"}, "^format: one of parquet, jsonl,"),
-        ("/data/", {"format": ".csv"}, "^format: one of"),
-        ("/data/", {"format": 7}, "^format: one of"),
+        ("/data/", {"format": "orc"}, "^format: expected one of parquet, jsonl,"),
+        ("/data/", {"format": ".csv"}, "^format: expected one of"),
+        ("/data/", {"format": 7}, "^format: expected one of"),
         ("/data/a.parquet", {"format": "csv"}, "^format: 'csv' is not what the suffix of '/data/a.parquet' says"),
-        ("/data/", {"part_rows": 0}, "^part_rows: 1 or more is wanted, not 0"),
-        ("/data/", {"part_rows": "7"}, "^part_rows: 1 or more"),
-        ("/data/", {"part_rows": True}, "^part_rows: 1 or more"),
+        ("/data/", {"part_rows": 0}, "^part_rows: expected a whole number from 1 on, got 0"),
+        ("/data/", {"part_rows": "7"}, "^part_rows: expected a whole number"),
+        ("/data/", {"part_rows": True}, "^part_rows: expected a whole number"),
     ],
 )
 def test_an_argument_that_does_not_fit_is_refused(path, arguments, says):
@@ -131,7 +131,7 @@ def test_a_template_is_checked_once_rendered():
     with pytest.raises(ValueError, match="sql:// is not supported"):
         target.open(Scope(1, None))
     target.path = {"native": "object"}
-    with pytest.raises(ValueError, match="not dict"):
+    with pytest.raises(ValueError, match="got dict"):
         target.open(Scope(1, None))
 
 
@@ -187,9 +187,9 @@ def test_resolve_target():
 @pytest.mark.parametrize(
     ("value", "says"),
     [
-        (None, "not NoneType"),
-        (7, "not int"),
-        (ObjectStorageTarget, "not the class ObjectStorageTarget"),
+        (None, "got NoneType"),
+        (7, "got int"),
+        (ObjectStorageTarget, "got the class ObjectStorageTarget"),
     ],
 )
 def test_what_is_no_target_is_refused(value, says):

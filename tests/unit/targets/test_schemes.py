@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider.altcraft.operators.history import AltcraftHistoryOperator
 from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope, resolve_target
-from airflow_provider.altcraft.targets._schemes import GROUP, OBJECT_STORAGE
+from airflow_provider.altcraft.targets._registry import GROUP, OBJECT_STORAGE
 
 MODULE = """
 from airflow_provider.altcraft.targets import Written

@@ -1,184 +1,122 @@
-"""The suite for targets: a sound one passes it, and each way to be unsound fails the test that is about it."""
+"""The suite for targets: sound ones pass it, and each unsound one fails the test that is about its fault."""
 
 from __future__ import annotations
 
 import threading
-import time
-import uuid
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
-from airflow_provider.altcraft.schema import SCHEMA
-from airflow_provider.altcraft.targets import Scope, Written
 from airflow_provider.altcraft.testing.conformance import TargetConformance
-
-
-class File:
-    """The least that keeps the promise: one file of Arrow's, renamed into its place."""
-
-    template_fields = ("path",)
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __repr__(self) -> str:
-        return f"File({self.path})"
-
-    def open(self, scope: Scope) -> Any:
-        return self.Writer(self.path)
-
-    class Writer:
-        def __init__(self, path: Path) -> None:
-            self.path, self.batches = path, []
-            self.staged: Path | None = path.parent / f".{path.name}.{uuid.uuid4().hex}"
-            self.file = pa.OSFile(str(self.staged), "wb")
-            self.stream = pa.ipc.new_stream(self.file, SCHEMA)
-            self.rows = 0
-
-        def write(self, batch: pa.RecordBatch) -> None:
-            if batch.schema != SCHEMA:
-                raise ValueError("not the schema")
-            self.rows += batch.num_rows
-            self.stream.write_batch(batch)
-
-        def commit(self) -> Written:
-            self.stream.close()
-            self.file.close()
-            self.staged.replace(self.path)
-            self.staged = None
-            return Written((str(self.path),), self.rows)
-
-        def abort(self) -> None:
-            if self.staged:
-                self.staged.unlink(missing_ok=True)
+from tests.unit.testing import mutants
+from tests.unit.testing.own_targets import File, Table, rows_of
 
 
 class Suite(TargetConformance):
+    """Of targets of one path in a folder of their own."""
+
     make: Any = File
 
     @pytest.fixture
     def target(self, tmp_path: Path) -> Any:
-        return self.make(tmp_path / "rows.arrow")
+        return self.make(str(tmp_path / "history"))
 
     def read(self, target: Any) -> Any:
-        try:
-            return pa.ipc.open_stream(target.path.read_bytes()).read_all()
-        except (FileNotFoundError, pa.ArrowInvalid):
-            return []
+        return target.read() if isinstance(target, Table) else rows_of(Path(target.path))
+
+    def leftovers(self, target: Any) -> list[str]:
+        place = Path(target.path)
+        return [path.name for path in place.parent.iterdir() if not path.name.startswith(place.name)]
 
 
 class TestFile(Suite):
-    pass
+    """The target of docs/history.md."""
 
 
-class InPlace(File):
-    class Writer(File.Writer):
-        def __init__(self, path: Path) -> None:
-            super().__init__(path)
-            self.staged.rename(path)
-            self.staged = path
+class Quick(Suite):
+    """For targets that stage as ``File`` does."""
+
+    left_out = dict.fromkeys(
+        (
+            "test_a_large_pull",
+            "test_interrupted_at_any_point_and_run_again",
+            "test_killed_at_any_point_and_run_again",
+            "test_nothing_is_seen_before_the_commit",
+        ),
+        "it costs most, and TestFile has it",
+    )
 
 
-class Copied(File):
-    """Puts what it has staged in place piece by piece."""
-
-    class Writer(File.Writer):
-        def commit(self) -> Written:
-            self.stream.close()
-            self.file.close()
-            table = pa.ipc.open_stream(self.staged.read_bytes()).read_all()
-            with pa.ipc.new_stream(self.path, SCHEMA) as stream:
-                for batch in table.to_batches(100):
-                    stream.write_batch(batch)
-                    time.sleep(0.01)  # else a reader on a crowded machine may come too late to see it
-            return Written((str(self.path),), self.rows)
+class TestTable(Quick):
+    keeps = "scope"
+    make = Table
 
 
-class Distinct(File):
-    class Writer(File.Writer):
-        seen: set[Any]
-
-        def write(self, batch: pa.RecordBatch) -> None:
-            self.seen = getattr(self, "seen", set())
-            rows = [row for row in batch.to_pylist() if (row["xxh"], row["datetime"]) not in self.seen]
-            rows = list({(row["xxh"], row["datetime"]): row for row in rows}.values())
-            self.seen |= {(row["xxh"], row["datetime"]) for row in rows}
-            super().write(pa.RecordBatch.from_pylist(rows, SCHEMA))
+class TestMerged(Quick):
+    keeps = "union"
+    make = mutants.Merged
 
 
-class Stripping(File):
-    class Writer(File.Writer):
-        def write(self, batch: pa.RecordBatch) -> None:
-            rows = batch.to_pylist()
-            super().write(
-                pa.RecordBatch.from_pylist(
-                    [row | {"message_name": row["message_name"] or None} for row in rows], SCHEMA
-                )
-            )
+def unlike(keeps: Any) -> Suite:
+    return type("Unlike", (Suite,), {"keeps": keeps})()
 
 
-class Heavy(File):
-    class Writer(File.Writer):
-        def write(self, batch: pa.RecordBatch) -> None:
-            super().write(batch)
-            self.batches.append(batch.to_pylist())
+def test_what_is_left_out_is_declared_and_counted() -> None:
+    mine = type("TestMine", (Suite,), {"left_out": {"test_rows": "as in its twin"}})()
+    with pytest.raises(pytest.skip.Exception, match="left out: as in its twin"):
+        mine.test_rows()
 
 
-class Adding(File):
-    class Writer(File.Writer):
-        def __init__(self, path: Path) -> None:
-            super().__init__(path)
-            if path.exists():
-                self.stream.write_table(pa.ipc.open_stream(path.read_bytes()).read_all())
+@pytest.mark.parametrize("left_out", [{"test_no_such": "why"}, {"test_rows": ""}, {"read": "why"}])
+def test_what_cannot_be_left_out_is_refused(left_out: dict[str, str]) -> None:
+    with pytest.raises(TypeError, match="left_out: "):
+        type("TestMine", (Suite,), {"left_out": left_out})
 
 
-class Forgetful(File):
-    class Writer(File.Writer):
-        def abort(self) -> None:
-            super().abort()
-            self.path.unlink(missing_ok=True)
+@pytest.mark.parametrize(("make", "keeps", "test", "arguments", "said"), mutants.KILLED)
+def test_the_suite_finds_it(
+    make: Any, keeps: Any, test: str, arguments: dict[str, Any], said: str | None, tmp_path: Path, monkeypatch: Any
+) -> None:
+    if test == "test_in_another_time_zone":
+        arguments = {"monkeypatch": monkeypatch}
+    with pytest.raises((AssertionError, pytest.fail.Exception), match=said):
+        getattr(unlike(keeps), test)(make(str(tmp_path / "history")), **arguments)
+    assert threading.active_count() < 20
 
 
-class Shared(File):
-    """Two attempts stage under one name."""
+@pytest.mark.parametrize("name", ["leftovers", "read", "target"])
+def test_what_a_class_of_tests_must_say(name: str, tmp_path: Path) -> None:
+    """A store's leavings are not taken for none because nobody says how to find them."""
 
-    class Writer(File.Writer):
-        def __init__(self, path: Path) -> None:
-            super().__init__(path)
-            shared = path.with_name("staged")
-            self.staged.rename(shared)
-            self.staged = shared
+    class Bare(TargetConformance):
+        pass
 
-
-class Nameless(File):
-    __repr__ = object.__repr__
+    ask = getattr(Bare, name)
+    ask = getattr(ask, "__wrapped__", ask) if name == "target" else ask
+    with pytest.raises(NotImplementedError, match=f"give a (method|fixture) `{name}"):
+        ask(Bare(), *([] if name == "target" else [File(str(tmp_path / "history"))]))
 
 
 @pytest.mark.parametrize(
-    ("make", "test", "arguments"),
+    ("change", "said"),
     [
-        (Nameless, "test_follows_the_protocol", {}),
-        (InPlace, "test_nothing_is_seen_before_the_commit", {}),
-        (InPlace, "test_an_abort_leaves_it_as_it_was", {}),
-        (InPlace, "test_killed_at_any_point_and_run_again", {}),
-        (Copied, "test_killed_at_any_point_and_run_again", {}),
-        (Copied, "test_interrupted_at_any_point_and_run_again", {}),
-        (Copied, "test_a_reader_never_sees_a_part", {}),
-        (Distinct, "test_rows_alike_in_every_field", {}),
-        (Stripping, "test_awkward_values", {}),
-        (Heavy, "test_a_large_pull", {}),
-        (Adding, "test_written_twice", {}),
-        (Adding, "test_no_rows_after_some", {}),
-        (Adding, "test_overlapping_windows", {}),
-        (Forgetful, "test_an_abort_after_the_commit_does_nothing", {}),
-        (Shared, "test_two_attempts_interleaved", {"first": 0}),
+        ({"datetime": "2026-01-01T00:00:00Z"}, r"column 'datetime': expected timestamp\[us, tz=UTC\], got str"),
+        ({"message_id": "seven"}, "column 'message_id': expected int64, got str"),
+        ({"extra": {"a": 1}}, "column 'extra': expected string, got dict"),
+        ({"email": None, "smid": ...}, "column 'smid' is missing"),
     ],
-    ids=lambda value: getattr(value, "__name__", None),
 )
-def test_the_suite_finds_it(make: Any, test: str, arguments: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises((AssertionError, pytest.fail.Exception, OSError)):
-        getattr(Suite(), test)(make(tmp_path / "rows.arrow"), **arguments)
-    assert threading.active_count() < 20
+def test_rows_that_are_none_are_reported_by_column(change: dict[str, Any], said: str, tmp_path: Path) -> None:
+    from airflow_provider.altcraft.testing.conformance import draw_events, pull_of
+    from airflow_provider.altcraft.testing.conformance.held import FIRST
+
+    (row,) = pull_of(draw_events(1, days=1), FIRST).table.to_pylist()
+    row = {name: value for name, value in (row | change).items() if value is not ...}
+
+    class Reads(Suite):
+        def read(self, target: Any) -> Any:
+            return iter([row])
+
+    with pytest.raises(pytest.fail.Exception, match=f"`read` gave rows that do not fit schema.SCHEMA: {said}"):
+        Reads().state(File(str(tmp_path / "history")))

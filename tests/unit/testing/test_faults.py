@@ -74,8 +74,8 @@ def test_reset(altcraft_api, raw):
     assert read(raw()) == (b"", "reset")
 
 
-def test_reset_amid_body(altcraft_api, raw):
-    altcraft_api.play(faults.reset_amid_body(9))
+def test_reset_during_body(altcraft_api, raw):
+    altcraft_api.play(faults.reset_during_body(9))
     data, end = read(raw())
     assert data.startswith(b"HTTP/1.1 200 OK\r\n")
     assert data.endswith(b'\r\n\r\n{"data":[')
@@ -116,11 +116,11 @@ def test_close_after_response(altcraft_api, raw):
 
 def test_stall(altcraft_api, raw):
     altcraft_api.play(faults.stall(), faults.stall(5))
-    never, amid = raw(), raw()
+    never, during = raw(), raw()
     never.settimeout(0.2)
-    amid.settimeout(0.2)
+    during.settimeout(0.2)
     assert read(never) == (b"", "open")
-    data, end = read(amid)
+    data, end = read(during)
     assert data.endswith(b'\r\n\r\n{"dat')
     assert end == "open"
 
@@ -200,7 +200,10 @@ def test_others_answers(ask):
 
 def test_errors_of_the_platform(ask):
     answer = ask(faults.error(503, "try later"))
-    assert (answer.status_code, answer.json()) == (200, {"error": 503, "error_text": "try later"})
+    assert (answer.status_code, answer.json()) == (503, {"error": 503, "error_text": "try later"})
+    assert ask(faults.error(440, "odd")).status_code == 440
+    assert ask(faults.error(1234, "odd")).status_code == 400
+    assert ask(faults.error(400, "wrong", http_status=200)).status_code == 200
     assert ask(faults.error(403, "no", http_status=403)).status_code == 403
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from defusedxml import ElementTree
@@ -187,9 +187,9 @@ def test_a_late_event(altcraft_api, history, people):
         ({}, (None, "2024-09-26"), False),
         ({"date_to_inclusive": False}, ("2024-09-27", "2024-09-27"), False),
         ({"date_to_inclusive": False}, ("2024-09-27", "2024-09-28"), True),
-        ({"utc_offset": timedelta(hours=9)}, ("2024-09-27", "2024-09-27"), False),
-        ({"utc_offset": timedelta(hours=9)}, ("2024-09-28", "2024-09-28"), True),
-        ({"utc_offset": timedelta(hours=-16)}, ("2024-09-26", "2024-09-26"), True),
+        ({"timezone": timezone(timedelta(hours=9))}, ("2024-09-27", "2024-09-27"), False),
+        ({"timezone": timezone(timedelta(hours=9))}, ("2024-09-28", "2024-09-28"), True),
+        ({"timezone": timezone(timedelta(hours=-16))}, ("2024-09-26", "2024-09-26"), True),
     ],
 )
 def test_days(altcraft_api, history, people, knobs, day, found):
@@ -241,3 +241,36 @@ def test_xml_of_nothing_and_of_an_error(call):
     assert ElementTree.fromstring(nothing.content).find("data") is None
     refused = call("subscribers/history_get", list_id=1, email=5, format="xml")
     assert ElementTree.fromstring(refused.content).findtext("error") == "400"
+
+
+def test_days_of_a_zone_with_summer_time(altcraft_api, history):
+    altcraft_api.timezone = "Europe/Riga"
+    ann = altcraft_api.add_profile(email="ann@example.com")
+    # The clock goes on at 01:00 UTC on March 29: the day begins at 22:00 UTC and ends at 21:00.
+    for hour in (21, 22, 44, 45):
+        altcraft_api.add_event(ann, f"at_{hour}", at=datetime(2026, 3, 28, tzinfo=UTC) + timedelta(hours=hour))
+    found = history(email="ann@example.com", date_from="2026-03-29", date_to="2026-03-29")
+    assert [row["action"] for row in found] == ["at_44", "at_22"]
+
+
+def test_digits_of_a_fraction(altcraft_api, history):
+    ann = altcraft_api.add_profile(email="ann@example.com")
+    at = datetime(2026, 1, 1, 12, 0, 0, 123_000, tzinfo=UTC)
+    for _ in range(2):
+        altcraft_api.add_event(ann, "click", at=at)
+    found = {}
+    for digits in (None, 0, 3, 6, 9):
+        altcraft_api.fraction_digits = digits
+        found[digits] = {row["datetime"].removeprefix("2026-01-01T12:00:00") for row in history(email=ann.email)}
+    assert (found[None], found[0], found[3], found[6]) == ({".123Z"}, {"Z"}, {".123Z"}, {".123000Z"})
+    assert len(found[9]) == 2
+    assert all(len(each) == len(".123000001Z") for each in found[9])
+
+
+def test_an_event_can_be_backdated(altcraft_api, history):
+    ann = altcraft_api.add_profile(email="ann@example.com")
+    day = {"email": ann.email, "date_from": "2026-01-01", "date_to": "2026-01-01"}
+    altcraft_api.add_event(ann, "open", at=datetime(2026, 1, 1, 9, tzinfo=UTC))
+    assert [row["action"] for row in history(**day)] == ["open"]
+    altcraft_api.add_event(ann, "goal", at=datetime(2026, 1, 1, 8, tzinfo=UTC))
+    assert [row["action"] for row in history(**day)] == ["open", "goal"]

@@ -219,9 +219,9 @@ def test_imports_are_lazy():
 
 
 def test_without_the_extra(monkeypatch, tmp_path):
-    for name in ("_emulator", "_server"):
-        monkeypatch.delitem(sys.modules, f"{testing.__name__}.{name}")
-        monkeypatch.delattr(testing, name)
+    for name in ("emulator", "server"):
+        monkeypatch.delitem(sys.modules, f"{testing.__name__}.emulator.{name}")
+        monkeypatch.delattr(testing.emulator, name)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     says = "The Altcraft emulator needs uvicorn: pip install 'airflow-provider-altcraft[testing]'"
     with pytest.raises(ImportError, match=re.escape(says)):

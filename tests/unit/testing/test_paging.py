@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider.altcraft.testing import Emulator
-from airflow_provider.altcraft.testing._methods import history_get_all
+from airflow_provider.altcraft.testing.emulator.methods import history_get_all
 
 ALL = "subscribers/history_get_all"
 DAYS = {"list_id": 1, "date_from": "2026-01-01", "date_to": "2026-12-31"}
@@ -51,6 +51,53 @@ def test_inclusive_cursor_repeats_the_last_row(crowd, walk, limit):
     assert flat([pages[0], *(page[1:] for page in pages[1:])]) == list(crowd.events())
 
 
+@pytest.mark.parametrize("cursor", ["exclusive", "inclusive"])
+@pytest.mark.parametrize("limit", [2, 3, 7, 1000])
+def test_limit_may_count_profiles(crowd, walk, limit, cursor):
+    crowd.limit_counts, crowd.cursor = "profiles", cursor
+    pages = walk(limit=limit)
+    again = 0 if cursor == "exclusive" else 1
+    assert flat([pages[0], *(page[again:] for page in pages[1:])]) == list(crowd.events())
+    assert {len({row["xxh"] for row in page}) for page in pages[:-1]} <= {limit}
+    assert max(map(len, pages)) > limit or limit == 1000
+
+
+def test_deleted(crowd, walk, call):
+    everything = list(crowd.events())
+    between = "00000000000000ff"
+    page = call(ALL, **DAYS, limit=20 * 12 + 6).json()
+    assert page["next_from_id"].startswith(between)
+    crowd.delete_profile(between)
+    crowd.delete_profile("user3@example.com")
+    left = [row for row in everything if row["xxh"] not in {between, f"{3:016x}"}]
+    assert flat(walk()) == list(crowd.events()) == left
+    assert call("subscribers/history_get", list_id=1, xxh=between).json()["data"] == []
+    assert f"{3:016x}" not in {row["id"][8:] for row in call("profiles/list", db_id=1).json()["data"]}
+    assert call(ALL, **DAYS, from_id=page["next_from_id"]).json()["error"] == 0
+    crowd.cursor_of_deleted = "refused"
+    assert "from_id" in call(ALL, **DAYS, from_id=page["next_from_id"]).json()["error_text"]
+    with pytest.raises(LookupError, match="no profile"):
+        crowd.delete_profile(between)
+    # It may come back, without its history.
+    again = crowd.add_profile(xxh=between)
+    assert crowd.add_event(again, "open", at=AT)["xxh"] == between
+    assert sum(row["xxh"] == between for row in crowd.events()) == 1
+
+
+def test_merged(crowd, walk, history):
+    kept, other = crowd.add_profile(email="kept@example.com"), "user3@example.com"
+    crowd.add_event(kept, "open", at=AT)
+    ids = sorted(row["event_id"] for row in crowd.events())
+    crowd.merge_profiles(kept, other)
+    rows = flat(walk())
+    assert rows == list(crowd.events())
+    assert sorted(row["event_id"] for row in rows) == ids
+    assert sum(row["xxh"] == kept.xxh for row in rows) == 12 + 4 + 1
+    assert not any(row["xxh"] == f"{3:016x}" for row in rows)
+    assert history(email=other) == history(email="kept@example.com")
+    assert history(xxh=f"{3:016x}") == []
+
+
 def test_rows_are_in_order(crowd):
     rows = list(crowd.events())
     assert rows == sorted(rows, key=lambda row: (row["xxh"], row["datetime"]))
@@ -78,7 +125,7 @@ def test_composed_cursor(crowd, walk):
         assert flat(walk(from_id=f"{xxh}.{time_}")) == expected
 
 
-def test_cursor_is_written_as_seen_and_with_a_place_only_amid_a_second(crowd, call):
+def test_cursor_is_written_as_seen_and_with_a_place_only_during_a_second(crowd, call):
     start = "00000000000000fe.20260101"
     cursors = [call(ALL, **DAYS, from_id=start, limit=limit).json()["next_from_id"] for limit in (1, 3, 4)]
     second = "00000000000000ff.20260301120000"

@@ -66,7 +66,7 @@ DAYS = {"list_id": 1, "date_from": "2024-01-01", "date_to": "2024-01-02"}
 )
 def test_incorrect_request(call, method, body, says):
     answer = call(method, **body)
-    assert answer.status_code == 200
+    assert answer.status_code == 400
     assert answer.json()["error"] == 400
     assert says in answer.json()["error_text"]
     assert "data" not in answer.json()
@@ -125,7 +125,6 @@ def test_rights(altcraft_api, call):
     assert call("databases/get/", id=66).json()["error"] == 0
 
 
-@pytest.mark.parametrize("altcraft_api", [{"http_status": True}], indirect=True)
 def test_http_status(altcraft_api, call):
     assert call().status_code == 200
     assert call(GET).status_code == 400
@@ -135,6 +134,33 @@ def test_http_status(altcraft_api, call):
     altcraft_api.tariff_exhausted = True
     answer = call(GET, **WHO)
     assert (answer.status_code, answer.json()) == (402, {"error": 402, "error_text": "tariff limit reached"})
+    altcraft_api.http_status = False
+    answer = call(GET, **WHO)
+    assert (answer.status_code, answer.json()["error"]) == (200, 402)
+
+
+@pytest.mark.parametrize(("http_status", "status"), [(True, 400), (False, 200)])
+def test_a_profile_that_nobody_is(altcraft_api, call, http_status, status):
+    altcraft_api.http_status = http_status
+    assert call(GET, **WHO).json() == {"data": [], "error": 0, "error_text": "Successful operation"}
+    altcraft_api.unknown_profile = "error"
+    answer = call(GET, **WHO)
+    assert (answer.status_code, answer.json()) == (status, {"error": 400, "error_text": "profile not found"})
+
+
+def test_a_missing_slash(altcraft_api, call):
+    assert call("databases/list").status_code == 404
+    altcraft_api.missing_slash = "redirected"
+    answer = call("databases/list")
+    assert (answer.status_code, answer.headers["location"]) == (301, "/api/v1.1/databases/list/")
+    assert call("databases/get").status_code == 301
+    assert call("databases").status_code == call("subscribers/history_get/").status_code == 404
+    # What follows it the way browsers do comes as a GET, which no method takes.
+    body = {"token": altcraft_api.token}
+    followed = httpx.post(f"{altcraft_api.url}/api/v1.1/databases/list", json=body, follow_redirects=True)
+    assert (followed.request.method, followed.status_code) == ("GET", 405)
+    altcraft_api.missing_slash = "taken"
+    assert call("databases/list").json() == call("databases/list/").json()
 
 
 def test_requests_per_second(altcraft_api, call, monkeypatch):
@@ -164,6 +190,10 @@ def test_web_server(altcraft_api, call):
 def test_wrong_use():
     with pytest.raises(ValueError, match="style must be one of new, old, not 'neu'"):
         Emulator(style="neu")
+    with pytest.raises(ValueError, match="fraction_digits must be one of 0, 3, 6, 9, None, not 1"):
+        Emulator(fraction_digits=1)
+    with pytest.raises(ValueError, match="timezone must be an IANA name such as Europe/Riga, not 'Riga'"):
+        Emulator(timezone="Riga")
     api = Emulator()
     with pytest.raises(RuntimeError, match="no URL before it is started"):
         _ = api.url

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from airflow_provider.altcraft.testing import Emulator
-from airflow_provider.altcraft.triggers import _feed, _keeper
+from airflow_provider.altcraft.triggers import _shared_poller, _watch_state
 
 
 @pytest.fixture
@@ -21,11 +21,13 @@ def api(altcraft_api: Emulator, connect: Callable[..., str]) -> Emulator:
 @pytest.fixture
 def settles_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Set after how many seconds what was fired is taken for kept by Airflow."""
-    return lambda seconds: monkeypatch.setattr(_keeper, "SETTLED", seconds)
+    return lambda seconds: monkeypatch.setattr(_watch_state, "SETTLED", seconds)
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch, settles_after: Callable[[float], None]) -> None:
-    for module, name, value in ((_feed, "SLOW", 0.2), (_feed, "_TOGETHER", 0.02), (_keeper, "_TRY_AGAIN", 0.02)):
-        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(_shared_poller, "SLOW", 0.2)
+    monkeypatch.setattr(_shared_poller, "_GATHER", 0.02)
+    monkeypatch.setattr(_watch_state, "_STORE_CHECK", 0.01)
+    monkeypatch.setattr(_watch_state, "_STORE_RETRY", 0.02)
     settles_after(0)

@@ -47,7 +47,7 @@ def test_what_earlier_versions_stored_is_run(api: Emulator, file: Path) -> None:
     assert [found["action"] for found in met] == ["form_post"]
 
 
-@pytest.mark.parametrize("name", ["one", "cohort", "looked"])
+@pytest.mark.parametrize("name", ["one", "cohort", "polled"])
 def test_what_this_version_stores(api: Emulator, name: str) -> None:
     stored = json.loads((Path(__file__).parent / "stored" / f"{name}.json").read_text())
     path, arguments = AltcraftActionTrigger(**stored["kwargs"]).serialize()
@@ -86,8 +86,8 @@ def test_two_copies_come_to_the_same_by_the_same_requests(api: Emulator) -> None
     assert len(api.requests) == 4
 
 
-def test_a_copy_that_begins_anew_comes_to_the_same(api: Emulator) -> None:
-    """A triggerer is killed amid a wait, and another one runs what is stored."""
+def test_a_copy_that_begins_again_comes_to_the_same(api: Emulator) -> None:
+    """A triggerer is killed during a wait, and another one runs what is stored."""
 
     async def killed() -> None:
         task = asyncio.create_task(events(AltcraftActionTrigger(**STORED)))
@@ -115,7 +115,7 @@ def test_the_sensors_failed_looks_count(api: Emulator) -> None:
     (event,) = asyncio.run(events(AltcraftActionTrigger(**arguments)))
     assert (event["status"], event["error"]) == ("error", "ServerError")
     assert "in a row: 3" in event["message"]
-    assert len(api.requests) == 5  # one look
+    assert len(api.requests) == 5  # one poll
 
 
 def test_a_past_deadline_still_looks_once(api: Emulator) -> None:
@@ -124,7 +124,7 @@ def test_a_past_deadline_still_looks_once(api: Emulator) -> None:
     assert len(api.requests) == 1
 
 
-def test_a_past_execution_timeout_does_not_look(api: Emulator) -> None:
+def test_a_past_execution_timeout_does_not_poll(api: Emulator) -> None:
     past = STORED | {"execution_deadline": "2026-01-01T00:00:00+00:00"}
     assert asyncio.run(events(AltcraftActionTrigger(**past))) == [{"status": "execution_timeout"}]
     assert api.requests == []
@@ -137,7 +137,7 @@ def test_an_execution_timeout_ends_a_request_too(api: Emulator) -> None:
     assert event == {"status": "execution_timeout"}
 
 
-def test_cancelling_amid_a_request_leaves_nothing(api: Emulator) -> None:
+def test_cancelling_during_a_request_leaves_nothing(api: Emulator) -> None:
     api.play_forever(faults.stall())
 
     async def cancelled() -> int:

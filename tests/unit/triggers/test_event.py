@@ -1,4 +1,4 @@
-"""The trigger behind a watcher: each event once, across looks, restarts and late arrivals; and it never dies."""
+"""The trigger behind a watcher: each event once, across polls, restarts and late arrivals; and it never dies."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +17,7 @@ import pytest
 
 from airflow_provider.altcraft.client import ProfileLookup
 from airflow_provider.altcraft.testing import Emulator, faults
-from airflow_provider.altcraft.triggers import _keeper
+from airflow_provider.altcraft.triggers import _watch_state
 from airflow_provider.altcraft.triggers.action import AltcraftActionEventTrigger
 from tests.unit.triggers.watching import (
     HOUR_AGO,
@@ -79,18 +80,21 @@ def test_the_connections_secrets_are_not_among_it(api: Emulator) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"actions": []}, "actions: at least one is wanted"),
-        ({"actions": "{{ x }}"}, "actions: names of actions are wanted"),
-        ({"profiles": []}, "profiles: at least one is wanted, or None"),
-        ({"profiles": ["ann@example.com", "bob"]}, r"profiles\[1\]: email: an e-mail address is wanted"),
-        ({"profiles": 7}, "profiles: one profile or a list of them is wanted, not int"),
+        ({"actions": []}, "actions: expected at least one, got none"),
+        ({"actions": "{{ x }}"}, "actions: expected names of actions"),
+        ({"profiles": []}, "profiles: expected at least one, got none"),
+        ({"profiles": ["ann@example.com", "bob"]}, r"profiles\[1\]: email: expected an e-mail address"),
+        ({"profiles": 7}, "profiles: expected one profile or a list of them, got int"),
         ({"list_id": 0}, "list_id: "),
         ({"since": "yesterday"}, "since: "),
         ({"since": "2026-01-01T00:00"}, "since: .* has no time zone"),
-        ({"lookback": -1}, "lookback: seconds are wanted, 0 or more, not -1"),
-        ({"poll_interval": 0}, "poll_interval: seconds are wanted, 0.1 or more, not 0"),
-        ({"poll_interval": "60"}, "poll_interval: seconds are wanted"),
-        ({"lookback": float("inf")}, "lookback: seconds are wanted"),
+        ({"lookback": -DAY}, "lookback: expected a timedelta"),
+        ({"poll_interval": 0}, "poll_interval: expected seconds, 0.1 or more, got 0"),
+        ({"poll_interval": "60"}, "poll_interval: expected seconds"),
+        ({"lookback": "soon"}, "lookback: expected a timedelta"),
+        ({"lookback": 600}, "lookback: expected a timedelta.*got the number 600, which has no unit"),
+        ({"lookback": float("inf")}, "lookback: expected a timedelta"),
+        ({"lookback": float("nan")}, "lookback: expected a timedelta"),
     ],
 )
 def test_what_does_not_fit_is_refused_at_once(arguments: dict[str, Any], message: str) -> None:
@@ -142,7 +146,7 @@ def test_a_late_one_counts_within_the_lookback(api: Emulator) -> None:
         for minutes in (50, 70):
             api.add_event("ann@example.com", "form_post", at=now - dt.timedelta(minutes=minutes))
 
-    trigger = watcher(Store(), since=now - DAY, lookback=3600)
+    trigger = watcher(Store(), since=now - DAY, lookback="PT1H")
     (event,) = asyncio.run(fired(trigger, api, requests=8, then=late))
     assert event["window"]["start"] < (now - dt.timedelta(minutes=49)).isoformat()
     assert len(event["keys"]) == 1
@@ -185,7 +189,7 @@ def test_it_goes_on_where_it_was(api: Emulator) -> None:
     store = Store()
     api.add_event("ann@example.com", "form_post")
     before = asyncio.run(fired(watcher(store), api, requests=8))
-    api.add_event("bob@example.com", "form_post")  # while nobody looks
+    api.add_event("bob@example.com", "form_post")  # while nobody polls
     after = asyncio.run(fired(watcher(store, poll_interval=2 * SOON), api, requests=6))
     assert (len(keys(before)), len(keys(after))) == (1, 1)
     assert keys(before) != keys(after)
@@ -202,6 +206,48 @@ def test_killed_before_airflow_has_it_it_fires_again(api: Emulator, settles_afte
     assert len(keys(before)) == 1
 
 
+def test_it_is_noted_long_before_the_next_look(api: Emulator, settles_after: Callable[[float], None]) -> None:
+    """Else a DAG that is paused between two polls would be started twice by one event."""
+    settles_after(0.2)
+    store = Store()
+
+    async def noted() -> list[Payload]:
+        found: list[Payload] = []
+        async with aclosing(watcher(store, poll_interval=3600).run()) as events:
+            found.append((await anext(events)).payload)
+            next_one = asyncio.create_task(anext(events))
+            await asyncio.sleep(0.6)
+            next_one.cancel()  # killed, as it were: nothing is noted at the end
+            rows = dict(store.rows)
+            await asyncio.wait({next_one})
+        store.rows = rows
+        return found
+
+    api.add_event("ann@example.com", "form_post")
+    assert len(keys(asyncio.run(noted()))) == 1
+    assert asyncio.run(fired(watcher(store), api, requests=6)) == []
+
+
+@pytest.mark.parametrize(("message", "again"), [("user-action", 0), (None, 1)], ids=["paused", "shut down"])
+def test_on_close_it_is_noted_where_the_triggerer_lives(
+    api: Emulator, settles_after: Callable[[float], None], message: str | None, again: int
+) -> None:
+    settles_after(60)
+    store = Store()
+
+    async def close() -> None:
+        async with aclosing(watcher(store, poll_interval=3600).run()) as events:
+            await anext(events)
+            next_one = asyncio.create_task(anext(events))
+            await asyncio.sleep(0.1)
+            next_one.cancel(message)
+            await asyncio.wait({next_one})
+
+    api.add_event("ann@example.com", "form_post")
+    asyncio.run(close())
+    assert len(keys(asyncio.run(fired(watcher(store), api, requests=6)))) == again
+
+
 def test_since_the_first_start_though_it_died_at_once(api: Emulator) -> None:
     store = Store()
 
@@ -215,7 +261,7 @@ def test_since_the_first_start_though_it_died_at_once(api: Emulator) -> None:
     assert len(keys(asyncio.run(fired(watcher(store, since=None), api, requests=6)))) == 1
 
 
-def test_without_a_store_it_begins_anew(api: Emulator) -> None:
+def test_without_a_store_it_begins_again(api: Emulator) -> None:
     api.add_event("ann@example.com", "form_post")
     before, after = (asyncio.run(fired(watcher(), api, requests=4)) for _ in range(2))
     assert keys(before) == keys(after)
@@ -241,16 +287,16 @@ def test_failures_that_pass(api: Emulator, caplog: pytest.LogCaptureFixture) -> 
     assert "ServerError" in caplog.text
 
 
-def test_a_wrong_token_is_told_and_mended(
+def test_a_wrong_token_is_reported_and_fixed(
     api: Emulator, connect: Connect, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect(api, token="wrong-s3cr3t")
     api.add_event("ann@example.com", "form_post")
     events = asyncio.run(fired(watcher(Store()), api, requests=8, then=lambda: connect(api)))
     assert len(keys(events)) == 1
-    told = [record for record in caplog.records if "TokenError" in record.message]
-    assert 2 <= len(told) <= 4
-    assert told[0].levelno == logging.WARNING
+    said = [record for record in caplog.records if "TokenError" in record.message]
+    assert 2 <= len(said) <= 4
+    assert said[0].levelno == logging.WARNING
     assert "s3cr3t" not in caplog.text
     assert api.token not in caplog.text
 
@@ -264,7 +310,7 @@ def test_a_connection_that_is_not_there_yet(api: Emulator, connect: Connect, cap
         return await task
 
     assert len(keys(asyncio.run(run()))) == 1
-    assert "A look at what people did failed" in caplog.text
+    assert "A watcher's poll failed" in caplog.text
 
 
 def test_airflows_api_away(api: Emulator, caplog: pytest.LogCaptureFixture) -> None:
@@ -306,7 +352,7 @@ if ON_AIRFLOW_3_3:
         triggers = [
             watcher(stores[0]),
             watcher(stores[1], actions=["confirm", "form_post"]),
-            watcher(stores[2], actions="confirm", lookback=600),
+            watcher(stores[2], actions="confirm", lookback="PT10M"),
             watcher(stores[3], since=dt.datetime.now(dt.UTC) - 4 * DAY),
         ]
 
@@ -339,10 +385,10 @@ if ON_AIRFLOW_3_3:
             class Accessors:
                 _by_name: ClassVar = {"one": one, "two": two}
 
-            keeper = _keeper.Keeper(Accessors(), "altcraft-x")
-            await keeper.restored(dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+            state = _watch_state.WatchState(Accessors(), "altcraft-x")
+            await state.load(dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
             one.rows.clear()
-            seen = await keeper.restored(dt.datetime(2026, 2, 1, tzinfo=dt.UTC))
+            seen = await state.load(dt.datetime(2026, 2, 1, tzinfo=dt.UTC))
             assert seen.since == dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
             return one, two
 

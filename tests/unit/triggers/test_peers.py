@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("quick")
 
 
 def walks(api: Emulator) -> list[float]:
-    """When looks at the whole database began."""
+    """When polls of the whole database began."""
     return [request.at.timestamp() for request in api.requests if not request.body["from_id"]]
 
 
@@ -40,7 +40,7 @@ def test_avoid_infinite_scheduling_what_stays_true_fires_once(api: Emulator) -> 
 
 
 def test_airflow_72376_failed_requests_end_no_watcher_and_are_not_repeated_ever_faster(api: Emulator) -> None:
-    api.play(*[faults.error(403, "no")] * 4)  # each look is one request: no other would help
+    api.play(*[faults.error(403, "no")] * 4)  # each poll is one request: no other would help
     api.add_event("ann@example.com", "form_post")
     events = asyncio.run(fired(watcher(Store()), api, requests=8))
     assert [len(event["keys"]) for event in events] == [1]
@@ -52,13 +52,13 @@ def test_airflow_57583_there_is_an_interval_between_looks(api: Emulator) -> None
     assert min(gaps(walks(api))) > 0.29
 
 
-if ON_AIRFLOW_3_3:  # before it watchers share no looks, and are stored in other ways
+if ON_AIRFLOW_3_3:  # before it watchers share no polls, and are stored in other ways
 
     def test_airflow_65103_twenty_five_assets_are_one_poller(api: Emulator) -> None:
         triggers = [watcher(Store(), actions=["form_post", f"own_{number}"]) for number in range(25)]
         found = asyncio.run(through_airflow(api, triggers, 12, lambda: api.add_event("ann@example.com", "form_post")))
         assert [len(keys(events)) for events in found] == [1] * 25
-        # The first look may be made for some of them, and the second hastened for those that came after it.
+        # The first poll may be made for some of them, and the second hastened for those that came after it.
         assert sum(gap < 0.9 * SOON for gap in gaps(walks(api))) <= 1
 
     def test_airflow_50369_a_plain_asset_watcher_hands_on_what_the_event_says(api: Emulator) -> None:

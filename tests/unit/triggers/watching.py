@@ -1,4 +1,4 @@
-"""A watcher's trigger without an Airflow around it: its asset's state store, and what it fires amid a test."""
+"""A watcher's trigger without an Airflow around it: its asset's state store, and what it fires during a test."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def watcher(store: Store | None = None, **arguments: Any) -> AltcraftActionEvent
 async def fired(
     trigger: AltcraftActionEventTrigger, api: Emulator, *, requests: int, then: Callable[[], object] | None = None
 ) -> list[Payload]:
-    """What the trigger fires until it has asked so often, ``then`` being done amid. A look at a database asks twice."""
+    """What the trigger fires until so many polls, with ``then`` in between. A poll of a database asks twice."""
     found: list[Payload] = []
 
     async def listen() -> None:
@@ -66,10 +66,10 @@ async def fired(
 
     listening = asyncio.create_task(listen())
     try:
-        await looked(api, len(api.requests) + (requests if then is None else requests // 2))
+        await polled(api, len(api.requests) + (requests if then is None else requests // 2))
         if then is not None:
             then()
-            await looked(api, len(api.requests) + requests)
+            await polled(api, len(api.requests) + requests)
         assert not listening.done()
     finally:
         listening.cancel()
@@ -77,7 +77,7 @@ async def fired(
     return found
 
 
-async def looked(api: Emulator, times: int) -> None:
+async def polled(api: Emulator, times: int) -> None:
     """Until the emulator was asked so often, and the answer was dealt with."""
     async with asyncio.timeout(30):
         while len(api.requests) < times:  # noqa: ASYNC110 - the emulator lives in another thread
@@ -90,7 +90,7 @@ def keys(payloads: list[Payload]) -> list[str]:
 
 
 async def through_airflow(
-    api: Emulator, triggers: list[AltcraftActionEventTrigger], looks: int, then: Callable[[], object]
+    api: Emulator, triggers: list[AltcraftActionEventTrigger], polls: int, then: Callable[[], object]
 ) -> list[list[Payload]]:
     """As the triggerer of Airflow 3.3 runs them: one stream for all with one key."""
     import structlog
@@ -106,9 +106,9 @@ async def through_airflow(
             found[number].append(event.payload)
 
     tasks = [asyncio.create_task(listen(number, trigger)) for number, trigger in enumerate(triggers)]
-    await looked(api, 1)
+    await polled(api, 1)
     then()
-    await looked(api, len(api.requests) + looks)
+    await polled(api, len(api.requests) + polls)
     assert not any(task.done() for task in tasks)
     for task in tasks:
         task.cancel()

@@ -1,0 +1,1 @@
+"""What smooths Airflow 2 and 3."""

@@ -1,0 +1,51 @@
+"""What the two clients share."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TypeAlias
+
+from airflow_provider.altcraft.client._core import Call, ClientOptions, ClientSettings, Core
+from airflow_provider.altcraft.client._errors import AltcraftError, FatalError
+from airflow_provider.altcraft.client._models import ProfileLookup
+from airflow_provider.altcraft.client.transport._httpx import Response
+
+log = logging.getLogger(__name__)
+
+Profile: TypeAlias = ProfileLookup | Mapping[str, object] | str
+
+
+@contextmanager
+def named(call: Call) -> Iterator[None]:
+    """Errors that leave here say which method they come from, and hold nothing of the request."""
+    try:
+        yield
+    except AltcraftError as error:
+        error.method = call.method
+        error.__context__ = None  # a library's error holds the request, and with it the token
+        raise
+
+
+class Shell:
+    """What both clients share: the core, the pace, whether they are closed, and what is said of each call at DEBUG."""
+
+    def __init__(self, base_url: str, token: str, options: ClientOptions) -> None:
+        self.settings = ClientSettings(base_url, token, **options)
+        self.core = Core(self.settings)
+        self._closed = threading.Event()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.settings.base_url!r})"
+
+    def _check_open(self) -> None:
+        if self._closed.is_set():
+            raise FatalError("the client is closed")
+
+    @staticmethod
+    def _log(call: Call, response: Response, started: float) -> None:
+        seconds = time.monotonic() - started
+        log.debug("%s: HTTP %d, %d bytes, %.3f s", call.method, response.status, len(response.body), seconds)

@@ -1,0 +1,59 @@
+"""The transport of a pull, chosen at its first request: by then it is known how many there will be."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from typing import Any, Final
+
+from airflow_provider.altcraft.client.transport._httpx import AsyncHttpxTransport, AsyncTransport, Response
+from airflow_provider.altcraft.client.transport._proxy import EnvironmentProxies
+
+FEW: Final = 50
+"""Requests that cost more in httpx, which Airflow has loaded, than the import of aiohttp does: 0.15 s."""
+
+
+class ChosenTransport:
+    """httpx for a few requests, aiohttp for all others.
+
+    Args:
+        timeout: seconds for one whole call.
+        max_connections: connections at most.
+        verify: ``True``, ``False``, or an SSL context.
+        proxy: address of a proxy, as ``proxy_url`` spells it; ``None`` for the environment's.
+
+    Raises:
+        ValueError: the environment names a proxy that cannot be used.
+    """
+
+    def __init__(
+        self, *, timeout: float, max_connections: int, verify: bool | ssl.SSLContext, proxy: str | None = None
+    ) -> None:
+        self.few = False
+        if proxy is None:
+            EnvironmentProxies()
+        self._arguments: Any = {
+            "timeout": timeout,
+            "max_connections": max_connections,
+            "verify": verify,
+            "proxy": proxy,
+        }
+        self._chosen: AsyncTransport | None = None
+
+    async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Response:
+        """POST the body and return the whole response."""
+        return await (self._chosen or self._choose()).send(url, headers, body)
+
+    async def aclose(self) -> None:
+        """End what is under way and close every connection."""
+        if self._chosen is not None:
+            await self._chosen.aclose()
+
+    def _choose(self) -> AsyncTransport:
+        if self.few:
+            self._chosen = AsyncHttpxTransport(**self._arguments)
+        else:
+            from airflow_provider.altcraft.client.transport._aiohttp import AiohttpTransport
+
+            self._chosen = AiohttpTransport(**self._arguments)
+        return self._chosen

@@ -1,0 +1,60 @@
+"""What a pull is to those who write it away: a stream of batches, each with how far the pull is after it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from airflow_provider.altcraft.client._bulk import BulkClient
+    from airflow_provider.altcraft.extract._progress import Progress
+    from airflow_provider.altcraft.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A batch of ``schema.SCHEMA`` (``None`` where there are no new rows), and what is done once it is written.
+
+    ``state`` is plain JSON, which ``Pull.resume`` takes; ``None`` where there is nothing to go on from. ``keep`` says
+    that a good share of the pull was done since this was last said, which no retry should have to do again.
+    """
+
+    batch: pa.RecordBatch | None
+    state: Any
+    keep: bool = False
+
+
+class Pull(Protocol):
+    """One pull, made before any request and run once.
+
+    Attributes:
+        client: asks the platform; the code that runs the pull closes it.
+        window: which events to pull.
+        progress: counts what is done.
+        failed: the profiles passed over so far: ``{"lookup": {…}, "error": "…"}`` each.
+    """
+
+    client: BulkClient
+    window: Window
+    progress: Progress
+    failed: list[dict[str, Any]]
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of all that decides the rows and their order; a state is of use only to the same pull."""
+        ...
+
+    def resume(self, state: Any) -> None:
+        """Leave out what an earlier attempt says is done; before ``batches``."""
+        ...
+
+    def batches(self) -> AsyncIterator[Piece]:
+        """All rows that are not done yet, in an order that depends on nothing but the platform's data.
+
+        Raises:
+            AltcraftError: what cannot be had and may not be passed over.
+        """
+        ...

@@ -1,0 +1,231 @@
+"""The histories of many profiles: asked side by side, handed on in the order in which the profiles were given."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from functools import partial
+from hashlib import blake2b
+from itertools import islice
+from typing import Any, Literal
+
+import pyarrow as pa  # noqa: TID253 - only a running pull imports this module
+from pydantic_core import to_json
+
+from airflow_provider.altcraft import __version__
+from airflow_provider.altcraft.client import AltcraftError, BadRequestError, RetriableError
+from airflow_provider.altcraft.client._bulk import BulkClient
+from airflow_provider.altcraft.client._core import Call, in_window
+from airflow_provider.altcraft.client._days import Asked, AskedDays, Found, say_asked_wider
+from airflow_provider.altcraft.client._lookup import lookup_text
+from airflow_provider.altcraft.client.transport._httpx import Response
+from airflow_provider.altcraft.extract._progress import Progress
+from airflow_provider.altcraft.extract._protocol import Piece
+from airflow_provider.altcraft.extract.decoding.decoder import fast_batch
+from airflow_provider.altcraft.extract.decoding.rows import RowReader
+from airflow_provider.altcraft.extract.profiles.lookups import Lookups
+from airflow_provider.altcraft.extract.profiles.ordered import ordered
+from airflow_provider.altcraft.schema import KeyBy, RowBuffer, batch_of_events
+from airflow_provider.altcraft.window import Window
+
+log = logging.getLogger(__name__)
+
+BATCH_ROWS = 10_000
+
+KEPT_PROFILES = 200
+KEPT_SHARES = 50
+"""What is done is kept after each of so many equal shares of the profiles, or so many profiles where that is more: a
+killed pull costs requests, and a part is seldom full when each profile has few events."""
+
+PROBES = 32
+"""Profiles that are asked first for the days of the account's zone alone, to see whether their events prove it."""
+
+LEAST_PROVED = 20 * PROBES
+"""Profiles, at least, for which that is worth the requests."""
+
+HELD_ROWS = 50_000
+"""Rows that wait for a slower response before them, at which no other profile is asked."""
+
+
+@dataclass
+class ProfilesPull:
+    """One pull of profiles' histories.
+
+    Attributes:
+        client: asks the platform.
+        lookups: the profiles.
+        list_id: their database.
+        window: which events to pull.
+        on_profile_error: ``fail`` ends the pull at the first profile whose history cannot be had; ``skip`` goes on.
+            Errors that concern every profile (token, rights, tariff, certificate, a wrong address, an outage) always
+            end it, and so does the last error where no profile at all could be had.
+        max_failed_profiles: how many ``skip`` passes over before it gives up as well.
+        concurrency: profiles asked at once.
+        event_key_by: see ``schema.identities_of``.
+        failed: the profiles passed over so far: ``{"lookup": {…}, "error": "…"}`` each.
+        asked_wider_because: why days are asked around those of the account's zone; ``None`` where they are not, or
+            where the zone is not known.
+    """
+
+    client: BulkClient
+    lookups: Lookups
+    list_id: int
+    window: Window
+    on_profile_error: Literal["fail", "skip"] = "fail"
+    max_failed_profiles: int = 100
+    concurrency: int = 16
+    event_key_by: KeyBy = "row"
+    failed: list[dict[str, Any]] = field(default_factory=list)
+    asked_wider_because: str | None = None
+
+    def __post_init__(self) -> None:
+        """Start to count."""
+        self.progress = Progress(len(self.lookups))
+        self._rows = RowReader()
+        self._last_error: AltcraftError | None = None
+        self._without_events = 0
+        self._asked_by: set[str] = set()
+        self._asked: Asked | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of the profiles, their order and database, the window, and this package's version."""
+        decides = [__version__, self.lookups.digest, self.list_id, self.window.to_json(), self.event_key_by]
+        return blake2b(to_json(decides), digest_size=16).hexdigest()
+
+    def resume(self, state: Any) -> None:
+        """Leave out the profiles that an earlier attempt has done."""
+        self.progress.resume(state["profiles"], state["events"])
+        self._without_events = state["without_events"]
+        self.failed[:] = state["failed"]
+
+    async def batches(self) -> AsyncIterator[Piece]:
+        """Batches of ``schema.SCHEMA``: profiles in their order, the events of each by time.
+
+        Raises:
+            AltcraftError: a history that cannot be had and may not be passed over.
+        """
+        await self._prove_days()
+        buffer = RowBuffer()
+        # Counted from the first profile, so that the parts of a pull that was killed end where those of another do.
+        share = max(KEPT_PROFILES, len(self.lookups) // KEPT_SHARES)
+        async for lookup, outcome in ordered(
+            self.lookups.since(self.progress.profiles),
+            self._ask,
+            workers=self.concurrency,
+            size=lambda outcome: 0 if isinstance(outcome, AltcraftError) else outcome.num_rows,
+            most=HELD_ROWS,
+        ):
+            if isinstance(outcome, AltcraftError):
+                self._pass_over(lookup, outcome)
+                self.progress.done(0)
+            else:
+                buffer.extend(outcome)
+                self.progress.done(outcome.num_rows)
+                self._without_events += not outcome.num_rows
+                self._asked_by.add(" ".join(filter(None, (lookup.get("matching", "xxh"), lookup.get("field_name")))))
+            keep = self.progress.profiles % share == 0
+            if keep or len(buffer) >= BATCH_ROWS:
+                yield self._piece(buffer, keep=keep)
+        if self.failed and len(self.failed) == len(self.lookups):
+            error = self._last_error or RetriableError(self.failed[-1]["error"])
+            error.add_note("No profile's history could be had, so nothing was written.")
+            raise error
+        self._say_who_is_missing()
+        yield self._piece(buffer)
+
+    async def _prove_days(self) -> None:
+        """Find out whether the days of the account's zone are enough; else they stay as wide as without it.
+
+        A profile is one request however many days it is asked for, and seldom proves them by itself.
+        """
+        days, found = AskedDays.known(self.window, self.client.settings.zone), None
+        if days is None:
+            return
+        if len(self.lookups) < LEAST_PROVED:
+            self.asked_wider_because = f"too few profiles to prove the days by: {len(self.lookups)} of {LEAST_PROVED}"
+            return
+        (self._asked,) = days.asked
+        probes = ordered(
+            islice(self.lookups, PROBES), self._ask, workers=self.concurrency, size=lambda _: 1, most=PROBES
+        )
+        async for _, outcome in probes:
+            if not isinstance(outcome, AltcraftError) and outcome.num_rows:
+                times = outcome["datetime"]  # in order
+                found = Found.of([times[0].as_py(), times[-1].as_py()], found)
+        if missing := days.missing([found]):
+            self._asked = None
+            say_asked_wider(missing)
+            self.asked_wider_because = "; ".join(each.why for each in missing)
+
+    def _piece(self, buffer: RowBuffer, *, keep: bool = False) -> Piece:
+        done = {
+            "profiles": self.progress.profiles,
+            "events": self.progress.events,
+            "failed": list(self.failed),
+            "without_events": self._without_events,
+        }
+        return Piece(buffer.flush() if len(buffer) else None, done, keep)
+
+    def _say_who_is_missing(self) -> None:
+        """The platform answers alike for a profile without events, a profile that is not there and a misspelt field."""
+        answered = len(self.lookups) - len(self.failed)
+        if answered and self._without_events == answered:
+            log.warning(
+                "None of the %d profiles had an event within the window, looked up by %s in the database of list_id "
+                "%d: check that the profiles are there, and the spelling of custom fields",
+                answered,
+                ", ".join(sorted(self._asked_by)) or "what an earlier attempt asked",
+                self.list_id,
+            )
+        elif self._without_events:
+            log.info("%d of %d profiles had no event within the window", self._without_events, answered)
+
+    async def _ask(self, lookup: dict[str, Any]) -> pa.RecordBatch | AltcraftError:
+        call = self.client.core.history_by(lookup, self.list_id, self.window, asked=self._asked)
+        read = partial(self._read, *lookup_text(lookup))
+        try:
+            try:
+                return await self.client.ask(call, read)
+            except RetriableError as error:
+                if not error.outage:
+                    return error
+                if not await self.client.answers():
+                    raise
+            # The outage has just ended, or nothing else was asked, as all wait for this profile.
+            try:
+                return await self.client.ask(call, read, many=False)
+            except RetriableError as error:
+                if not await self.client.answers():
+                    raise
+                return error
+        except BadRequestError as error:
+            if error.code is None:  # not the platform's word on this profile, but a wrong address
+                raise
+            return error
+
+    def _read(self, matching: str, value: str, call: Call, response: Response) -> pa.RecordBatch:
+        how: dict[str, Any] = {"list_id": self.list_id, "matching": matching, "lookup": value, "by": self.event_key_by}
+        sent = self._rows.read(response)
+        if sent is not None and sent.data:
+            batch = fast_batch(sent.data, self.window, **how)
+            if batch is not None:
+                return batch
+        events = in_window(self.client.core.events_of(call, response).rows, self.window)
+        return batch_of_events(events, **how)
+
+    def _pass_over(self, lookup: dict[str, Any], error: AltcraftError) -> None:
+        place = f"profile {self.progress.profiles + 1} of {self.progress.total}, looked up by {lookup_text(lookup)[0]}"
+        log.debug("%s: %s", place, lookup)
+        if self.on_profile_error == "fail":
+            error.add_note(f"This is {place}. on_profile_error='skip' would go on without it.")
+            raise error
+        log.warning("Skipped %s: %s", place, error)
+        self._last_error = error
+        self.failed.append({"lookup": lookup, "error": str(error)})
+        if len(self.failed) > self.max_failed_profiles:
+            error.add_note(
+                f"More than max_failed_profiles={self.max_failed_profiles} profiles failed; the last is {place}."
+            )
+            raise error

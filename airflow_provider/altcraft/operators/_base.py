@@ -1,0 +1,218 @@
+"""What operators share that pull history into a target: open, pull apart, commit, and say what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNotFoundException, BaseOperator
+
+from airflow_provider.altcraft._airflow.event_loop import run_apart
+from airflow_provider.altcraft._airflow.interrupt import Interruptible, interruptible
+from airflow_provider.altcraft._airflow.rendering import RenderedOperator
+from airflow_provider.altcraft._airflow.undefined import DefinedNames
+from airflow_provider.altcraft._arguments import (
+    check_event_key_by,
+    check_list_id_constant,
+    check_window_constants,
+    is_template,
+    list_id_of,
+    may_differ,
+    pair_of,
+    path_text,
+    window_of,
+)
+from airflow_provider.altcraft._redact import without_secrets
+from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
+from airflow_provider.altcraft.operators._lineage import LineageMixin
+from airflow_provider.altcraft.targets import SupportsFailureReport, SupportsResume, resolve_target
+from airflow_provider.altcraft.window import DateLike, Window, zone_of
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider.altcraft.client._bulk import BulkClient
+    from airflow_provider.altcraft.extract._protocol import Piece, Pull
+    from airflow_provider.altcraft.targets import Scope, Target, TargetWriter, Written
+
+log = logging.getLogger(__name__)
+
+
+class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, BaseOperator):
+    """Runs one pull into one target. A subclass says which pull (``_prepare``) and what to report (``_result``)."""
+
+    template_fields: Sequence[str] = ("target", "list_id", "date_from", "date_to", "timezone", "altcraft_conn_id")
+    ui_color = "#e8f4ec"
+    shard: Any
+
+    def __init__(
+        self,
+        *,
+        target: Target | PathLike[str] | str,
+        list_id: int | str | None,
+        date_from: DateLike,
+        date_to: DateLike,
+        altcraft_conn_id: str,
+        timezone: str = "UTC",
+        event_key_by: Literal["row", "event_id"] = "row",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.target = path_text(target)
+        self.list_id = list_id
+        self.date_from = date_from
+        self.date_to = date_to
+        self.timezone = timezone
+        self.altcraft_conn_id = altcraft_conn_id
+        self.event_key_by: Literal["row", "event_id"] = event_key_by
+        check_event_key_by(event_key_by)
+        check_window_constants(date_from, date_to, timezone)
+        check_list_id_constant(list_id)
+        if not is_template(self.target):
+            resolve_target(self.target)
+
+    def _check_in_group(self) -> None:
+        """Refuse, in a mapped task group, what a mapped task is refused; once all arguments are set."""
+        if next(self.iter_mapped_task_groups(), None) is not None:
+            over = {name: getattr(self, name, None) for name in self.template_fields}
+            self.check_mapped(over, frozenset(name for name in over if _has_what_may_differ(over[name])))
+
+    @classmethod
+    def check_mapped(cls, constants: Mapping[str, Any], over: frozenset[str] | None) -> None:
+        """Refuse a target in which only the last instance's rows would be left."""
+        target = path_text(constants.get("target"))
+        # What begins as a template may be a table.
+        if target is None or may_differ(target) or (isinstance(target, str) and target.lstrip().startswith("{")):
+            return
+        check = getattr(resolve_target(target), "check_mapped", None)
+        if check is not None:
+            check(over)
+
+    @interruptible
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Pull and write; the result is the XCom."""
+        from airflow_provider.altcraft.client import FatalError
+
+        with without_secrets():
+            # A retry would meet the same, so none is wasted on it.
+            try:
+                pull, writer = self._open()
+            except (ValueError, FatalError, AirflowNotFoundException) as error:
+                raise AirflowFailException(_message_of(error)) from error
+            try:
+                result = self._run(pull, writer)
+            except FatalError as error:
+                raise AirflowFailException(_message_of(error)) from error
+        self.report(context, result, AltcraftHook(self.altcraft_conn_id))
+        return result
+
+    def _place(self, target: Target) -> Target:
+        """The target, or the part of it that this shard writes."""
+        shard = pair_of(self.shard, "shard")
+        for_shard = getattr(target, "for_shard", None)
+        return target if shard is None or for_shard is None else for_shard(*shard)
+
+    def _prepare(self, client: BulkClient, list_id: int, window: Window) -> tuple[Pull, Scope]:
+        """The pull and what it covers.
+
+        Raises:
+            ValueError: an argument that does not fit.
+        """
+        raise NotImplementedError
+
+    def _result(self, pull: Any, written: Written, failed_uri: str | None) -> dict[str, Any]:
+        """The XCom.
+
+        Args:
+            pull: what ``_prepare`` gave, when it is over.
+            written: what the commit left behind.
+            failed_uri: where the target keeps the profiles that were passed over, if anywhere.
+        """
+        return {
+            "uris": list(written.uris),
+            "rows": written.rows,
+            "bytes": written.bytes,
+            "window": pull.window.to_json(),
+        }
+
+    def _open(self) -> tuple[Pull, TargetWriter]:
+        """Check everything that can be checked before the first request."""
+        from airflow_provider.altcraft.client._bulk import BulkClient
+
+        self.check_rendered()
+        target = self._place(resolve_target(self.target))
+        window = window_of(self.date_from, self.date_to, zone_of(self.timezone))
+        base_url, token, options = AltcraftHook(self.altcraft_conn_id).client_arguments()
+        client = BulkClient(base_url, token, **options)
+        pull, scope = self._prepare(client, client.settings.database(list_id_of(self.list_id)), window)
+        # Stores run event loops of their own, so the target opens and commits outside of ours.
+        try:
+            return pull, target.open(scope)
+        except (PermissionError, FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            # Of the target's place, which no retry makes; a file of profiles, read before, may still arrive.
+            raise AirflowFailException(_message_of(error)) from error
+
+    def _run(self, pull: Pull, writer: TargetWriter) -> dict[str, Any]:
+        try:
+            if isinstance(writer, SupportsResume):
+                state = writer.resume(pull.fingerprint)
+                if state is not None:
+                    pull.resume(state)
+                    log.info("Going on from an earlier attempt: %s", pull.progress.line())
+            with _heap_left_out():
+                run_apart(_hand_on(pull, writer, self.event_key_by))
+            failed_uri = writer.keep_failures(pull.failed) if isinstance(writer, SupportsFailureReport) else None
+            self._written = written = writer.commit()
+        except BaseException:
+            writer.abort()
+            raise
+        log.info("%s; written to %s", pull.progress.line(), ", ".join(written.uris))
+        return self._result(pull, written, failed_uri)
+
+
+@contextmanager
+def _heap_left_out() -> Iterator[None]:
+    """Leave out of garbage collection what Airflow has loaded: a full one looks at all of it, which takes 0.2 s."""
+    if gc.get_freeze_count():  # other code froze it before and decides when to unfreeze it
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+async def _hand_on(pull: Pull, writer: TargetWriter, event_key_by: str) -> None:
+    without = 0
+    async with pull.client:
+        async for piece in pull.batches():
+            if event_key_by == "event_id" and piece.batch is not None:
+                without += piece.batch.column("event_id").null_count
+            # Writing blocks, so it runs in a thread next to the event loop, one piece at a time.
+            await asyncio.to_thread(_keep, writer, piece)
+
+    if without:
+        log.warning(
+            "event_key_by='event_id': %d events have none; their event_key is made of the row's fields", without
+        )
+
+
+def _keep(writer: TargetWriter, piece: Piece) -> None:
+    if piece.batch is not None:
+        writer.write(piece.batch)
+    if isinstance(writer, SupportsResume) and piece.state is not None:
+        writer.checkpoint(piece.state, keep=piece.keep)
+
+
+def _has_what_may_differ(value: Any) -> bool:
+    return any(map(may_differ, value)) if isinstance(value, list | tuple) else may_differ(value)
+
+
+def _message_of(error: BaseException) -> str:
+    return " ".join([str(error), *getattr(error, "__notes__", [])])

@@ -1,0 +1,95 @@
+"""The base of all writers: a guard lets one step run at a time, ends the write at the first error, and says where."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from airflow_provider.altcraft._redact import redacted, without_secrets
+
+log = logging.getLogger(__name__)
+
+
+class BaseWriter:
+    """A writer to ``uri``. Subclasses run each step within ``_guard``, and say in ``_drop`` what an abort drops."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._ended: str | None = None
+        # A cancelled operator aborts while a thread of its own may still write or commit, and must not cut that off
+        # half way: dropped bytes would be missing from what the commit then puts in place.
+        self._lock = threading.RLock()
+
+    def abort(self) -> None:
+        """Drop what was staged; does nothing where the writer has ended."""
+        with self._lock:
+            if self._ended:
+                return
+            self._ended = "aborted"
+            try:
+                self._drop()
+            except Exception as error:  # whatever a store that cannot be reached may raise
+                log.warning("%s: what was staged could not be removed: %s", self._uri, redacted(error))
+
+    def _drop(self) -> None:
+        raise NotImplementedError
+
+    @contextlib.contextmanager
+    def _guard(self) -> Iterator[None]:
+        with self._lock:
+            if self._ended:
+                raise RuntimeError(f"{self._uri}: this write was {self._ended} already; open the target again")
+            try:
+                yield
+            except BaseException:
+                self.abort()
+                raise
+
+
+class StorageWriter(BaseWriter):
+    """A writer to files or objects, whose libraries' errors do not say where."""
+
+    @contextlib.contextmanager
+    def _guard(self) -> Iterator[None]:
+        with super()._guard(), without_secrets(), saying_where(self._uri):
+            yield
+
+
+@contextlib.contextmanager
+def saying_where(uri: str) -> Iterator[None]:
+    """Raise what a store's library raises as an ``OSError`` of the fitting kind that names the place."""
+    try:
+        yield
+    except (ValueError, RuntimeError, MemoryError):
+        raise
+    except OSError as error:
+        if uri in str(error):
+            raise
+        if error.errno is not None:  # makes the kind too
+            said = error.strerror if error.filename is None else str(error)
+            raise OSError(error.errno, f"{uri}: cannot be written: {said}") from error
+        kind = next(base for base in type(error).__mro__ if base.__module__ == "builtins")
+        raise kind(f"{uri}: cannot be written: {str(error) or type(error).__name__}") from error
+    except Exception as error:
+        raise OSError(f"{uri}: cannot be written: {type(error).__name__}: {error}") from error
+
+
+@contextlib.contextmanager
+def room_in(folder: str | Path) -> Iterator[None]:
+    """Say of a full disk which folder is on it, and how large that is."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        disk = shutil.disk_usage(folder)
+        raise OSError(
+            error.errno,
+            f"No space left in {folder}: {disk.free / 2**20:.1f} of {disk.total / 2**20:.1f} MiB are free; make room "
+            f"there, and run the task again",
+        ) from error

@@ -1,0 +1,55 @@
+"""What errors of the library for Delta Lake mean, and how they are reported: without any row, which its own show."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+
+from deltalake.exceptions import CommitFailedError, DeltaError
+
+from airflow_provider.altcraft._redact import redacted
+
+# Where a text goes on with values, tables of rows or the like.
+_VALUE = re.compile(r"""["'`\[({+|\n]""")
+
+_DRAWN = re.compile(r"\x1b\[[0-9;]*m|↳")
+
+
+class InTheWayError(OSError):
+    """Another writer of the table was in the way, so nothing was written; to do it again may go through."""
+
+
+@contextlib.contextmanager
+def saying(uri: str) -> Iterator[None]:
+    """Raise what the library raises as an ``OSError`` that names the table; not chained, for its errors show rows."""
+    try:
+        yield
+    except CommitFailedError as error:
+        raise InTheWayError(
+            f"{uri}: another writer of the table was in the way, and nothing was written; a retry may go through: "
+            f"{_said(error)}"
+        ) from None
+    except DeltaError as error:
+        # Another writer has made the table since it was looked for.
+        if "already exists" in str(error):
+            raise InTheWayError(f"{uri}: another writer has made the table; a retry may go through") from None
+        raise OSError(f"{uri}: the table cannot be read or written: {_said(error)}") from None
+    except OSError as error:
+        if uri in str(error):
+            raise
+        kind = next(base for base in type(error).__mro__ if base.__module__ == "builtins")
+        raise kind(f"{uri}: cannot be read or written: {_in_one_line(redacted(error))}") from None
+    except ValueError as error:
+        if str(error).startswith(uri):
+            raise
+        raise ValueError(f"{uri}: {redacted(error)}") from None
+
+
+def _in_one_line(text: str) -> str:
+    """The text without the colours and the tree that the library draws for a terminal."""
+    return " ".join(_DRAWN.sub(" ", text).split())
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {_VALUE.split(str(error), maxsplit=1)[0].strip()}…"

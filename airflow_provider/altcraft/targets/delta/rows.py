@@ -1,0 +1,147 @@
+"""Which rows stay where a pull is put into a table, and which of the pull's own are written."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
+import pyarrow.compute as _pc  # noqa: TID253 - the same
+import pyarrow.dataset as ds  # noqa: TID253 - the same
+
+from airflow_provider.altcraft.schema import SCHEMA
+from airflow_provider.altcraft.targets._protocols import Scope
+from airflow_provider.altcraft.targets._spool import Spool
+
+pc: Any = _pc
+
+Choose: TypeAlias = Callable[[pa.RecordBatch], pa.RecordBatch]
+
+_SLICE = 100_000
+"""Lookups made an array at once."""
+
+
+class Newest:
+    """A merge: of each ``event_key`` one row stays, the last that came.
+
+    Args:
+        spool: the pull's rows by day.
+        across_days: the same event may be on another day than before, for its key does not hold its instant.
+    """
+
+    def __init__(self, spool: Spool, *, across_days: bool) -> None:
+        self._spool = spool
+        self._of_all = self._keys(sorted(spool.keys())) if across_days else None
+        self._number = 0
+
+    def _keys(self, days: list[dt.date]) -> pa.ChunkedArray[Any]:
+        keys = [batch.column("event_key") for day in days for batch in self._spool.read(day)]
+        return pa.chunked_array(keys, pa.string())
+
+    def other_days(self, table: ds.Dataset, date: str) -> set[dt.date]:
+        """The days on which the table has events of the pull."""
+        found: set[dt.date] = set()
+        if self._of_all is None:
+            return found
+        keys = self._of_all.combine_chunks()
+        for batch in table.scanner(columns=["event_key", date], batch_size=32_768, batch_readahead=2).to_batches():
+            held = pc.is_in(batch.column("event_key"), keys)
+            found.update(pc.unique(batch.column(date).filter(held)).to_pylist())
+        return found
+
+    @contextlib.contextmanager
+    def on(self, day: dt.date) -> Iterator[tuple[Choose, Choose]]:
+        """What chooses the rows that stay of the table's, and those that are written of the pull's."""
+        keys = self._of_all if self._of_all is not None else self._keys([day])
+        if self._of_all is None:
+            self._number = 0
+        last = _last_of_each(keys)
+        held = keys.combine_chunks()
+
+        def left(batch: pa.RecordBatch) -> pa.RecordBatch:
+            return batch.filter(pc.invert(pc.is_in(batch.column("event_key"), held))) if len(held) else batch
+
+        def new(batch: pa.RecordBatch) -> pa.RecordBatch:
+            at, self._number = self._number, self._number + batch.num_rows
+            return batch if last is None else batch.filter(last.slice(at, batch.num_rows))
+
+        yield left, new
+
+
+def _last_of_each(keys: pa.ChunkedArray[Any]) -> Any:
+    """Whether each is the last of its like; ``None`` where all are."""
+    if pc.count_distinct(keys).as_py() == len(keys):
+        return None
+    numbers = pa.table({"key": keys, "number": pc.cumulative_sum(pa.repeat(pa.scalar(1, pa.int64()), len(keys)))})
+    last = numbers.group_by("key").aggregate([("number", "max")])["number_max"].combine_chunks()
+    return pc.is_in(numbers["number"], last).combine_chunks()
+
+
+class Scoped:
+    """A replacement: what the table holds for the scope goes, and all rows of the pull are written.
+
+    Args:
+        scope: list, lookups and window.
+        spool: the pull's rows by day.
+    """
+
+    def __init__(self, scope: Scope, spool: Spool) -> None:
+        self._scope = scope
+        self._spool = spool
+        self._pairs = None if scope.lookups is None else _pairs_of(scope)
+
+    @contextlib.contextmanager
+    def on(self, day: dt.date) -> Iterator[tuple[Choose, Choose]]:
+        """What chooses the rows that stay of the table's, and those that are written of the pull's."""
+        foreign = [batch.filter(self._is_foreign(batch)) for batch in self._spool.read(day)]
+        # They are no part of the scope, but this or an earlier pull may have written them.
+        again = pa.Table.from_batches([each for each in foreign if each.num_rows], SCHEMA)
+        written = _identities(again).combine_chunks() if again.num_rows else None
+
+        def left(batch: pa.RecordBatch) -> pa.RecordBatch:
+            goes = self._holds(batch)
+            if written is not None:
+                goes = pc.or_(goes, pc.and_(self._is_foreign(batch), pc.is_in(_identities(batch), written)))
+            return batch.filter(pc.invert(goes))
+
+        yield left, lambda batch: batch
+
+    def _is_foreign(self, batch: pa.RecordBatch) -> Any:
+        return pc.fill_null(pc.not_equal(batch.column("list_id"), self._scope.list_id), True)
+
+    def _holds(self, batch: pa.RecordBatch) -> Any:
+        """Whether each row is of the scope."""
+        window, instant = self._scope.window, batch.column("datetime")
+        held = pc.invert(self._is_foreign(batch))
+        if window.start is not None:
+            held = pc.and_(held, pc.greater_equal(instant, pa.scalar(window.start, instant.type)))
+        if window.end is not None:
+            held = pc.and_(held, pc.less(instant, pa.scalar(window.end, instant.type)))
+        if self._pairs is not None:
+            held = pc.and_(held, pc.is_in(_joined(batch, "matching", "lookup"), self._pairs))
+        return held
+
+
+def _pairs_of(scope: Scope) -> pa.Array[Any]:
+    """The scope's lookups as one array, made in slices: as Python's objects they would take much more."""
+    assert scope.lookups is not None  # noqa: S101 - the caller saw to it
+    chunks, some = [], []
+    for pair in scope.lookups:
+        some.append("\0".join(pair))
+        if len(some) == _SLICE:
+            chunks.append(pa.array(some, pa.string()))
+            some = []
+    chunks.append(pa.array(some, pa.string()))
+    return pa.chunked_array(chunks, pa.string()).combine_chunks()
+
+
+def _joined(rows: Any, *names: str) -> Any:
+    return pc.binary_join_element_wise(*(rows.column(name) for name in names), "\0")
+
+
+def _identities(rows: Any) -> Any:
+    """What tells a row of one lookup from that of another."""
+    columns = [pc.fill_null(rows.column(name), "\0") for name in ("event_key", "matching", "lookup")]
+    return pc.binary_join_element_wise(*columns, "\0")

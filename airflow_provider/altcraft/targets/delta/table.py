@@ -1,0 +1,206 @@
+"""What a commit makes of a Delta Lake table: the days that a pull touches are read and replaced."""
+
+from __future__ import annotations
+
+import datetime as dt
+import tempfile
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
+import pyarrow.compute as _pc  # noqa: TID253 - the same
+import pyarrow.dataset as ds  # noqa: TID253 - the same
+from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
+
+from airflow_provider.altcraft.schema import COLUMNS, SCHEMA
+from airflow_provider.altcraft.targets._order import lookups_digest
+from airflow_provider.altcraft.targets._protocols import Scope, check_keys
+from airflow_provider.altcraft.targets._spool import Spool
+from airflow_provider.altcraft.targets._writer import room_in
+from airflow_provider.altcraft.targets.delta.days import Ranges, by_day, day_in
+from airflow_provider.altcraft.targets.delta.rows import Newest, Scoped
+
+if TYPE_CHECKING:
+    from airflow_provider.altcraft.targets.delta.place import Place
+
+pc: Any = _pc
+
+DATE = "date"
+
+_ZONE = b"altcraft.timezone"
+_FEATURES = {"appendOnly", "invariants", "timestampNtz"}
+"""What a table may have beyond the first versions of the protocol, and still be read and written as it is here."""
+
+
+_GROUP = 16_384
+"""Rows of a row group. The library holds one of each partition that it writes in memory."""
+
+
+class Layout:
+    """How the rows of a pull are put into a table.
+
+    Args:
+        timezone: whose days the column ``date`` has.
+        disposition: ``merge`` or ``replace``.
+    """
+
+    def __init__(self, timezone: str, disposition: str) -> None:
+        self._timezone = timezone
+        self._disposition = disposition
+        date = pa.field(DATE, pa.date32(), nullable=False, metadata={_ZONE: timezone.encode()})
+        self._schema = pa.schema([*SCHEMA, date])
+
+    def put_aside(self, batch: pa.RecordBatch, spool: Spool) -> None:
+        """Put the rows of a batch aside by their day."""
+        for day, rows in by_day(batch, self._timezone):
+            spool.add(rows, day)
+
+    def check(self, table: DeltaTable, scope: Scope) -> None:
+        """Refuse a table that a commit cannot write, or whose rows are of another kind.
+
+        Raises:
+            ValueError: it does not fit; the message has all that does not.
+        """
+        misfits = [*self._misfits(table), *_refused_features(table)]
+        if misfits:
+            raise ValueError("the table is there but does not fit: " + "; ".join(misfits) + "; write to a new table")
+        held = table.to_pyarrow_dataset()
+        here = _window(scope)
+        with_id = held.head(100, columns=["event_key", "event_id"], filter=here & ds.field("event_id").is_valid())
+        check_keys(zip(*(each.to_pylist() for each in with_id.columns), strict=True), scope)
+        if self._disposition == "replace":
+            lookup = ds.field("lookup")
+            other = lookup.is_valid() if scope.lookups is None else lookup.is_null()
+            # A whole database replaces all of its list, so only profiles would be doubled.
+            if scope.lookups is not None and held.head(1, columns=["lookup"], filter=here & other).num_rows:
+                raise ValueError(
+                    "the table holds rows of a whole database for this list and window, by which each event of these "
+                    "profiles would be there twice; write to another table, or let it merge"
+                )
+
+    def _misfits(self, table: DeltaTable) -> Iterator[str]:
+        fields: Any = table.schema().to_arrow()
+        there: Any = pa.schema(fields)
+        for field in self._schema:
+            if field.name not in there.names:
+                yield f"there is no column {field.name} ({field.type})"
+                continue
+            found = there.field(field.name)
+            if found.type != field.type:
+                yield f"column {field.name} is {found.type}; expected {field.type}"
+            elif field.nullable and not found.nullable:
+                yield f"column {field.name} must not be null; expected one that may be"
+        for name in set(there.names) - set(self._schema.names):
+            yield f"column {name} is none of a row's"
+        zone = DATE in there.names and (there.field(DATE).metadata or {}).get(_ZONE, b"").decode()
+        if zone and zone != self._timezone:
+            yield f"its days are of the time zone {zone!r}, the target's of {self._timezone!r}; give timezone={zone!r}"
+
+    def commit(self, place: Place, table: DeltaTable | None, scope: Scope, spool: Spool) -> None:
+        """Put what was put aside into the table in one transaction.
+
+        Args:
+            place: of the table.
+            table: as it was read, or ``None`` where it is to be made. Where it has changed since in what this reads or
+                writes, nothing is written.
+            scope: of the pull.
+            spool: its rows by day.
+        """
+        if table is not None and self._disposition == "merge" and not spool.rows:
+            return
+        with room_in(tempfile.gettempdir()), tempfile.TemporaryFile(prefix="altcraft-") as file:
+            ranges, rows = self._plan(table, scope, spool)
+            self._write_rows(file, rows)
+            # Read by the library without any Python: a generator that fails within it may end the process badly.
+            with pa.OSFile(f"/dev/fd/{file.fileno()}", "rb") as source, pa.ipc.open_stream(source) as reader:
+                how: Any = {
+                    "writer_properties": WriterProperties(compression="ZSTD", max_row_group_size=_GROUP),
+                    "commit_properties": CommitProperties(custom_metadata=self._metadata(scope)),
+                }
+                if table is None:
+                    options = place.options()
+                    write_deltalake(place.address, reader, partition_by=[DATE], storage_options=options, **how)
+                else:
+                    write_deltalake(table, reader, mode="overwrite", predicate=ranges.sql(DATE), **how)
+
+    def _plan(self, table: DeltaTable | None, scope: Scope, spool: Spool) -> tuple[Ranges, Iterator[pa.RecordBatch]]:
+        """Which days are put in place, and all their rows."""
+        days = spool.keys()
+        if self._disposition == "replace":
+            kept: Any = Scoped(scope, spool)
+            ranges = Ranges.of(days, self._of_window(scope))
+        else:
+            kept = Newest(spool, across_days=scope.event_key_by == "event_id")
+            if table is not None and scope.event_key_by == "event_id":
+                days = {*days, *kept.other_days(table.to_pyarrow_dataset(), DATE)}
+            ranges = Ranges.of(days)
+        return ranges, self._rows(table, ranges, kept, spool)
+
+    def _of_window(self, scope: Scope) -> tuple[dt.date | None, dt.date | None]:
+        start, end = scope.window.start, scope.window.end
+        last = None if end is None else end - dt.timedelta(microseconds=1)
+        return tuple(None if each is None else day_in(each, self._timezone) for each in (start, last))  # type: ignore
+
+    def _rows(self, table: DeltaTable | None, ranges: Ranges, kept: Any, spool: Spool) -> Iterator[pa.RecordBatch]:
+        with Spool() as old:
+            if table is not None:
+                scanner = table.to_pyarrow_dataset().scanner(
+                    columns=[*COLUMNS, DATE],
+                    filter=ranges.expression(DATE),
+                    batch_size=32_768,
+                    batch_readahead=2,
+                    fragment_readahead=1,
+                )
+                for batch in scanner.to_batches():
+                    for day, rows in by_day(batch.select(list(COLUMNS)), self._timezone, batch.column(DATE)):
+                        old.add(rows.cast(SCHEMA), day)
+            for day in sorted({*old.keys(), *spool.keys()}):
+                with kept.on(day) as (left, new):
+                    for batch in old.read(day):
+                        yield self._with_date(left(batch), day)
+                    for batch in spool.read(day):
+                        yield self._with_date(new(batch), day)
+
+    def _with_date(self, batch: pa.RecordBatch, day: dt.date) -> pa.RecordBatch:
+        date = pa.repeat(pa.scalar(day, pa.date32()), batch.num_rows)
+        return pa.RecordBatch.from_arrays([*batch.columns, date], schema=self._schema)
+
+    def _write_rows(self, file: Any, rows: Iterator[pa.RecordBatch]) -> None:
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        with pa.ipc.new_stream(pa.PythonFile(file, mode="w"), self._schema, options=options) as stream:
+            for batch in rows:
+                if batch.num_rows:
+                    stream.write_batch(batch)
+        file.seek(0)  # and flush
+        pa.default_memory_pool().release_unused()  # before the library, which has a pool of its own, needs as much
+
+    def _metadata(self, scope: Scope) -> dict[str, str]:
+        """What the table's history tells of the commit."""
+        window = scope.window.to_json()
+        return {
+            "altcraft.write_disposition": self._disposition,
+            "altcraft.list_id": str(scope.list_id),
+            "altcraft.lookups": lookups_digest(scope),
+            "altcraft.window_start": window["start"] or "",
+            "altcraft.window_end": window["end"] or "",
+        }
+
+
+def _refused_features(table: DeltaTable) -> Iterator[str]:
+    protocol = table.protocol()
+    for name in sorted({*(protocol.reader_features or ()), *(protocol.writer_features or ())} - _FEATURES):
+        yield f"it has the feature {name}, which a commit would not keep"
+    if table.metadata().configuration.get("delta.appendOnly") == "true":
+        yield "it takes only rows that are added (delta.appendOnly)"
+
+
+def _window(scope: Scope) -> Any:
+    """The condition that a row is of the scope's list and window."""
+    condition: Any = ds.field("list_id") == scope.list_id
+    instant: Any = ds.field("datetime")
+    type_ = SCHEMA.field("datetime").type
+    if scope.window.start is not None:
+        condition &= instant >= pa.scalar(scope.window.start, type_)
+    if scope.window.end is not None:
+        condition &= instant < pa.scalar(scope.window.end, type_)
+    return condition

@@ -1,0 +1,183 @@
+"""History as rows of a Delta Lake table, written by each commit in one transaction."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+from zoneinfo import ZoneInfo
+
+from airflow_provider.altcraft._arguments import is_template, path_text
+from airflow_provider.altcraft._extras import not_installed
+from airflow_provider.altcraft.targets._locations import without_password
+from airflow_provider.altcraft.targets._protocols import Scope, Written
+from airflow_provider.altcraft.targets._writer import BaseWriter
+from airflow_provider.altcraft.targets.delta.place import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+
+    from airflow_provider.altcraft.targets._spool import Spool
+    from airflow_provider.altcraft.targets.delta.place import Table
+
+log = logging.getLogger(__name__)
+
+ACCEPTED = "'delta+s3://conn_id@bucket/table' or 'delta+file:///folder/table'"
+
+SCHEMES = ("delta+file", "delta+s3", "delta+abfs", "delta+gs")
+
+_DISPOSITIONS = ("merge", "replace")
+
+_PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0)
+"""Seconds, at most, before each further try to commit where another writer was in the way."""
+
+
+class DeltaTarget:
+    """A Delta Lake table, partitioned by a column ``date``, which is added last: the day of ``datetime``.
+
+    The pull is put aside on the local disk. A commit reads the rows of the days that the pull touches, and replaces
+    these days in one transaction; where another writer was in the way, it does so again from what that left.
+    The table is made where missing.
+
+    Args:
+        path: ``s3://conn_id@bucket/table``, ``abfs://conn_id@container/table``, ``gs://conn_id@bucket/table``,
+            ``file:///…`` or an absolute path.
+        write_disposition:
+            ``merge``: an event is one row, known by ``event_key``, with the newest values; no other row is touched.
+            ``replace``: what the table holds for the pull's list, lookups and window is deleted, and the pull inserted;
+            an event asked by two lookups is a row for each.
+        timezone: whose days ``date`` has; a table keeps the one that it was made with.
+
+    Raises:
+        ValueError: an argument that does not fit; a template is checked by ``open``, once rendered.
+    """
+
+    template_fields: Sequence[str] = ("path", "write_disposition", "timezone")
+
+    def __init__(self, path: str | PathLike[str], write_disposition: str = "merge", *, timezone: str = "UTC") -> None:
+        self.path: str = path_text(path)
+        if not is_template(self.path):
+            Place(self.path)
+        if not is_template(write_disposition):
+            _check_disposition(write_disposition)
+        if not is_template(timezone):
+            _check_timezone(timezone)
+        self.write_disposition = write_disposition
+        self.timezone = timezone
+
+    @classmethod
+    def from_uri(cls, uri: str) -> DeltaTarget:
+        """Return the target of ``delta+s3://conn_id@bucket/table``, perhaps with ``?write_disposition=replace``.
+
+        Raises:
+            ValueError: not such a URI.
+        """
+        path, _, query = uri.partition("?")
+        options: dict[str, Any] = dict(parse_qsl(query, keep_blank_values=True))
+        if set(options) - {"write_disposition", "timezone"}:
+            raise ValueError(
+                f"target: {without_password(uri)!r} has an option other than write_disposition and timezone; write it "
+                f"as {ACCEPTED}"
+            )
+        return cls(path.partition("+")[2], **options)
+
+    def __repr__(self) -> str:
+        """Return what made the target, alike at each parse of the DAG file."""
+        more = "" if self.timezone == "UTC" else f", timezone={self.timezone!r}"
+        path = without_password(str(self.path))
+        return f"{type(self).__name__}({path!r}, write_disposition={self.write_disposition!r}{more})"
+
+    def __eq__(self, other: object) -> bool:
+        """Compare kind and arguments."""
+        return type(other) is type(self) and other.__dict__ == self.__dict__
+
+    __hash__ = None  # type: ignore[assignment]  # rendering changes the arguments
+
+    def open(self, scope: Scope) -> DeltaWriter:
+        """Begin a write: the store is reached, the place proved writable, and the table is one that a commit can write.
+
+        Raises:
+            ValueError: an argument, the connection or the table does not fit, or a package is not installed.
+            OSError: the place cannot be reached or written now.
+        """
+        place = Place(path_text(self.path))
+        _check_disposition(self.write_disposition)
+        _check_timezone(self.timezone)
+        try:
+            from airflow_provider.altcraft.targets.delta.table import Layout
+        except ImportError as error:
+            raise ValueError(f"{place.uri}: {not_installed('delta', error)}") from error
+        from airflow_provider.altcraft.targets._spool import Spool
+
+        layout = Layout(self.timezone, self.write_disposition)
+        place.prove()
+        with place.table() as table:
+            if table is not None:
+                layout.check(table, scope)
+        return DeltaWriter(place, layout, scope, Spool())
+
+
+def _check_disposition(value: object) -> None:
+    if value not in _DISPOSITIONS:
+        raise ValueError(f"write_disposition: expected 'merge' or 'replace', got {value!r}")
+
+
+def _check_timezone(value: object) -> None:
+    try:
+        ZoneInfo(value)  # type: ignore[arg-type]
+    except (KeyError, ValueError, TypeError, OSError):  # of names, paths and other kinds
+        raise ValueError(f"timezone: expected a name such as 'Europe/Berlin', got {value!r}") from None
+
+
+class DeltaWriter(BaseWriter):
+    """Puts batches aside by day, and commits them in one transaction. An error ends the writer."""
+
+    def __init__(self, place: Place, layout: Any, scope: Scope, spool: Spool) -> None:
+        super().__init__(place.uri)
+        self._place = place
+        self._layout = layout
+        self._scope = scope
+        self._spool = spool
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Put one batch aside."""
+        from airflow_provider.altcraft.schema import SCHEMA
+
+        with self._guard():
+            if batch.schema != SCHEMA:
+                raise ValueError(f"{self._uri}: the batch is not of schema.SCHEMA")
+            self._layout.put_aside(batch, self._spool)
+
+    def commit(self) -> Written:
+        """Put the pull into the table in one transaction, again where another writer was in the way."""
+        from airflow_provider.altcraft.targets.delta.errors import InTheWayError
+
+        with self._guard():
+            for pause in _PAUSES:
+                try:
+                    self._write()
+                    break
+                except InTheWayError as error:
+                    log.warning("%s; once more", error)
+                    time.sleep(random.uniform(pause / 2, pause))
+            else:
+                self._write()
+            rows = self._spool.rows
+            self._ended = "committed"
+            self._spool.close()
+        return Written(uris=(self._uri,), rows=rows)
+
+    def _write(self) -> None:
+        table: Table | None
+        with self._place.table() as table:
+            if table is not None:
+                self._layout.check(table, self._scope)
+            self._layout.commit(self._place, table, self._scope, self._spool)
+
+    def _drop(self) -> None:
+        self._spool.close()

@@ -1,0 +1,165 @@
+"""A folder of parts in a store."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from airflow_provider.altcraft._redact import redacted
+from airflow_provider.altcraft.targets.object_storage import folder
+from airflow_provider.altcraft.targets.object_storage.stores.choice import reach_store
+from airflow_provider.altcraft.targets.object_storage.stores.fsspec import statuses
+
+if TYPE_CHECKING:
+    from airflow_provider.altcraft.targets.object_storage.staged import Staged
+
+log = logging.getLogger(__name__)
+
+
+class StoreFolder:
+    """The folder at ``uri``, which ends in ``/``."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self._store = reach_store(uri)
+
+    def hold(self, attempt: str) -> StoreLease:
+        """Write a lease, and renew it from now on."""
+        with self._store.saying(self.uri):
+            return StoreLease(self, f"_lease-{attempt}")
+
+    def prove(self, name: str, other: str) -> None:
+        """Stage, copy, replace on a condition and remove."""
+        with self._store.saying(self.uri):
+            try:
+                self._store.put_staged(name, b"-")
+                self.copy(name, other)
+                self.remove([name])
+                does = self._store.replace(name, b"-", None) and self._store.replace(name, b"+", self.version(name))
+            except Exception as error:
+                if 501 not in statuses(error):
+                    raise
+                does = False
+            finally:
+                self.remove([name, other])
+            if not does:
+                raise ValueError(
+                    f"{self.uri}: the store cannot replace an object on the condition that nobody else has done so, by "
+                    f"which a manifest is committed; write one object instead of a folder"
+                )
+
+    def living(self) -> set[str]:
+        """Attempts whose lease is young."""
+        entries = {name: self._store.modified(entry) for name, entry in self._store.entries().items()}
+        # By the store's clock, and never later than that: what was written last is at least as old as now.
+        now = max(entries.values(), default=None)
+        return {
+            match[1]
+            for name, modified in entries.items()
+            if (match := folder.LEASE.fullmatch(name))
+            and now is not None
+            and (now - modified).total_seconds() < folder.DEAD
+        }
+
+    def sizes(self) -> dict[str, int]:
+        """What is there now, and how large."""
+        return {name: int(entry["size"] or 0) for name, entry in self._store.entries().items()}
+
+    def stage(self, name: str) -> Staged:
+        """Begin an object that nobody else writes."""
+        return self._store.stage(name, shared=False)
+
+    def copy(self, source: str, name: str) -> None:
+        """Have the store copy, where that is sure to be done when it returns; else by way of this machine."""
+        self._store.copy(source, name)
+
+    def read(self, name: str) -> bytes | None:
+        """A small object."""
+        try:
+            return self._store.read(name)
+        except FileNotFoundError:
+            return None
+
+    def version(self, name: str) -> str | None:
+        """The store's own mark: an ETag or a generation."""
+        entry = self._store.entries().get(name)
+        return None if entry is None else self._store.version(entry)
+
+    def replace(self, name: str, data: bytes, version: object | None) -> bool:
+        """Put it on the condition, which S3, Azure and Google know; elsewhere without."""
+        return self._store.replace(name, data, version)
+
+    def put(self, name: str, data: bytes) -> None:
+        """Put a small object, whatever is there."""
+        self._store.put(name, data)
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove objects; those that are missing are no error."""
+        self._store.remove(names)
+
+    def drop_uploads(self, prefix: str, living: set[str]) -> None:
+        """Drop unfinished uploads of attempts that do not live, where the store lists uploads."""
+
+        def is_dead(name: str) -> bool:
+            return name.startswith(prefix) and name.removeprefix(prefix).partition("-")[0] not in living
+
+        self._store.drop_uploads(prefix, is_dead)
+
+
+class StoreLease:
+    """An object that a thread renews."""
+
+    def __init__(self, folder: StoreFolder, name: str) -> None:
+        self._folder = folder
+        self._name = name
+        self._end = threading.Event()
+        self._lock = threading.Lock()
+        self._lost = False
+        self._renewed = _now()
+        self._renew()
+        self._thread = threading.Thread(target=self._keep, name="altcraft-lease", daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """Make sure that nobody takes this attempt for dead; renews where the thread could not."""
+        with self._lock:
+            if _now() - self._renewed > folder.VALID and not self._lost:
+                self._renew()
+            if self._lost:
+                raise OSError(
+                    f"{self._folder.uri}: the lease of this write could not be renewed for {folder.DEAD:.0f} s, so "
+                    f"another attempt may have taken it for dead and removed its parts; nothing was committed"
+                )
+
+    def release(self) -> None:
+        """Remove the object."""
+        self.leave()
+        self._folder.remove([self._name])
+
+    def leave(self) -> None:
+        """Renew it no more."""
+        self._end.set()
+        self._thread.join()
+
+    def _keep(self) -> None:
+        while not self._end.wait(folder.RENEW):
+            try:
+                with self._lock:
+                    self._renew()
+            except Exception as error:  # whatever a store that cannot be reached may raise; `check` decides
+                log.warning("%s%s could not be renewed: %s", self._folder.uri, self._name, redacted(error))
+
+    def _renew(self) -> None:
+        began = _now()
+        self._folder.put(self._name, b"")
+        if _now() - self._renewed > folder.DEAD * 0.9:
+            self._lost = True
+        self._renewed = began
+
+
+def _now() -> float:
+    """Seconds that go on while the machine sleeps, where it tells them."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

@@ -1,0 +1,318 @@
+"""History as part files in a folder, and last a manifest that names them.
+
+While it is pulled, a part has a hidden name of its attempt and, once it is complete, next to it a note of what is in it
+and how far the pull was. A commit gives the parts their visible names, makes sure that all are there, and replaces the
+manifest, which makes them the history at once. Then it removes what neither the manifest names nor a living attempt may
+still need: earlier parts, and what the dead left.
+
+Why nobody's work is removed: a part belongs to one attempt, whose lease is older than the part. Who cleans up lists
+the files, then the leases, then reads the manifest, so a file without either is of an attempt that has ended before,
+uncommitted or replaced. Why nothing is left: an attempt ends its lease before it cleans up, so of two that commit at
+once the one that looks at the leases later sees all of the other's parts unprotected.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import logging
+import re
+import time
+import uuid
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider.altcraft._redact import redacted
+from airflow_provider.altcraft.targets._order import say_overtaken
+from airflow_provider.altcraft.targets._protocols import Written
+from airflow_provider.altcraft.targets._writer import StorageWriter
+from airflow_provider.altcraft.targets.object_storage import manifest as _manifest
+from airflow_provider.altcraft.targets.object_storage.choice import folder_at
+from airflow_provider.altcraft.targets.object_storage.folder import LEASE
+from airflow_provider.altcraft.targets.object_storage.format import Encoder
+from airflow_provider.altcraft.targets.object_storage.manifest import Part
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
+
+    from airflow_provider.altcraft.targets._protocols import Scope
+    from airflow_provider.altcraft.targets.object_storage.path import Place
+    from airflow_provider.altcraft.targets.object_storage.staged import Staged
+
+log = logging.getLogger(__name__)
+
+FRESH = 24 * 3600.0
+"""Seconds for which a later attempt takes over a part: its window may have had late events since."""
+
+_OWN = re.compile(r"_?part-([0-9a-f]{16})-\d{6}\.[a-z.]+")
+_COMMITS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What stands next to a complete part: what is in it, and what the pull had done with it."""
+
+    pull: str | None
+    state: Any
+    rows: int
+    bytes: int
+    sha256: str
+    written: float
+    began: str | None = None
+
+
+class PartsWriter(StorageWriter):
+    """Writes parts of at least ``part_rows`` rows, or fewer where the pull wants them kept. An error ends it.
+
+    Parts are closed where the pull says what is done.
+    """
+
+    def __init__(self, place: Place, scope: Scope, part_rows: int) -> None:
+        super().__init__(place.uri)
+        self._place = place
+        self._scope = scope
+        self._part_rows = part_rows
+        self._folder = folder_at(place)
+        self._attempt = uuid.uuid4().hex[:16]
+        self._pull: str | None = None
+        self._notes: list[Note] = []
+        self._open: _OpenPart | None = None
+        self._replacing = False
+        self._began = dt.datetime.now(dt.UTC)
+        self._lease = self._folder.hold(self._attempt)
+        try:
+            self._folder.prove(self._staged(0), self._visible(0))
+        except BaseException:
+            self.abort()
+            raise
+
+    def resume(self, pull: str) -> Any:
+        """Copy the complete parts of the attempt at the same pull that came farthest."""
+        with self._guard():
+            self._pull = pull
+            for attempt, notes in self._left_by_others():
+                if (taken := self._take_over(attempt, notes)) is not None:
+                    log.info("%s: %d parts of an earlier attempt are taken over", self._folder.uri, len(self._notes))
+                    return taken
+            return None
+
+    def checkpoint(self, state: Any, *, keep: bool = False) -> None:
+        """Close the part, where it is large enough or to be kept, with this state."""
+        with self._guard():
+            if self._open is not None and (keep or self._open.rows >= self._part_rows):
+                self._close(state)
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Stage one batch."""
+        with self._guard():
+            # Who tells what is done gets twice the room, before a part is closed at which no retry can go on.
+            most = self._part_rows * (1 if self._pull is None else 2)
+            start = 0
+            while start < batch.num_rows:
+                if self._open is None:
+                    self._open = _OpenPart(self._folder.stage(self._staged(len(self._notes))), self._place.suffix)
+                piece = batch.slice(start, most - self._open.rows)
+                self._open.write(piece)
+                start += piece.num_rows
+                if self._open.rows >= most:
+                    self._close(None)
+
+    def keep_failures(self, failed: Sequence[Mapping[str, Any]]) -> str | None:
+        """List the profiles passed over in ``_failed.jsonl``, or remove that file where there are none."""
+        from airflow_provider.altcraft.targets.object_storage.failures import keep
+
+        with self._guard():
+            return keep(self._place.failures(), failed)
+
+    def commit(self) -> Written:
+        """Make the parts visible, and then the history."""
+        with self._guard():
+            if self._open is not None or not self._notes:
+                if self._open is None:  # no rows are a part too: readers find the schema
+                    self._open = _OpenPart(self._folder.stage(self._staged(0)), self._place.suffix)
+                self._close(None)
+            parts = [
+                Part(self._visible(number), note.rows, note.bytes, note.sha256)
+                for number, note in enumerate(self._notes)
+            ]
+            for number, part in enumerate(parts):
+                self._folder.copy(self._staged(number), part.name)
+            manifest = _manifest.of_parts(parts, self._scope, self._place.suffix, self._began)
+            if not self._replace(manifest):
+                self._pull = None  # so that nothing is kept for a retry
+                self.abort()
+                return Written(uris=(self._folder.uri + _manifest.NAME,), rows=0, bytes=0)
+            self._ended = "committed"
+        try:
+            self._lease.release()
+            self._clean_up()
+        except Exception as error:  # the history is there; the next commit cleans up
+            log.warning("%s: what is not needed any more could not be removed: %s", self._folder.uri, redacted(error))
+        return Written(uris=(self._folder.uri + _manifest.NAME,), rows=manifest.rows, bytes=manifest.bytes)
+
+    def _drop(self) -> None:
+        """Drop what was staged, but for complete parts of a pull that a retry can resume."""
+        try:
+            if self._open is not None:
+                self._open.drop()
+            if self._replacing:
+                return  # the store may have taken the manifest for all that it answered: its parts stay protected
+            kept = 0 if self._pull is None else _resumable(self._notes)
+            numbers = range(len(self._notes) + 1)
+            self._folder.remove(self._visible(number) for number in numbers)
+            self._folder.remove(
+                name for number in numbers[kept:] for name in (self._note(number), self._staged(number))
+            )
+            self._lease.release()
+        finally:
+            self._lease.leave()
+
+    def _close(self, state: Any) -> None:
+        """Complete the part: its bytes, then the note that says so."""
+        assert self._open is not None  # noqa: S101 - who calls it has looked
+        note = self._open.close(self._pull, state, self._began)
+        self._open = None
+        self._write_note(len(self._notes), note)
+        self._notes.append(note)
+
+    def _write_note(self, number: int, note: Note) -> None:
+        staged = self._folder.stage(self._note(number))
+        try:
+            staged.write(json.dumps(asdict(note)).encode())
+            staged.commit()
+        except BaseException:
+            staged.discard()
+            raise
+
+    def _replace(self, manifest: _manifest.Manifest) -> bool:
+        """Replace whatever manifest is there, while all parts are; not that of a later pull of the same scope."""
+        data = manifest.to_json().encode()
+        for _ in range(_COMMITS):
+            # In this order: an attempt removes parts only after its commit, so if one of these was removed since,
+            # the version has changed.
+            version = self._folder.version(_manifest.NAME)
+            self._lease.check()
+            if self._overtaken(manifest.scope):
+                return False
+            if missing := _manifest.incomplete(self._folder, manifest.parts):
+                raise OSError(
+                    f"{self._folder.uri}: parts of this write are missing: {missing[:3]}; nothing was committed"
+                )
+            self._replacing = True
+            if self._folder.replace(_manifest.NAME, data, version):
+                return True
+            self._replacing = False
+        raise OSError(f"{self._folder.uri}: others committed first, {_COMMITS} times in a row; nothing was committed")
+
+    def _overtaken(self, scope: str) -> bool:
+        data = self._folder.read(_manifest.NAME)
+        try:
+            there = data and _manifest.parse(data, self._folder.uri)
+        except ValueError:  # whatever it is, it is no later pull's
+            return False
+        if not there or there.scope != scope or not there.began:
+            return False
+        if dt.datetime.fromisoformat(there.began) <= self._began:
+            return False
+        say_overtaken(self._folder.uri, there.began)
+        return True
+
+    def _clean_up(self) -> None:
+        names = self._folder.sizes()
+        living = self._folder.living()
+        data = self._folder.read(_manifest.NAME)
+        named = {part.name for part in _manifest.parse(data, "").parts} if data else set()
+        self._folder.remove(
+            name
+            for name in names
+            if name not in named and (owner := _OWN.fullmatch(name) or LEASE.fullmatch(name)) and owner[1] not in living
+        )
+        for prefix in ("_part-", "part-"):
+            self._folder.drop_uploads(prefix, living)
+
+    def _left_by_others(self) -> list[tuple[str, list[Note]]]:
+        """Attempts at the same pull with the notes of their parts, the one that came farthest first."""
+        names = self._folder.sizes()
+        found = []
+        for attempt in {match[1] for name in names if (match := _OWN.fullmatch(name))} - {self._attempt}:
+            notes: list[Note] = []
+            while self._note(len(notes), attempt) in names:
+                note = self._read_note(len(notes), attempt)
+                at_hand = names.get(self._staged(len(notes), attempt))
+                if note is None or note.pull != self._pull or note.bytes != at_hand:
+                    break
+                if time.time() - note.written > FRESH:
+                    break
+                notes.append(note)
+            if kept := _resumable(notes):
+                found.append((attempt, notes[:kept]))
+        return sorted(found, key=lambda each: sum(note.rows for note in each[1]), reverse=True)
+
+    def _read_note(self, number: int, attempt: str) -> Note | None:
+        data = self._folder.read(self._note(number, attempt))
+        try:
+            return None if data is None else Note(**json.loads(data))
+        except (ValueError, TypeError):
+            return None  # cut off with its writer
+
+    def _take_over(self, attempt: str, notes: list[Note]) -> Any:
+        """Copy parts under names of this attempt's own, as their owner may end and remove them at any time."""
+        for number, note in enumerate(notes):
+            try:
+                self._folder.copy(self._staged(number, attempt), self._staged(number))
+            except FileNotFoundError:
+                break
+            self._write_note(number, note)
+            self._notes.append(note)
+            if note.began:
+                self._began = min(self._began, dt.datetime.fromisoformat(note.began))
+        kept = _resumable(self._notes)
+        self._folder.remove(
+            name for number in range(kept, len(self._notes) + 1) for name in (self._note(number), self._staged(number))
+        )
+        del self._notes[kept:]
+        return self._notes[-1].state if self._notes else None
+
+    def _staged(self, number: int, attempt: str | None = None) -> str:
+        return f"_part-{attempt or self._attempt}-{number:06}{self._place.suffix}.staged"
+
+    def _note(self, number: int, attempt: str | None = None) -> str:
+        return f"_part-{attempt or self._attempt}-{number:06}.json"
+
+    def _visible(self, number: int) -> str:
+        return f"part-{self._attempt}-{number:06}{self._place.suffix}"
+
+
+class _OpenPart:
+    """The part that is being written."""
+
+    def __init__(self, staged: Staged, suffix: str) -> None:
+        self.rows = 0
+        self._staged = staged
+        self._digest = hashlib.sha256()
+        self._encoder = Encoder(suffix, self._send)
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        self._encoder.write(batch)
+        self.rows += batch.num_rows
+
+    def close(self, pull: str | None, state: Any, began: dt.datetime) -> Note:
+        size = self._encoder.finish()
+        self._staged.commit()
+        return Note(pull, state, self.rows, size, self._digest.hexdigest(), time.time(), began.isoformat())
+
+    def drop(self) -> None:
+        self._encoder.drop()
+        self._staged.discard()
+
+    def _send(self, data: bytes) -> None:
+        self._staged.write(data)
+        self._digest.update(data)
+
+
+def _resumable(notes: Sequence[Note]) -> int:
+    """How many of the parts end where a pull can go on."""
+    return max((number for number, note in enumerate(notes, 1) if note.state is not None), default=0)

@@ -1,0 +1,30 @@
+"""Bytes that nobody sees until they are committed: on a disk or in a store."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Staged(Protocol):
+    """What a writer stands on.
+
+    Its constructor refuses a place that cannot be written.
+    """
+
+    uri: str
+
+    def write(self, data: bytes) -> None:
+        """Append; the data is not kept after the call."""
+        ...
+
+    def finish(self) -> None:
+        """Send or keep all that was written, so that a commit is quick; ``commit`` does it where it was not done."""
+        ...
+
+    def commit(self) -> bool:
+        """Replace the object at once, durably; ``False`` where it stays, as a pull that began later has written it."""
+        ...
+
+    def discard(self) -> None:
+        """Drop what was staged; also after a failed ``write`` or ``commit``."""
+        ...

@@ -1,0 +1,35 @@
+"""What the event keys of a table are made of, so that a merge never holds an event by two kinds of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa  # noqa: TID253 - imported by a writer, at run time
+
+from airflow_provider.altcraft.targets._protocols import check_keys
+
+if TYPE_CHECKING:
+    from airflow_provider.altcraft.targets._protocols import Scope
+    from airflow_provider.altcraft.targets.sql.connection import Connection
+
+_ROWS = 100
+"""Rows that are looked at on each side of the window."""
+
+
+def check_table_keys(session: Connection, scope: Scope) -> None:
+    """Refuse a table, which is there, whose rows of the window have keys of another kind.
+
+    Raises:
+        ValueError: it has some, among the first and the last rows of the window.
+    """
+    table = session.table
+    values: list[Any] = [scope.list_id]
+    query = sa.select(table.c.event_key, table.c.event_id).where(sa.text(f"{session.quote('list_id')} = ?"))
+    for border, compare in ((scope.window.start, ">="), (scope.window.end, "<")):
+        if border is not None:
+            query = query.where(sa.text(f"{session.quote('datetime')} {compare} ?"))
+            values.append(session.instant(border))
+    for order in (table.c.datetime.asc(), table.c.datetime.desc()):
+        limited = query.order_by(order).limit(_ROWS)
+        sql = str(limited.compile(dialect=session.dialect, compile_kwargs={"literal_binds": True}))
+        check_keys(session.execute(sql, *values), scope)

@@ -1,0 +1,33 @@
+"""The tests that a target must pass to keep the promise, a user's own target included."""
+
+from __future__ import annotations
+
+from airflow_provider.altcraft.testing.conformance.suite import (
+    MEANINGS,
+    FullDiskConformance,
+    Keeps,
+    OutageConformance,
+    Pull,
+    Server,
+    Space,
+    TargetConformance,
+    as_table,
+    awkward_events,
+    draw_events,
+    pull_of,
+)
+
+__all__ = [
+    "MEANINGS",
+    "FullDiskConformance",
+    "Keeps",
+    "OutageConformance",
+    "Pull",
+    "Server",
+    "Space",
+    "TargetConformance",
+    "as_table",
+    "awkward_events",
+    "draw_events",
+    "pull_of",
+]

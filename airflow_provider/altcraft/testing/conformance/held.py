@@ -1,0 +1,170 @@
+"""What a target that is tested must hold, and how it is read: beneath each class of tests."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import pyarrow as pa  # noqa: TID253 - the tests of a target move Arrow batches
+import pyarrow.compute as pc  # noqa: TID253 - likewise
+import pytest
+
+from airflow_provider.altcraft.targets import Scope, Target
+from airflow_provider.altcraft.testing.conformance.pulls import PROFILES, Pull, as_table, misfit
+from airflow_provider.altcraft.testing.conformance.writing import same
+from airflow_provider.altcraft.window import Window
+
+Keeps: TypeAlias = Literal["pull", "days", "scope", "union", "all"]
+
+ALL_PROFILES = tuple(("email", email) for email in PROFILES)
+
+
+def scope(
+    date_from: str, date_to: str, *, lookups: Sequence[tuple[str, str]] | None = ALL_PROFILES, list_id: int = 1
+) -> Scope:
+    """A scope of whole days."""
+    return Scope(list_id, lookups, Window.of(date_from, date_to))
+
+
+MEANINGS: dict[Keeps, str] = {
+    "pull": "only the last pull, whatever its scope",
+    "days": "of each UTC day of a pull's window, the last pull; the other days stay",
+    "scope": "of each scope, the last pull; rows of another list_id, matching or lookup, or outside the window, stay",
+    "union": "the events of all pulls, one row for each event_key, with its newest values",
+    "all": "the rows of all pulls, one after another",
+}
+"""What the place holds after several pulls."""
+
+DAYS = ("2026-01-01", "2026-01-02")
+FIRST, LATER = scope(*DAYS), scope("2026-01-02", "2026-01-03")
+"""Two windows that share a day."""
+
+
+class Held:
+    """One target in its real store. Each test takes a ``target`` whose place is empty.
+
+    Attributes:
+        keeps: what its place holds after several pulls; ``MEANINGS`` says it of each.
+        at_once: what a reader sees change at once: the ``pull``, or each ``day``.
+        left_out: tests that a class does without, each with the reason. pytest counts and reports them as skipped.
+    """
+
+    keeps: ClassVar[Keeps] = "pull"
+    at_once: ClassVar[Literal["pull", "day"]] = "pull"
+    left_out: ClassVar[Mapping[str, str]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name, reason in cls.left_out.items():
+            if not name.startswith("test_") or not hasattr(cls, name):
+                raise TypeError(f"left_out: there is no test {name!r}")
+            if not reason:
+                raise TypeError(f"left_out: give a reason for {name!r}")
+            setattr(cls, name, _skipping(name, reason))
+
+    @pytest.fixture
+    def target(self) -> Target:
+        """The target, in a place of its own where nothing is yet. Each subclass has its own fixture."""
+        raise NotImplementedError("give a fixture `target` that returns the target, in an empty place of its own")
+
+    def read(self, target: Any) -> pa.Table | Iterable[Mapping[str, Any]]:
+        """All rows that a reader sees in the place now, in any order; none where nothing was written yet.
+
+        An Arrow table, or mappings with values as ``RecordBatch.to_pylist`` gives them. Called from several threads.
+        """
+        raise NotImplementedError(
+            "give a method `read(self, target)` that returns all rows which a reader of the place sees, as an Arrow "
+            "table or mappings"
+        )
+
+    def leftovers(self, target: Any) -> Sequence[str]:
+        """Names of what attempts have left in the store: staged files, uploads, tables that no reader needs.
+
+        Looked at after commits and aborts, and when a killed attempt has been run again. What the store itself removes
+        after a time need not be named. Without anything to leave, ``()``.
+        """
+        raise NotImplementedError(
+            "give a method `leftovers(self, target)` that returns the names of staged files, uploads or tables which "
+            "are left in the store, or () where the target can leave none"
+        )
+
+    # What is expected
+
+    def expected(self, pulls: Sequence[Pull]) -> pa.Table:
+        """What the place holds after these pulls."""
+        held: list[dict[str, Any]] = []
+        for pull in pulls:
+            rows = pull.table.to_pylist()
+            if self.keeps == "pull":
+                held = rows
+            elif self.keeps == "union":
+                held = list({row["event_key"]: row for row in held + rows}.values())
+            else:
+                held = [row for row in held if not self._replaces(pull.scope, row)] + rows
+        return as_table(held)
+
+    def _replaces(self, scope: Scope, row: Mapping[str, Any]) -> bool:
+        if self.keeps == "days":
+            return row["datetime"].date() in scope.window.days()
+        asked = scope.lookups is None or (row["matching"], row["lookup"]) in scope.lookups
+        return self.keeps == "scope" and row["list_id"] == scope.list_id and row["datetime"] in scope.window and asked
+
+    def state(self, target: Target) -> pa.Table:
+        """What a reader sees now."""
+        rows = self.read(target)
+        if not isinstance(rows, pa.Table):
+            rows = list(rows)
+        try:
+            return as_table(rows)
+        except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+            pytest.fail(
+                f"`read` gave rows that do not fit schema.SCHEMA: {misfit(rows) or error}. Return an Arrow table of "
+                "these columns, or mappings with values as RecordBatch.to_pylist gives them"
+            )
+
+    def holds(self, target: Target, *pulls: Pull) -> None:
+        """Fail unless the place holds exactly what these pulls leave."""
+        same(self.state(target), self.expected(pulls), f"keeps = {self.keeps!r} means: {MEANINGS[self.keeps]}")
+
+    def nothing_left(self, target: Target) -> None:
+        """Fail where attempts have left something behind."""
+        left = list(self.leftovers(target))
+        if left:
+            pytest.fail(
+                f"{len(left)} things are left in the store, the first is {left[0]!r}. An abort removes what it has "
+                "staged, and an attempt what killed ones before it have left"
+            )
+
+    def old_or_new_or_fail(self, state: pa.Table, old: pa.Table, new: pa.Table) -> None:
+        """Fail where a reader saw a half of a pull."""
+        if not self.old_or_new(state, old, new):
+            pytest.fail(
+                f"after a write that was cut off, `read` gave {state.num_rows} rows: neither the {old.num_rows} from "
+                f"before nor the {new.num_rows} of the whole pull. The commit must replace the old rows in one atomic "
+                "step, such as a rename or a transaction"
+            )
+
+    def old_or_new(self, state: pa.Table, old: pa.Table, new: pa.Table) -> bool:
+        """Whether a reader saw one or the other, and no half of either."""
+        if self.at_once == "pull":
+            return any(state.equals(each) for each in (old, new))
+        days = {day for table in (state, old, new) for day in _days(table)}
+        return all(any(_of(state, day).equals(_of(each, day)) for each in (old, new)) for day in days)
+
+
+def _skipping(name: str, reason: str) -> Callable[[Held], None]:
+    def skip(self: Held) -> None:
+        pytest.skip(f"left out: {reason}")
+
+    skip.__name__ = name
+    return skip
+
+
+def _days(table: pa.Table) -> set[Any]:
+    return set(pc.cast(table["datetime"], pa.date32()).to_pylist())
+
+
+def _of(table: pa.Table, day: dt.date) -> pa.Table:
+    mask = pc.equal(pc.cast(table["datetime"], pa.date32()), pa.scalar(day, pa.date32()))
+    return table.filter(mask).combine_chunks()

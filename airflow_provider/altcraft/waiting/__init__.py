@@ -1,0 +1,1 @@
+"""Conditions and the state of a wait. Works without Airflow; sensors, triggers and operators share it."""

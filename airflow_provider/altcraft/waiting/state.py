@@ -1,0 +1,205 @@
+"""How a wait goes on: what its polls come to, when the next one is due, and how it ends. Nothing here does I/O.
+
+Poking, rescheduling and the trigger drive the same object, so that they come to the same outcome.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import random
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from airflow_provider.altcraft.client._lookup import lookup_text
+from airflow_provider.altcraft.waiting.condition import ActionCondition
+
+if TYPE_CHECKING:
+    from airflow_provider.altcraft.client import AltcraftError, HistoryEvent
+
+log = logging.getLogger(__name__)
+
+Outcome: TypeAlias = dict[str, Any]
+"""How a wait ended, as plain JSON, by its ``status``:
+
+- ``met``, ``failed``: with the ``events`` of one profile, or with the ``cohort``;
+- ``timeout``, ``execution_timeout``: with the ``cohort`` where there is one;
+- ``error``: with the name of its class in ``error``, whether it is ``fatal``, and its ``message``.
+"""
+
+MAX_FAILURES: Final = 10
+"""Polls that may fail in a row before the wait does. Each has been tried several times by the client."""
+
+_JITTER: Final = 0.05
+"""By what part of itself a pause is drawn shorter or longer, so that waits that began together drift apart."""
+
+_HOPELESS: Final = 20
+"""Profiles of a cohort that may fail within one poll before it is broken off."""
+
+_DOUBLINGS: Final = 40
+"""A pause doubles no more often, which keeps it a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pauses:
+    """How long to pause between two polls.
+
+    Attributes:
+        interval: seconds.
+        exponential: whether they double from one pause to the next.
+        longest: seconds that no pause exceeds.
+    """
+
+    interval: float
+    exponential: bool = False
+    longest: float | None = None
+
+    def after(self, polls: int) -> float:
+        """Seconds to pause after so many polls."""
+        pause = self.interval * 2.0 ** min(polls - 1, _DOUBLINGS) if self.exponential else self.interval
+        pause *= random.uniform(1 - _JITTER, 1 + _JITTER)
+        return pause if self.longest is None else min(pause, self.longest)
+
+
+@dataclass(slots=True)
+class WaitState:
+    """One wait, from its first poll to its end.
+
+    Attributes:
+        profiles: the request fields of the lookups of those who are waited for.
+        condition: what each of them must have done.
+        quorum: how many of them must have done it; ``None`` where one profile is meant and the outcome is of its own.
+        since: only events from then on count.
+        deadline: when the wait has timed out. There is a poll at that moment, and it is the last.
+        execution_deadline: when Airflow's ``execution_timeout`` is over. There is no poll then.
+        pauses: how long to pause between polls.
+        budget: how many polls in a row may fail before the wait does; ``None`` for any number.
+        polls: polls so far.
+        failures: how many of the last ones failed in a row.
+    """
+
+    profiles: Sequence[Mapping[str, Any]]
+    condition: ActionCondition
+    quorum: int | None
+    since: dt.datetime | None
+    deadline: dt.datetime
+    execution_deadline: dt.datetime | None
+    pauses: Pauses
+    budget: int | None = MAX_FAILURES
+    polls: int = 0
+    failures: int = 0
+    _met: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    _failed: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    def waiting(self) -> list[tuple[int, Mapping[str, Any]]]:
+        """Place and request fields of each profile that must still be polled."""
+        settled = self._met.keys() | self._failed.keys()
+        return [(place, fields) for place, fields in enumerate(self.profiles) if place not in settled]
+
+    def record(self, place: int, events: Iterable[HistoryEvent]) -> None:
+        """A profile's history has come."""
+        verdict = self.condition.verdict(
+            event for event in events if self.since is None or event.datetime >= self.since
+        )
+        if verdict.state == "met":
+            self._met[place] = [self._dumped(event) for event in verdict.events]
+        elif verdict.state == "failed":
+            self._failed[place] = self._dumped(verdict.events[0])
+
+    def finish_poll(self, errors: Sequence[AltcraftError] = ()) -> Outcome | None:
+        """A poll is over, with the errors of those whose answers did not come; gives the outcome once there is one."""
+        self.polls += 1
+        late = _now() >= self.deadline
+        if (outcome := self._decided()) is not None:
+            return outcome
+        if not errors:
+            self.failures = 0
+            return self._outcome("timeout") if late else None
+        error = min(errors, key=_passes)
+        if not _passes(error):
+            return self._broken(error, str(error))
+        self.failures += 1
+        if self.budget is not None:
+            if self.failures >= self.budget:
+                return self._broken(error, f"{error} (polls that failed in a row: {self.failures})")
+            if late:  # nobody knows what an answer would have said: a retry shall see
+                return self._broken(error, f"{error} (in the last poll, as the time was up)")
+        log.warning("A poll failed, the next one goes on (failed in a row: %d): %s", self.failures, error)
+        return self._outcome("timeout") if late else None
+
+    def execution_left(self) -> float | None:
+        """Seconds until Airflow's ``execution_timeout`` is over; ``None`` where it is without end."""
+        return None if self.execution_deadline is None else (self.execution_deadline - _now()).total_seconds()
+
+    def expired(self) -> Outcome:
+        """The outcome of a wait whose ``execution_timeout`` is over."""
+        return self._outcome("execution_timeout")
+
+    def pause(self) -> float:
+        """Seconds until the next poll: the last one is when the time is up."""
+        left = (self.deadline - _now()).total_seconds()
+        return max(0.0, min(self.pauses.after(self.polls), left))
+
+    def _decided(self) -> Outcome | None:
+        wanted = 1 if self.quorum is None else self.quorum
+        if len(self._met) >= wanted:
+            return self._outcome("met")
+        return self._outcome("failed") if len(self.profiles) - len(self._failed) < wanted else None
+
+    def _outcome(self, status: str) -> Outcome:
+        if self.quorum is not None:
+            return {"status": status, "cohort": self._cohort()}
+        if status == "met":
+            return {"status": status, "events": self._met[0]}
+        return {"status": status} | ({"events": [self._failed[0]]} if status == "failed" else {})
+
+    def _broken(self, error: AltcraftError, message: str) -> Outcome:
+        kind = {"error": type(error).__name__, "fatal": not _passes(error)}
+        return self._outcome("error") | kind | {"message": message}
+
+    def _cohort(self) -> dict[str, Any]:
+        names = _names(self.profiles)
+        return {
+            "quorum": self.quorum,
+            "met": {names[place]: self._met[place] for place in sorted(self._met)},
+            "failed": {names[place]: self._failed[place] for place in sorted(self._failed)},
+            "missing": [names[place] for place, _ in self.waiting()],
+        }
+
+    def _dumped(self, event: HistoryEvent) -> dict[str, Any]:
+        if self.quorum is None:
+            return event.model_dump(mode="json")
+        # Of thousands of profiles there is only what was done, not what they are subscribed to.
+        return event.model_dump(mode="json", exclude={"subscription", "subscriptions"}, exclude_none=True)
+
+
+def unreadable(altcraft_conn_id: str, error: Exception) -> AltcraftError:
+    """The error of a poll whose Airflow connection could not be read: what keeps them may be away for a while."""
+    from airflow_provider.altcraft.client import RetriableError
+
+    # The other error's words may hold what is secret.
+    return RetriableError(f"the Airflow connection {altcraft_conn_id!r} cannot be read: {type(error).__name__}")
+
+
+def gives_up(errors: Sequence[AltcraftError]) -> bool:
+    """Whether so much has failed within one poll of a cohort that the rest of it is not worth the requests."""
+    return len(errors) >= _HOPELESS or not all(map(_passes, errors))
+
+
+def _passes(error: AltcraftError) -> bool:
+    from airflow_provider.altcraft.client import RetriableError
+
+    return isinstance(error, RetriableError)
+
+
+def _names(profiles: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What each profile is called: its ``lookup`` as in the rows, with ``matching`` before it where two share one."""
+    texts = [lookup_text(fields) for fields in profiles]
+    count = Counter(lookup for _, lookup in texts)
+    return [lookup if count[lookup] == 1 else f"{matching}:{lookup}" for matching, lookup in texts]
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)

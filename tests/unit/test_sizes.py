@@ -1,0 +1,29 @@
+"""The package's functions and modules stay short enough to be read at once."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[2] / "airflow_provider"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def _functions(path: Path) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            yield f"{path.relative_to(PACKAGE)}: {node.name}", node.end_lineno - node.lineno + 1
+
+
+def test_no_module_has_over_400_lines() -> None:
+    lines = {str(path.relative_to(PACKAGE)): len(path.read_text().splitlines()) for path in MODULES}
+    assert len(lines) > 100
+    assert {name: count for name, count in lines.items() if count > 400} == {}
+
+
+def test_no_function_has_over_60_lines() -> None:
+    lines = [function for path in MODULES for function in _functions(path)]
+    assert len(lines) > 1000
+    assert [(name, count) for name, count in lines if count > 60] == []
