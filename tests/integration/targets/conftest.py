@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import tempfile
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ import pytest
 
 from tests.batches import make_batch
 from tests.integration import forks
+from tests.integration.databases import Database
 from tests.integration.stores import Disk
+from tests.integration.targets.proofs import as_user
 
 
 @pytest.fixture
@@ -101,3 +105,14 @@ def small():
     yield Small(path)
     subprocess.run(["umount", "--lazy", path], check=True)
     path.rmdir()
+
+
+@pytest.fixture
+def poor(postgres: Database) -> Iterator[Database]:
+    """PostgreSQL, by a user who has no rights yet."""
+    user = f"poor_{uuid.uuid4().hex[:12]}"
+    try:
+        yield as_user(postgres, user)
+    finally:
+        postgres.execute(f"DROP OWNED BY {user}")
+        postgres.execute(f"DROP USER {user}")
