@@ -15,8 +15,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 python3 -m venv env || exit 77
-for version in 20.0.0 21.0.0; do
-  env/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target "$version" pyarrow==$version 2>install.log || { cat install.log; exit 77; }
+for pin in pyarrow==20.0.0 pyarrow==21.0.0; do
+  env/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target "${pin#*==}" "$pin" 2>install.log || { cat install.log; exit 77; }
 done
 cat >seen.py <<'PYTHON'
 import struct
