@@ -44,22 +44,33 @@ log = logging.getLogger(__name__)
 
 
 class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, BaseOperator):
-    """Runs one pull into one target. A subclass says which pull (``_prepare``) and what to report (``_result``)."""
+    """Runs one pull into one target. A subclass says which pull (``_prepare``) and what to report (``_result``).
 
-    template_fields: Sequence[str] = ("target", "list_id", "date_from", "date_to", "timezone", "altcraft_conn_id")
+    The arguments here are those of every pull; a subclass describes them to its users.
+    """
+
+    template_fields: Sequence[str] = (
+        "target",
+        "list_id",
+        "date_from",
+        "date_to",
+        "timezone",
+        "shard",
+        "altcraft_conn_id",
+    )
     ui_color = "#e8f4ec"
-    shard: Any
 
     def __init__(
         self,
         *,
         target: Target | PathLike[str] | str,
-        list_id: int | str | None,
-        date_from: DateLike,
-        date_to: DateLike,
-        altcraft_conn_id: str,
+        list_id: int | str | None = None,
+        date_from: DateLike = None,
+        date_to: DateLike = None,
         timezone: str = "UTC",
+        shard: Sequence[int | str] | str | None = None,
         event_key_by: Literal["row", "event_id"] = "row",
+        altcraft_conn_id: str = AltcraftHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -68,11 +79,14 @@ class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, 
         self.date_from = date_from
         self.date_to = date_to
         self.timezone = timezone
+        self.shard = shard
         self.altcraft_conn_id = altcraft_conn_id
         self.event_key_by: Literal["row", "event_id"] = event_key_by
         check_event_key_by(event_key_by)
         check_window_constants(date_from, date_to, timezone)
         check_list_id_constant(list_id)
+        if not is_template(shard):
+            pair_of(shard, "shard")
         if not is_template(self.target):
             resolve_target(self.target)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Collection, Sequence
-from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -20,7 +19,6 @@ from airflow_provider.altcraft._arguments import (
     timedelta_of,
     whole_number,
 )
-from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
 from airflow_provider.altcraft.operators._base import PullOperator
 from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope, resolve_target
 from airflow_provider.altcraft.window import UTC, DateLike, Window
@@ -89,7 +87,6 @@ class AltcraftDatabaseHistoryOperator(PullOperator):
         "lookback",
         "parallel_ranges",
         "parallel_partitions",
-        "shard",
         "page_size",
         *PullOperator.template_fields,
     )
@@ -97,34 +94,20 @@ class AltcraftDatabaseHistoryOperator(PullOperator):
     def __init__(
         self,
         *,
-        target: Target | PathLike[str] | str,
         date_from: DateLike,
         date_to: DateLike,
-        timezone: str = "UTC",
-        list_id: int | str | None = None,
         fields: Collection[str] | str = (),
         lookback: dt.timedelta | str = NO_LOOKBACK,
         parallel_ranges: int | str | None = None,
         parallel_partitions: int | str = 1,
-        shard: Sequence[int | str] | str | None = None,
         page_size: int | str = 1000,
-        altcraft_conn_id: str = AltcraftHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            target=target,
-            list_id=list_id,
-            date_from=date_from,
-            date_to=date_to,
-            timezone=timezone,
-            altcraft_conn_id=altcraft_conn_id,
-            **kwargs,
-        )
+        super().__init__(date_from=date_from, date_to=date_to, **kwargs)
         self.fields = fields
         self.lookback = lookback
         self.parallel_ranges = parallel_ranges
         self.parallel_partitions = parallel_partitions
-        self.shard = shard
         self.page_size = page_size
         self._partition_fallback_reason: str | None = None
         self._again = False
@@ -139,7 +122,7 @@ class AltcraftDatabaseHistoryOperator(PullOperator):
             _check_both(date_from, date_to)
         if not is_template(fields):
             _fields_of(fields)
-        if not is_template([shard, parallel_partitions]):
+        if not is_template([self.shard, parallel_partitions]):
             self._part()
         if not is_template([self.target, lookback]):
             self._check_target(resolve_target(self.target))

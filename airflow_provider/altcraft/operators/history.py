@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider.altcraft._arguments import (
@@ -20,12 +19,12 @@ from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
 from airflow_provider.altcraft.operators._base import PullOperator
 from airflow_provider.altcraft.operators._database import AltcraftDatabaseHistoryOperator
 from airflow_provider.altcraft.targets import Scope
-from airflow_provider.altcraft.window import DateLike, Window
+from airflow_provider.altcraft.window import Window
 
 if TYPE_CHECKING:
     from airflow_provider.altcraft.client._bulk import BulkClient
     from airflow_provider.altcraft.extract.profiles.pull import ProfilesPull
-    from airflow_provider.altcraft.targets import Target, Written
+    from airflow_provider.altcraft.targets import Written
 
 __all__ = ["AltcraftDatabaseHistoryOperator", "AltcraftHistoryOperator"]
 
@@ -75,7 +74,6 @@ class AltcraftHistoryOperator(PullOperator):
 
     template_fields: Sequence[str] = (
         "profiles",
-        "shard",
         "on_profile_error",
         "max_failed_profiles",
         "concurrency",
@@ -86,33 +84,15 @@ class AltcraftHistoryOperator(PullOperator):
         self,
         *,
         profiles: Any,
-        target: Target | PathLike[str] | str,
-        shard: Any = None,
-        list_id: int | str | None = None,
-        date_from: DateLike = None,
-        date_to: DateLike = None,
-        timezone: str = "UTC",
         on_profile_error: Literal["fail", "skip"] = "fail",
         max_failed_profiles: int | str = 100,
         concurrency: int | str | None = None,
-        altcraft_conn_id: str = AltcraftHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
         _check_source(profiles)
         check_profile_constants(profiles)
-        super().__init__(
-            target=target,
-            list_id=list_id,
-            date_from=date_from,
-            date_to=date_to,
-            timezone=timezone,
-            altcraft_conn_id=altcraft_conn_id,
-            **kwargs,
-        )
+        super().__init__(**kwargs)
         self.profiles = profiles
-        self.shard = shard
-        if not is_template(shard):
-            pair_of(shard, "shard")
         self.on_profile_error = on_profile_error
         self.max_failed_profiles = max_failed_profiles
         self.concurrency = concurrency
