@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
+import signal
 import sys
 import time
 from multiprocessing.context import ForkServerProcess
@@ -65,3 +67,27 @@ def pull(environ: dict[str, str], target: Any, profiles: int, concurrency: int) 
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # its log
     emails = [f"user{number}@example.com" for number in range(profiles)]
     AltcraftHistoryOperator(task_id="pull", profiles=emails, target=target, concurrency=concurrency).execute({})
+
+
+class TimeOut(BaseException):
+    """As Airflow's: raised by the handler of a signal."""
+
+
+def time_out(environ: dict[str, str], path: str, profiles: int, seconds: float) -> None:
+    """Pull, as the process's work, for so long; its exit code is 0 where the time-out has ended the pull."""
+    os.environ.update(environ)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # its log
+    faulthandler.dump_traceback_later(60, exit=True)  # where it hangs, instead of waiting for it
+
+    def end(*_: object) -> None:
+        raise TimeOut
+
+    emails = [f"nobody{number}@example.com" for number in range(profiles)]
+    operator = AltcraftHistoryOperator(task_id="pull", profiles=emails, target=path)
+    signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        operator.execute({})
+    except TimeOut:
+        return
+    raise AssertionError("the pull was not ended")

@@ -3,39 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
+
+from airflow_provider.altcraft._threads import run_in_thread
 
 T = TypeVar("T")
 
 
 def run_apart(work: Coroutine[Any, Any, T]) -> T:
-    """Run the work in an event loop of another thread, and end it where this one is interrupted.
+    """Run the work in an event loop of another thread, and cancel it where this one is interrupted.
 
-    A time-out (Airflow) and a termination (``on_kill`` on Airflow 3, Airflow 2 by itself) are raised by a signal's
-    handler in the main thread, in the middle of whatever runs there: an event loop may take an error for that of one of
-    its callbacks and go on.
+    In this thread, an event loop might take the error by which Airflow ends a task for that of one of its callbacks,
+    and go on.
     """
-    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[T]]] = Future()
-    interrupted = threading.Event()
+    task: asyncio.Task[T] | None = None
+    interrupted = False
 
     async def run() -> T:
+        nonlocal task
         task = asyncio.ensure_future(work)
-        begun.set_result((asyncio.get_running_loop(), task))
-        if interrupted.is_set():
+        if interrupted:
             task.cancel()
         return await task
 
-    with ThreadPoolExecutor(1, "altcraft-loop") as pool:
-        try:
-            return pool.submit(asyncio.run, run()).result()
-        except BaseException:
-            interrupted.set()
-            if begun.done():
-                loop, task = begun.result()
-                with suppress(RuntimeError):  # it has ended by itself
-                    loop.call_soon_threadsafe(task.cancel)
-            raise
+    def interrupt() -> None:
+        nonlocal interrupted
+        interrupted = True
+        if task is not None:
+            with suppress(RuntimeError):  # the loop has ended by itself
+                task.get_loop().call_soon_threadsafe(task.cancel)
+
+    return run_in_thread(lambda: asyncio.run(run()), interrupt)

@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from airflow_provider.altcraft._threads import run_in_thread
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
 from airflow_provider.altcraft.waiting.state import WaitState, gives_up, unreadable
 
@@ -57,11 +58,18 @@ def _ask(client: AltcraftClient, wait: WaitState, list_id: int | None, errors: l
         some_of_them()
         return
     workers = min(client.settings.max_connections, len(waiting))
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for future in [pool.submit(some_of_them) for _ in range(workers)]:
-                future.result()
-        except BaseException:  # such as the task's time-out: the others end at their next request
-            stop.set()
-            client.close()
-            raise
+
+    def end() -> None:
+        stop.set()
+        client.close()
+
+    def all_of_them() -> None:
+        with ThreadPoolExecutor(workers) as pool:
+            try:
+                for future in [pool.submit(some_of_them) for _ in range(workers)]:
+                    future.result()
+            except BaseException:  # the others end at their next request
+                end()
+                raise
+
+    run_in_thread(all_of_them, end)

@@ -7,12 +7,10 @@ import datetime as dt
 import json
 import logging
 import shutil
-import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import coverage
 import pyarrow.parquet as pq
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException
@@ -428,30 +426,3 @@ def test_runs_that_share_a_target_do_not_share_what_was_rendered(api: Emulator, 
 def test_the_number_and_the_text_are_one_custom_value(api: Emulator, tmp_path: Path) -> None:
     crm = [{"matching": "custom", "field_name": "CRM_ID", "field_value": value} for value in (7, "7")]
     assert run(profiles=crm, target=str(tmp_path / "a.parquet"))["profiles"] == 1
-
-
-@pytest.mark.parametrize("seconds", [0.05, 0.2, 0.4])
-def test_an_execution_timeout_always_ends_the_task(api: Emulator, tmp_path: Path, seconds: float) -> None:
-    class Over(BaseException):
-        """As Airflow raises it: out of a signal's handler."""
-
-    def end(*_: object) -> None:
-        raise Over
-
-    # An error out of a signal's handler, within a lock of coverage's, would leave that locked for good.
-    measuring = coverage.Coverage.current()
-    if measuring:
-        measuring.stop()
-    before = signal.signal(signal.SIGALRM, end)
-    api.latency = 0.01
-    profiles = [f"nobody{number}@example.com" for number in range(3000)]
-    try:
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        with pytest.raises(Over):
-            run(profiles=profiles, target=str(tmp_path / "a.parquet"))
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-        if measuring:
-            measuring.start()
-    assert list(tmp_path.iterdir()) == []

@@ -115,7 +115,9 @@ class StoreLease:
     def __init__(self, folder: StoreFolder, name: str) -> None:
         self._folder = folder
         self._name = name
-        self._end = threading.Event()
+        # Locked until the end. An Event that is interrupted may stay locked within itself.
+        self._end = threading.Lock()
+        self._end.acquire()
         self._lock = threading.Lock()
         self._lost = False
         self._renewed = _now()
@@ -141,11 +143,12 @@ class StoreLease:
 
     def leave(self) -> None:
         """Renew it no more."""
-        self._end.set()
+        if self._end.locked():
+            self._end.release()
         self._thread.join()
 
     def _keep(self) -> None:
-        while not self._end.wait(folder.RENEW):
+        while not self._end.acquire(timeout=folder.RENEW):
             try:
                 with self._lock:
                     self._renew()

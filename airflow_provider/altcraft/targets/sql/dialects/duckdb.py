@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
@@ -14,6 +13,7 @@ import sqlalchemy as sa  # noqa: TID253 - the same
 from sqlalchemy.dialects import postgresql  # noqa: TID253 - the same
 
 from airflow_provider.altcraft._airflow.duckdb import database_of, refuse_newer, served_by
+from airflow_provider.altcraft._threads import run_in_thread
 from airflow_provider.altcraft.schema import COLUMNS
 from airflow_provider.altcraft.targets.sql.names import Name
 from airflow_provider.altcraft.targets.sql.rows import NEWS, numbered, slices
@@ -165,14 +165,7 @@ class DuckDbSession(Session):
             self._raw.execute(sql)
             self._raw.unregister("altcraft_batch")  # after an error there is no transaction left to do it in
 
-        with ThreadPoolExecutor(1, "altcraft-duckdb") as pool:
-            running = pool.submit(run)
-            try:
-                running.result()
-            except BaseException:
-                if not running.done():
-                    self._raw.interrupt()
-                raise
+        run_in_thread(run, self._raw.interrupt)
 
     def upsert(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Insert rows by ``event_key``, the last of each replacing all before it."""

@@ -1,0 +1,65 @@
+"""Work in another thread that ends where the thread that waits for it is interrupted."""
+
+from __future__ import annotations
+
+import _thread
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+def run_in_thread(work: Callable[[], T], interrupt: Callable[[], object]) -> T:
+    """What the work gives, or raises, from a thread of its own.
+
+    Airflow ends a task by an error that the handler of a signal raises, in the middle of whatever the main thread does:
+    its time-out, and on Airflow 2 a termination. What is in a thread is safe from that.
+
+    Args:
+        work: what is done; where the caller is interrupted before it has begun, it is not done at all.
+        interrupt: called where the caller is interrupted while the work runs; makes the work end soon. The work may
+            not have come to what is to be interrupted yet.
+    """
+    return _Thread(work, interrupt).result()
+
+
+class _Thread(Generic[T]):
+    """The caller starts the thread and waits for it by calls into C only.
+
+    An error that a signal's handler raises within a ``Condition``, so also within a ``Future``, an ``Event`` or
+    ``Thread.start``, may leave it locked for good. The thread would wait for that, and the caller for the thread.
+    """
+
+    def __init__(self, work: Callable[[], T], interrupt: Callable[[], object]) -> None:
+        self._work = work
+        self._interrupt = interrupt
+        self._running = _thread.allocate_lock()
+        self._begun = self._over = self._interrupted = False
+        self._given: list[T] = []
+        self._error: BaseException | None = None
+
+    def result(self) -> T:
+        try:
+            self._running.acquire()
+            _thread.start_new_thread(self._run, ())
+            self._running.acquire()
+        except BaseException:
+            self._interrupted = True
+            if self._begun and not self._over:  # a thread that begins after this does nothing
+                self._interrupt()
+                self._running.acquire()
+            raise
+        if self._error is not None:
+            raise self._error
+        return self._given[0]
+
+    def _run(self) -> None:
+        self._begun = True
+        try:
+            if not self._interrupted:
+                self._given.append(self._work())
+        except BaseException as error:  # raised again by the caller
+            self._error = error
+        finally:
+            self._over = True
+            self._running.release()
