@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final, TypedDict, Unpack
 
 from airflow_provider.altcraft.client.transport._httpx import AsyncHttpxTransport, AsyncTransport, Response
 from airflow_provider.altcraft.client.transport._proxy import EnvironmentProxies
@@ -13,31 +13,27 @@ FEW: Final = 50
 """Requests that cost more in httpx, which Airflow has loaded, than the import of aiohttp does: 0.15 s."""
 
 
+class TransportArguments(TypedDict):
+    """What every asynchronous transport is made of; ``AiohttpTransport`` says what each means."""
+
+    timeout: float
+    max_connections: int
+    verify: bool | ssl.SSLContext
+    proxy: str | None
+
+
 class ChosenTransport:
     """httpx for a few requests, aiohttp for all others.
-
-    Args:
-        timeout: seconds for one whole call.
-        max_connections: connections at most.
-        verify: ``True``, ``False``, or an SSL context.
-        proxy: address of a proxy, as ``proxy_url`` spells it; ``None`` for the environment's.
 
     Raises:
         ValueError: the environment names a proxy that cannot be used.
     """
 
-    def __init__(
-        self, *, timeout: float, max_connections: int, verify: bool | ssl.SSLContext, proxy: str | None = None
-    ) -> None:
+    def __init__(self, **arguments: Unpack[TransportArguments]) -> None:
         self.few = False
-        if proxy is None:
+        if arguments["proxy"] is None:
             EnvironmentProxies()
-        self._arguments: Any = {
-            "timeout": timeout,
-            "max_connections": max_connections,
-            "verify": verify,
-            "proxy": proxy,
-        }
+        self._arguments = arguments
         self._chosen: AsyncTransport | None = None
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Response:

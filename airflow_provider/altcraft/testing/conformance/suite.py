@@ -30,7 +30,7 @@ from typing import ClassVar
 import pytest
 
 from airflow_provider.altcraft.targets import Scope, Target, TargetWriter, Written
-from airflow_provider.altcraft.testing.conformance.held import ALL_PROFILES, DAYS, FIRST, LATER, MEANINGS, Keeps, scope
+from airflow_provider.altcraft.testing.conformance.held import ALL_PROFILES, DAYS, FIRST, LATER, scope
 from airflow_provider.altcraft.testing.conformance.killing import (
     Forked,
     Interrupted,
@@ -40,7 +40,6 @@ from airflow_provider.altcraft.testing.conformance.killing import (
     peak,
     write,
 )
-from airflow_provider.altcraft.testing.conformance.outages import FullDiskConformance, OutageConformance, Server, Space
 from airflow_provider.altcraft.testing.conformance.pulls import (
     LARGE,
     PROFILES,
@@ -62,21 +61,6 @@ from airflow_provider.altcraft.testing.conformance.writing import (
     same,
     working,
 )
-
-__all__ = [
-    "MEANINGS",
-    "FullDiskConformance",
-    "Keeps",
-    "OutageConformance",
-    "Pull",
-    "Server",
-    "Space",
-    "TargetConformance",
-    "as_table",
-    "awkward_events",
-    "draw_events",
-    "pull_of",
-]
 
 
 class TargetConformance(ScopeConformance):
