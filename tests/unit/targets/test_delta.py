@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from airflow_provider.altcraft.targets import DeltaTarget, resolve_target
-from airflow_provider.altcraft.targets.delta.days import Ranges
+from airflow_provider.altcraft.targets._days import Ranges
 from airflow_provider.altcraft.targets.delta.errors import saying
 from airflow_provider.altcraft.targets.delta.place import Place
+from airflow_provider.altcraft.targets.delta.table import predicate_of
 
 
 @pytest.mark.parametrize(
@@ -69,14 +70,18 @@ def day(number: int) -> dt.date:
 @pytest.mark.parametrize(
     ("days", "window", "sql"),
     [
-        ([0, 1, 3], None, "(d >= '2026-01-01' AND d <= '2026-01-02') OR (d >= '2026-01-04' AND d <= '2026-01-04')"),
+        (
+            [0, 1, 3],
+            None,
+            "(date >= '2026-01-01' AND date <= '2026-01-02') OR (date >= '2026-01-04' AND date <= '2026-01-04')",
+        ),
         ([], (None, None), "true"),
-        ([5], (day(0), None), "(d >= '2026-01-01') OR (d >= '2026-01-06' AND d <= '2026-01-06')"),
-        ([*range(0, 200, 2)], None, "(d >= '2026-01-01' AND d <= '2026-07-18')"),
+        ([5], (day(0), None), "(date >= '2026-01-01') OR (date >= '2026-01-06' AND date <= '2026-01-06')"),
+        ([*range(0, 200, 2)], None, "(date >= '2026-01-01' AND date <= '2026-07-18')"),
     ],
 )
 def test_ranges_of_days(days: list[int], window: Any, sql: str) -> None:
-    assert Ranges.of(map(day, days), window).sql("d") == sql
+    assert predicate_of(Ranges.of(map(day, days), window)) == sql
 
 
 def test_errors_keep_what_is_wrong_and_drop_rows() -> None:

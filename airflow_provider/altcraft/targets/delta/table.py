@@ -13,12 +13,12 @@ import pyarrow.dataset as ds  # noqa: TID253 - the same
 from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
 
 from airflow_provider.altcraft.schema import COLUMNS, SCHEMA
+from airflow_provider.altcraft.targets._days import Ranges, by_day, day_in
+from airflow_provider.altcraft.targets._kept import Newest, Scoped
 from airflow_provider.altcraft.targets._order import lookups_digest
 from airflow_provider.altcraft.targets._protocols import Scope, check_keys
 from airflow_provider.altcraft.targets._spool import Spool
 from airflow_provider.altcraft.targets._writer import room_in
-from airflow_provider.altcraft.targets.delta.days import Ranges, by_day, day_in
-from airflow_provider.altcraft.targets.delta.rows import Newest, Scoped
 
 if TYPE_CHECKING:
     from airflow_provider.altcraft.targets.delta.place import Place
@@ -121,7 +121,7 @@ class Layout:
                     options = place.options()
                     write_deltalake(place.address, reader, partition_by=[DATE], storage_options=options, **how)
                 else:
-                    write_deltalake(table, reader, mode="overwrite", predicate=ranges.sql(DATE), **how)
+                    write_deltalake(table, reader, mode="overwrite", predicate=predicate_of(ranges), **how)
 
     def _plan(self, table: DeltaTable | None, scope: Scope, spool: Spool) -> tuple[Ranges, Iterator[pa.RecordBatch]]:
         """Which days are put in place, and all their rows."""
@@ -132,7 +132,7 @@ class Layout:
         else:
             kept = Newest(spool, across_days=scope.event_key_by == "event_id")
             if table is not None and scope.event_key_by == "event_id":
-                days = {*days, *kept.other_days(table.to_pyarrow_dataset(), DATE)}
+                days = {*days, *_days_held(table.to_pyarrow_dataset(), kept)}
             ranges = Ranges.of(days)
         return ranges, self._rows(table, ranges, kept, spool)
 
@@ -146,7 +146,7 @@ class Layout:
             if table is not None:
                 scanner = table.to_pyarrow_dataset().scanner(
                     columns=[*COLUMNS, DATE],
-                    filter=ranges.expression(DATE),
+                    filter=_condition(ranges),
                     batch_size=32_768,
                     batch_readahead=2,
                     fragment_readahead=1,
@@ -204,3 +204,33 @@ def _window(scope: Scope) -> Any:
     if scope.window.end is not None:
         condition &= instant < pa.scalar(scope.window.end, type_)
     return condition
+
+
+def _days_held(table: ds.Dataset, kept: Newest) -> set[dt.date]:
+    """The days on which the table has events of the pull."""
+    found: set[dt.date] = set()
+    for batch in table.scanner(columns=["event_key", DATE], batch_size=32_768, batch_readahead=2).to_batches():
+        found.update(pc.unique(batch.column(DATE).filter(kept.held(batch.column("event_key")))).to_pylist())
+    return found
+
+
+def predicate_of(days: Ranges) -> str:
+    """The condition on the days as SQL, with the days as literals: only by these does the library tell files apart."""
+    ranges = []
+    for first, last in days.ranges:
+        ends = [f"{DATE} {sign} '{day}'" for sign, day in ((">=", first), ("<=", last)) if day is not None]
+        ranges.append(" AND ".join(ends) or "true")
+    return "true" if "true" in ranges else " OR ".join(f"({each})" for each in ranges)
+
+
+def _condition(days: Ranges) -> Any:
+    """The same for Arrow."""
+    whole: Any = pc.scalar(False)
+    for first, last in days.ranges:
+        one: Any = pc.scalar(True)
+        if first is not None:
+            one &= ds.field(DATE) >= pa.scalar(first, pa.date32())
+        if last is not None:
+            one &= ds.field(DATE) <= pa.scalar(last, pa.date32())
+        whole |= one
+    return whole

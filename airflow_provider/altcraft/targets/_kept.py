@@ -1,15 +1,15 @@
-"""Which rows stay where a pull is put into a table, and which of the pull's own are written."""
+"""Which rows stay where a pull is put into a table whose days are replaced, and which of the pull's own are written."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime as dt
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
 import pyarrow.compute as _pc  # noqa: TID253 - the same
-import pyarrow.dataset as ds  # noqa: TID253 - the same
 
 from airflow_provider.altcraft.schema import SCHEMA
 from airflow_provider.altcraft.targets._protocols import Scope
@@ -40,16 +40,14 @@ class Newest:
         keys = [batch.column("event_key") for day in days for batch in self._spool.read(day)]
         return pa.chunked_array(keys, pa.string())
 
-    def other_days(self, table: ds.Dataset, date: str) -> set[dt.date]:
-        """The days on which the table has events of the pull."""
-        found: set[dt.date] = set()
-        if self._of_all is None:
-            return found
-        keys = self._of_all.combine_chunks()
-        for batch in table.scanner(columns=["event_key", date], batch_size=32_768, batch_readahead=2).to_batches():
-            held = pc.is_in(batch.column("event_key"), keys)
-            found.update(pc.unique(batch.column(date).filter(held)).to_pylist())
-        return found
+    def held(self, keys: Any) -> Any:
+        """Whether each key is one of the pull's."""
+        return pc.is_in(keys, self._all_keys)
+
+    @cached_property
+    def _all_keys(self) -> Any:
+        keys = self._of_all if self._of_all is not None else self._keys(sorted(self._spool.keys()))
+        return keys.combine_chunks()
 
     @contextlib.contextmanager
     def on(self, day: dt.date) -> Iterator[tuple[Choose, Choose]]:

@@ -1,4 +1,4 @@
-"""The days of rows and of pulls, as a column, as conditions and as literals in a predicate."""
+"""The days of rows and of pulls, for tables whose days are replaced."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
 import pyarrow.compute as _pc  # noqa: TID253 - the same
-import pyarrow.dataset as ds  # noqa: TID253 - the same
 
 pc: Any = _pc
 
@@ -62,23 +61,3 @@ class Ranges:
         if len(found) > _MOST:
             found = [[found[0][0], found[-1][1]]]
         return cls((*(() if window is None else (window,)), *((first, last) for first, last in found)))
-
-    def sql(self, name: str) -> str:
-        """The condition on a column, with the days as literals: only by these does the library tell files apart."""
-        ranges = []
-        for first, last in self.ranges:
-            ends = [f"{name} {sign} '{day}'" for sign, day in ((">=", first), ("<=", last)) if day is not None]
-            ranges.append(" AND ".join(ends) or "true")
-        return "true" if "true" in ranges else " OR ".join(f"({each})" for each in ranges)
-
-    def expression(self, name: str) -> Any:
-        """The same for Arrow."""
-        whole: Any = pa.compute.scalar(False)
-        for first, last in self.ranges:
-            one: Any = pa.compute.scalar(True)
-            if first is not None:
-                one &= ds.field(name) >= pa.scalar(first, pa.date32())
-            if last is not None:
-                one &= ds.field(name) <= pa.scalar(last, pa.date32())
-            whole |= one
-        return whole
