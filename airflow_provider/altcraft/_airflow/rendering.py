@@ -283,10 +283,8 @@ def _nodes(template: jinja2.Template, context: Any) -> list[Any]:
     env = template.environment
     found = copy.copy(context)  # a mapping of Airflow's own, whose values are made when they are asked for
     found.update((name, value) for name, value in template.globals.items() if name not in found)
-    try:
-        return list(template.root_render_func(env.context_class(env, found, template.name, template.blocks)))
-    except Exception:
-        env.handle_exception()  # it points to the template
+    # Errors leave as they are: Jinja's way to have them point to the template fails on Airflow 2's context.
+    return list(template.root_render_func(env.context_class(env, found, template.name, template.blocks)))
 
 
 def _collection_of(text: str) -> Any:

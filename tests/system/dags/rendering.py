@@ -57,7 +57,7 @@ def pull(name: str, *, profiles: Any = ANN, target: Any = None, **arguments: Any
     AltcraftHistoryOperator(task_id=name, profiles=profiles, target=target, **arguments)
 
 
-with DAG("rendering", schedule=None, params={"who": ANN}, render_template_as_native_obj=True) as dag:
+with DAG("rendering", schedule=None, params={"who": ANN, "nothing": None}, render_template_as_native_obj=True) as dag:
     query = "select mail from people where mail = ?"
     nothing = give.override(task_id="nothing")(None)
     bounds = give.override(task_id="bounds")([{"date_from": None}, {"date_from": "2026-01-01"}])
@@ -92,6 +92,10 @@ with DAG("rendering", schedule=None, params={"who": ANN}, render_template_as_nat
     )
 
     pull("refused_output", date_from=nothing, retries=3)
+    pull("refused_template", date_from="{{ params.nothing }}", retries=3)
+    pull("refused_text", target=OUT + "/{{ params.nothing }}.jsonl", retries=3)
+    pull("refused_name", target=OUT + "/{{ nobody_knows }}.jsonl", retries=3)
+    pull("refused_attribute", date_from="{{ params.who.name.first }}", retries=3)
     pull("refused_parameter", profiles=SqlProfiles(query, "rendering_lite", parameters=[nothing]), retries=3)
     refused = {"profiles": ANN, "target": OUT + "/refused-{{ ti.map_index }}.jsonl", "retries": 3}
     partial(task_id="refused_mapped", **refused).expand_kwargs(bounds)
