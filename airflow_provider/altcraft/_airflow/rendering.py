@@ -88,7 +88,7 @@ class RenderedOperator(_Operator):
         """Render an operator's fields, or those of an object within them. Mapped tasks come here too."""
         if parent is not self:
             for name in template_fields:
-                setattr(parent, name, self._render_field(getattr(parent, name), context, jinja_env, seen_oids))
+                _set(parent, name, self._render_field(getattr(parent, name), context, jinja_env, seen_oids))
             return
         self._gave_nothing = None
         for name in sorted(self._outputs_that_are_none(context)):
@@ -241,7 +241,7 @@ class _Unshared:
         if id(value) not in self._copies:
             self._copies[id(value)] = own = copy.copy(value)
             for name in value.template_fields:
-                setattr(own, name, self.of(getattr(value, name)))
+                _set(own, name, self.of(getattr(value, name)))
         return self._copies[id(value)]
 
 
@@ -262,11 +262,31 @@ def _leaves(value: Any, place: str = "", is_rendered: bool = True, seen: frozens
     elif isinstance(value, functools.partial):
         yield from _leaves([*value.args, *value.keywords.values()], place, False, inner)
     elif _has_fields(value):
-        fields = value.template_fields
-        for name in dict.fromkeys([*fields, *getattr(value, "__dict__", {})]):
-            yield from _leaves(getattr(value, name, None), f"{place}.{name}", is_rendered and name in fields, inner)
+        fields = {name: getattr(value, name, None) for name in value.template_fields}
+        for name, item in fields.items():
+            yield from _leaves(item, f"{place}.{name}", is_rendered, inner)
+        for name in dict.fromkeys(_attributes(value)):
+            item = getattr(value, name, None)
+            # A field that is a property keeps its value under another name.
+            if name not in fields and not any(item is each for each in fields.values()):
+                yield from _leaves(item, f"{place}.{name}", False, inner)
     else:
         yield place, value, is_rendered
+
+
+def _attributes(value: object) -> Iterator[str]:
+    yield from getattr(value, "__dict__", {})
+    for kind in type(value).__mro__:
+        slots = vars(kind).get("__slots__", ())
+        yield from (slots,) if isinstance(slots, str) else slots
+
+
+def _set(value: object, name: str, item: object) -> None:
+    """Assign to a field; a frozen dataclass refuses the plain way."""
+    try:
+        setattr(value, name, item)
+    except AttributeError:
+        object.__setattr__(value, name, item)
 
 
 def _has_fields(value: object) -> bool:

@@ -52,6 +52,51 @@ class OwnTarget:
         raise NotImplementedError
 
 
+class Kept:
+    """A target of the user's own that checks what it is given, and so keeps it under another name."""
+
+    template_fields = ("place",)
+
+    def __init__(self, place: Any) -> None:
+        self.place = place
+
+    @property
+    def place(self) -> Any:
+        return self._place
+
+    @place.setter
+    def place(self, value: Any) -> None:
+        self._place = value
+
+    def open(self, scope: Any) -> Any:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A target of the user's own that cannot be changed."""
+
+    place: Any
+    template_fields = ("place",)
+
+    def open(self, scope: Any) -> Any:
+        raise NotImplementedError
+
+
+class Slots:
+    """A target of the user's own without ``__dict__``."""
+
+    __slots__ = ("other", "place")
+    template_fields = ("place",)
+
+    def __init__(self, place: Any = "here", other: Any = None) -> None:
+        self.place = place
+        self.other = other
+
+    def open(self, scope: Any) -> Any:
+        raise NotImplementedError
+
+
 def made(kind: Any, native: bool = False, **arguments: Any) -> Any:
     if "profiles" in arguments and kind is AltcraftActionSensor:
         arguments.setdefault("profile", None)
@@ -78,6 +123,9 @@ def within(kind: str, value: Any) -> list[Any]:
             DltTarget(value, conn_id="lite"),
             DltTarget("a.b", conn_id=value),
             OwnTarget(value),
+            Kept(value),
+            Frozen(value),
+            Slots(value),
             OwnTarget(inner=[{"deep": OwnTarget(value)}]),
         ],
         "profiles": [
@@ -396,6 +444,7 @@ def test_an_output_that_is_assigned_later_is_upstream_too(dag: DAG) -> None:
         ("target.other", lambda output: OwnTarget(other=output)),
         (r"target.other\['a'\]", lambda output: OwnTarget(other={"a": output})),
         ("target.destination", lambda output: DltTarget("a.b", destination=partial(dict, credentials=output))),
+        ("target.other", lambda output: Slots(other=output)),
         ("target.inner.other", lambda output: OwnTarget(inner=OwnTarget(other=output))),
     ],
 )
@@ -417,6 +466,14 @@ def test_objects_that_runs_share_are_not_rendered_in_place() -> None:
         assert [each.place for each in attempt.target.inner] == [value, value]
     assert shared.inner == [inner, inner]
     assert inner.place == "{{ x }}"
+
+
+@pytest.mark.parametrize("kind", [OwnTarget, Kept, Frozen, Slots])
+def test_targets_of_ones_own_are_rendered_however_they_keep_their_fields(kind: Any) -> None:
+    for given, expected in (("{{ x }}", "1"), ("here", "here")):
+        shared = kind(given)
+        assert rendered(AltcraftHistoryOperator, context={"x": "1"}, target=shared).target.place == expected
+        assert shared.place == given
 
 
 def test_paths_of_any_kind(tmp_path: Path) -> None:
