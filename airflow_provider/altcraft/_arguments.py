@@ -176,7 +176,7 @@ def check_event_key_by(value: object) -> None:
     Raises:
         ValueError: it is neither ``row`` nor ``event_id``.
     """
-    if value not in {"row", "event_id"}:
+    if value not in ("row", "event_id"):
         raise ValueError(f"event_key_by: expected 'row' or 'event_id', got {value!r}")
 
 

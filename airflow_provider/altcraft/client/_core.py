@@ -128,7 +128,7 @@ class ClientSettings:
             raise ValueError(f"auth: expected 'body' or 'header', got {self.auth!r}")
         if not isinstance(self.verify, bool | str):
             raise ValueError(f"verify: expected true, false or the path of a CA file, got {self.verify!r}")
-        if self.on_missing_profile not in {"empty", "error"}:
+        if self.on_missing_profile not in ("empty", "error"):
             raise ValueError(f"on_missing_profile: expected 'empty' or 'error', got {self.on_missing_profile!r}")
         if self.timezone is not None:
             zone_of(self.timezone)
@@ -192,6 +192,9 @@ def _base_url(value: str) -> str:
     # A name's final dot is in no certificate: aiohttp leaves it out, httpx would look for it.
     url = re.sub(r"^([^/]*://[^/:]*)\.(?=[:/]|$)", r"\1", url)
     return url.rstrip("/").removesuffix(API_PATH.rstrip("/"))
+
+
+Settings = ClientSettings  # the former name
 
 
 @dataclass(frozen=True, slots=True)

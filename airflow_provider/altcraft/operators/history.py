@@ -152,7 +152,7 @@ class AltcraftHistoryOperator(PullOperator):
 
 
 def _check_on_profile_error(value: object) -> None:
-    if value not in {"fail", "skip"}:
+    if value not in ("fail", "skip"):
         raise ValueError(f"on_profile_error: expected 'fail' or 'skip', got {value!r}")
 
 

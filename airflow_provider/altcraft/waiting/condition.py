@@ -67,7 +67,7 @@ class ActionCondition:
             raise ValueError("actions: expected at least one, got none")
         if both := set(self.actions) & set(self.fail_on):
             raise ValueError(f"fail_on: {min(both)!r} is also waited for in actions")
-        if self.match not in {"any", "all"}:
+        if self.match not in ("any", "all"):
             raise ValueError(f"match: expected 'any' or 'all', got {self.match!r}")
         if not isinstance(self.min_count, int) or self.min_count < 1:
             raise ValueError(f"min_count: expected 1 or more, got {self.min_count}")

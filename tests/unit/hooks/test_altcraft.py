@@ -277,6 +277,7 @@ class TestConnectionTest:
             ({"requests_per_second": True}, "requests_per_second: expected a number above 0, or nothing, got True"),
             ({"auth": "url"}, "auth: expected 'body' or 'header', got 'url'"),
             ({"auth": ["body"]}, "auth: expected 'body' or 'header', got ['body']"),
+            ({"on_missing_profile": {}}, "on_missing_profile: expected 'empty' or 'error', got {}"),
             ({"verify": "/no/such/file.pem"}, "no CA file"),
             ({"proxy": "ftp://proxy.example.com"}, "proxy: expected an address such as"),
             ({"proxy": 3128}, "proxy: expected an address such as"),

@@ -309,6 +309,8 @@ class TestRefused:
             ({"target": "history.txt"}, "history.txt"),
             ({"target": 5}, "target"),
             ({"on_profile_error": "ignore"}, "on_profile_error"),
+            ({"on_profile_error": ["skip"]}, r"on_profile_error: expected 'fail' or 'skip', got \['skip'\]"),
+            ({"event_key_by": ["row"]}, r"event_key_by: expected 'row' or 'event_id', got \['row'\]"),
             ({"max_failed_profiles": -1}, "max_failed_profiles"),
             ({"concurrency": 0}, "concurrency"),
         ],

@@ -94,6 +94,7 @@ def test_the_outcome_does_not_depend_on_when_anybody_looked(drawn: list[tuple[st
         ({"actions": (5,)}, "actions: expected names"),
         ({"actions": ("a",), "fail_on": ("a",)}, "fail_on: 'a'"),
         ({"actions": ("a",), "match": "some"}, "match"),
+        ({"actions": ("a",), "match": ["any"]}, "match: expected 'any' or 'all'"),
         ({"actions": ("a",), "min_count": 0}, "min_count"),
     ],
 )
