@@ -19,6 +19,7 @@ _EXTRAS: Final = {
     "duckdb": "duckdb",
     "dlt": "dlt",
     "delta": "delta",
+    "iceberg": "iceberg",
 }
 
 

@@ -19,11 +19,13 @@ from airflow_provider.altcraft.targets._protocols import (
 )
 from airflow_provider.altcraft.targets._registry import target_of
 from airflow_provider.altcraft.targets.delta.target import DeltaTarget
+from airflow_provider.altcraft.targets.iceberg.target import IcebergTarget
 from airflow_provider.altcraft.targets.object_storage.target import ObjectStorageTarget
 from airflow_provider.altcraft.targets.sql.target import SqlTarget
 
 __all__ = [
     "DeltaTarget",
+    "IcebergTarget",
     "ObjectStorageTarget",
     "Scope",
     "SqlTarget",
@@ -38,6 +40,7 @@ __all__ = [
 
 for _each in (
     DeltaTarget,
+    IcebergTarget,
     ObjectStorageTarget,
     Scope,
     SqlTarget,

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from airflow_provider.altcraft.targets._locations import is_database, without_password
 from airflow_provider.altcraft.targets.delta.target import SCHEMES as DELTA
 from airflow_provider.altcraft.targets.delta.target import DeltaTarget
+from airflow_provider.altcraft.targets.iceberg.target import SCHEMES as ICEBERG
+from airflow_provider.altcraft.targets.iceberg.target import IcebergTarget
 from airflow_provider.altcraft.targets.object_storage.target import ObjectStorageTarget
 from airflow_provider.altcraft.targets.sql.target import SqlTarget
 
@@ -41,6 +43,8 @@ def target_of(uri: str) -> Target:
         return SqlTarget.from_uri(uri)
     if scheme in DELTA:
         return DeltaTarget.from_uri(uri)
+    if scheme in ICEBERG:
+        return IcebergTarget.from_uri(uri)
     if scheme in OBJECT_STORAGE:
         return ObjectStorageTarget(uri)
     registered = _registered()
@@ -52,7 +56,7 @@ def target_of(uri: str) -> Target:
     try:
         return ObjectStorageTarget(uri)
     except ValueError as error:
-        known = ", ".join(f"{name}://" for name in sorted({*OBJECT_STORAGE, *DELTA, "sql", *registered}))
+        known = ", ".join(f"{name}://" for name in sorted({*OBJECT_STORAGE, *DELTA, *ICEBERG, "sql", *registered}))
         raise ValueError(
             f"{error}. Known are absolute paths and {known}; a package registers another scheme by an entry point "
             f"{scheme!r} of the group {GROUP!r}"

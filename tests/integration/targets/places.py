@@ -22,6 +22,7 @@ from airflow_provider.altcraft.schema import SCHEMA
 from airflow_provider.altcraft.targets import resolve_target
 from airflow_provider.altcraft.targets.delta.place import Place as DeltaPlace
 from airflow_provider.altcraft.testing.conformance import killing
+from tests.integration.databases import define
 
 
 class Objects:
@@ -59,6 +60,11 @@ class Folder:
     def __init__(self, path):
         self.path = path
 
+    @property
+    def address(self):
+        """As libraries find it that know no Airflow."""
+        return f"file://{self.path}"
+
     def uri(self, key):
         return f"file://{self.path}/{key}"
 
@@ -88,6 +94,11 @@ class Bucket:
 
     def __init__(self, store):
         self.store, self.prefix = store, f"conformance/{uuid.uuid4().hex[:12]}/"
+
+    @property
+    def address(self):
+        """As libraries find it that know no Airflow."""
+        return f"s3://{self.store.bucket}/{self.prefix.rstrip('/')}"
 
     def uri(self, key):
         return self.store.uri(self.prefix + key)
@@ -234,6 +245,53 @@ class Delta:
 
     def leftovers(self, target):
         return [name for name in self.place.names() if "altcraft" in name]
+
+
+class Iceberg:
+    """An Iceberg table in a catalog of its own, read by the library alone."""
+
+    keeps = "union"
+    disposition = "merge"
+
+    @pytest.fixture
+    def target(self, catalog):
+        self.catalog = catalog
+        catalog.connect().create_namespace("lake")
+        return resolve_target(f"iceberg://{catalog.conn_id}/lake.history?write_disposition={self.disposition}")
+
+    def read(self, target):
+        catalog = self.catalog.connect()
+        if not catalog.table_exists("lake.history"):
+            return []
+        return catalog.load_table("lake.history").scan().to_arrow().cast(SCHEMA)
+
+    def leftovers(self, target):
+        return [name for name in self.catalog.place.names() if "altcraft" in name]
+
+
+class Catalog:
+    """A catalog in a database, with its tables' files in a place of objects, behind an Airflow connection."""
+
+    def __init__(self, uri, place, **properties):
+        self.place = place
+        self.properties = {"type": "sql", "uri": uri, "warehouse": place.address, **properties}
+        self.conn_id = define(f"iceberg_{uuid.uuid4().hex[:8]}", conn_type="iceberg", extra=self.properties)
+
+    def connect(self):
+        from pyiceberg.catalog import load_catalog
+
+        return load_catalog(self.conn_id, **self.properties)
+
+
+def s3_properties(s3):
+    """What a catalog needs to know of a store; by s3fs, as the library's own way in does not outlive a fork."""
+    return {
+        "py-io-impl": "pyiceberg.io.fsspec.FsspecFileIO",
+        "s3.endpoint": s3.endpoint,
+        "s3.access-key-id": "test",
+        "s3.secret-access-key": "test",
+        "s3.region": "us-east-1",
+    }
 
 
 class Apart:

@@ -122,6 +122,29 @@ class TestDeltaS3(Delta):
         return Bucket(s3)
 
 
+class Iceberg(places.Iceberg, TargetConformance):
+    kill_rows = 90
+    kill_points = 6  # most of a commit is within the library, where no step is counted
+    memory = 200 << 20  # the rows of a file are sorted by the library, which takes them twice
+
+
+class TestIcebergLocal(Local, Iceberg):
+    @pytest.fixture
+    def catalog(self, tmp_path, place):
+        return places.Catalog(f"sqlite:///{tmp_path}/catalog.db", place)
+
+
+class TestIcebergLocalReplace(Short, Replaced, TestIcebergLocal):
+    pass
+
+
+class TestIcebergS3(Iceberg):
+    @pytest.fixture
+    def catalog(self, postgres, s3):
+        address = f"postgresql+psycopg2://postgres@127.0.0.1/{postgres.arguments['dbname']}"
+        return places.Catalog(address, Bucket(s3), **places.s3_properties(s3))
+
+
 class Tables(places.Tables, TargetConformance):
     kill_rows = 90
 

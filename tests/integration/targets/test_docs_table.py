@@ -6,10 +6,11 @@ import re
 import tomllib
 from itertools import dropwhile, takewhile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from airflow_provider.altcraft.targets import DeltaTarget, ObjectStorageTarget, resolve_target
+from airflow_provider.altcraft.targets import DeltaTarget, IcebergTarget, ObjectStorageTarget, resolve_target
 from airflow_provider.altcraft.targets.dlt import DltTarget
 from airflow_provider.altcraft.targets.sql import SqlTarget
 from tests.integration.targets import test_conformance as suite
@@ -51,8 +52,14 @@ RUN = {
         [suite.TestDeltaLocalReplace],
         ["delta+file:///path/table?write_disposition=replace"],
     ),
+    "`iceberg://conn_id/namespace.table`": ([suite.TestIcebergLocal, suite.TestIcebergS3], None),
+    "the same as `iceberg://…` with `?write_disposition=replace`": (
+        [suite.TestIcebergLocalReplace],
+        ["iceberg://conn_id/namespace.table?write_disposition=replace"],
+    ),
     "`dlt://conn_id/dataset.table`": ([suite.TestDltOnPostgres, suite.TestDltOnDuckDB], None),
 }
+TABLES: dict[str, Any] = {"sql": SqlTarget, "delta": DeltaTarget, "iceberg": IcebergTarget}
 HOLDS = {
     "pull": ("the last pull", "the last pull, in parts"),
     "days": ("of each day, the last pull",),
@@ -84,8 +91,8 @@ def test_a_row(row: dict[str, str]) -> None:
         assert row["disposition"] == getattr(each, "disposition", "replace")
     for uri in uris or re.findall("`([^`]+)`", row["URI"]):
         target = resolve_target(uri)
-        if uri.startswith(("sql:", "delta+")):
-            assert isinstance(target, DeltaTarget if uri.startswith("delta+") else SqlTarget)
+        if uri.startswith(tuple(TABLES)):
+            assert isinstance(target, TABLES[re.split("[:+]", uri)[0]])
             assert target.write_disposition == row["disposition"]
         else:
             assert isinstance(target, DltTarget if uri.startswith("dlt:") else ObjectStorageTarget)
@@ -95,4 +102,4 @@ def test_the_extras_are_there() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     named = {name for row in table() for name in re.findall("`([^`]+)`", row["extra"])}
     assert named <= set(extras)
-    assert named == {"s3", "azure", "gcs", "postgres", "mysql", "sqlite", "duckdb", "dlt", "delta"}
+    assert named == {"s3", "azure", "gcs", "postgres", "mysql", "sqlite", "duckdb", "dlt", "delta", "iceberg"}

@@ -9,15 +9,12 @@ from collections.abc import Iterator
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from airflow_provider.altcraft._redact import redacted
+from airflow_provider.altcraft.targets._day_writer import InTheWayError
 
 # Where a text goes on with values, tables of rows or the like.
 _VALUE = re.compile(r"""["'`\[({+|\n]""")
 
 _DRAWN = re.compile(r"\x1b\[[0-9;]*m|↳")
-
-
-class InTheWayError(OSError):
-    """Another writer of the table was in the way, so nothing was written; to do it again may go through."""
 
 
 @contextlib.contextmanager

@@ -50,11 +50,6 @@ class Layout:
         date = pa.field(DATE, pa.date32(), nullable=False, metadata={_ZONE: timezone.encode()})
         self._schema = pa.schema([*SCHEMA, date])
 
-    def put_aside(self, batch: pa.RecordBatch, spool: Spool) -> None:
-        """Put the rows of a batch aside by their day."""
-        for day, rows in by_day(batch, self._timezone):
-            spool.add(rows, day)
-
     def check(self, table: DeltaTable, scope: Scope) -> None:
         """Refuse a table that a commit cannot write, or whose rows are of another kind.
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import random
-import time
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -12,29 +9,23 @@ from zoneinfo import ZoneInfo
 
 from airflow_provider.altcraft._arguments import is_template, path_text
 from airflow_provider.altcraft._extras import not_installed
+from airflow_provider.altcraft.targets._day_writer import DayWriter
 from airflow_provider.altcraft.targets._locations import without_password
-from airflow_provider.altcraft.targets._protocols import Scope, Written
-from airflow_provider.altcraft.targets._writer import BaseWriter
+from airflow_provider.altcraft.targets._protocols import Scope
 from airflow_provider.altcraft.targets.delta.place import Place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pyarrow as pa
-
     from airflow_provider.altcraft.targets._spool import Spool
     from airflow_provider.altcraft.targets.delta.place import Table
-
-log = logging.getLogger(__name__)
+    from airflow_provider.altcraft.targets.delta.table import Layout
 
 ACCEPTED = "'delta+s3://conn_id@bucket/table' or 'delta+file:///folder/table'"
 
 SCHEMES = ("delta+file", "delta+s3", "delta+abfs", "delta+gs")
 
 _DISPOSITIONS = ("merge", "replace")
-
-_PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0)
-"""Seconds, at most, before each further try to commit where another writer was in the way."""
 
 
 class DeltaTarget:
@@ -119,7 +110,7 @@ class DeltaTarget:
         with place.table() as table:
             if table is not None:
                 layout.check(table, scope)
-        return DeltaWriter(place, layout, scope, Spool())
+        return DeltaWriter(place, layout, scope, self.timezone, Spool())
 
 
 def _check_disposition(value: object) -> None:
@@ -134,43 +125,13 @@ def _check_timezone(value: object) -> None:
         raise ValueError(f"timezone: expected a name such as 'Europe/Berlin', got {value!r}") from None
 
 
-class DeltaWriter(BaseWriter):
+class DeltaWriter(DayWriter):
     """Puts batches aside by day, and commits them in one transaction. An error ends the writer."""
 
-    def __init__(self, place: Place, layout: Any, scope: Scope, spool: Spool) -> None:
-        super().__init__(place.uri)
+    def __init__(self, place: Place, layout: Layout, scope: Scope, timezone: str, spool: Spool) -> None:
+        super().__init__(place.uri, scope, timezone, spool)
         self._place = place
         self._layout = layout
-        self._scope = scope
-        self._spool = spool
-
-    def write(self, batch: pa.RecordBatch) -> None:
-        """Put one batch aside."""
-        from airflow_provider.altcraft.schema import SCHEMA
-
-        with self._guard():
-            if batch.schema != SCHEMA:
-                raise ValueError(f"{self._uri}: the batch is not of schema.SCHEMA")
-            self._layout.put_aside(batch, self._spool)
-
-    def commit(self) -> Written:
-        """Put the pull into the table in one transaction, again where another writer was in the way."""
-        from airflow_provider.altcraft.targets.delta.errors import InTheWayError
-
-        with self._guard():
-            for pause in _PAUSES:
-                try:
-                    self._write()
-                    break
-                except InTheWayError as error:
-                    log.warning("%s; once more", error)
-                    time.sleep(random.uniform(pause / 2, pause))
-            else:
-                self._write()
-            rows = self._spool.rows
-            self._ended = "committed"
-            self._spool.close()
-        return Written(uris=(self._uri,), rows=rows)
 
     def _write(self) -> None:
         table: Table | None
@@ -178,6 +139,3 @@ class DeltaWriter(BaseWriter):
             if table is not None:
                 self._layout.check(table, self._scope)
             self._layout.commit(self._place, table, self._scope, self._spool)
-
-    def _drop(self) -> None:
-        self._spool.close()

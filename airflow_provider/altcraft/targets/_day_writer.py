@@ -1,0 +1,81 @@
+"""The writer of tables whose days are replaced: puts a pull aside by day, and commits it, again where it has to."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from typing import TYPE_CHECKING, Final
+
+from airflow_provider.altcraft.targets._protocols import Scope, Written
+from airflow_provider.altcraft.targets._writer import BaseWriter
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from airflow_provider.altcraft.targets._spool import Spool
+
+log = logging.getLogger(__name__)
+
+_PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0)
+"""Seconds, at most, before each further try to commit where another writer was in the way."""
+
+
+class InTheWayError(OSError):
+    """Another writer of the table was in the way, so nothing was written; to do it again may go through."""
+
+
+class DayWriter(BaseWriter):
+    """Puts batches aside by day, and commits them in one transaction. An error ends the writer.
+
+    Args:
+        uri: of the table.
+        scope: of the pull.
+        timezone: whose days.
+        spool: where the rows are put aside.
+    """
+
+    def __init__(self, uri: str, scope: Scope, timezone: str, spool: Spool) -> None:
+        super().__init__(uri)
+        self._scope = scope
+        self._timezone = timezone
+        self._spool = spool
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Put one batch aside."""
+        from airflow_provider.altcraft.schema import SCHEMA
+        from airflow_provider.altcraft.targets._days import by_day
+
+        with self._guard():
+            if batch.schema != SCHEMA:
+                raise ValueError(f"{self._uri}: the batch is not of schema.SCHEMA")
+            for day, rows in by_day(batch, self._timezone):
+                self._spool.add(rows, day)
+
+    def commit(self) -> Written:
+        """Put the pull into the table in one transaction, again where another writer was in the way."""
+        with self._guard():
+            for pause in _PAUSES:
+                try:
+                    self._write()
+                    break
+                except InTheWayError as error:
+                    log.warning("%s; once more", error)
+                    time.sleep(random.uniform(pause / 2, pause))
+            else:
+                self._write()
+            rows = self._spool.rows
+            self._ended = "committed"
+            self._spool.close()
+        return Written(uris=(self._uri,), rows=rows)
+
+    def _write(self) -> None:
+        """Put what was put aside into the table as it is now.
+
+        Raises:
+            InTheWayError: it has changed since it was read.
+        """
+        raise NotImplementedError
+
+    def _drop(self) -> None:
+        self._spool.close()

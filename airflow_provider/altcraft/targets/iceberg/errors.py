@@ -1,0 +1,65 @@
+"""What errors of Iceberg's library and of its catalogs mean, and how they are reported."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from pyiceberg.exceptions import (
+    CommitFailedException,
+    CommitStateUnknownException,
+    ForbiddenError,
+    NamespaceAlreadyExistsError,
+    NoSuchNamespaceError,
+    NotInstalledError,
+    TableAlreadyExistsError,
+    UnauthorizedError,
+    ValidationException,
+)
+
+from airflow_provider.altcraft._redact import redacted
+from airflow_provider.altcraft.targets._day_writer import InTheWayError
+
+# After an unknown outcome too, the commit is made again from what the table then holds.
+_IN_THE_WAY = (
+    CommitFailedException,
+    CommitStateUnknownException,
+    TableAlreadyExistsError,
+    NamespaceAlreadyExistsError,
+    ValidationException,
+)
+
+
+@contextlib.contextmanager
+def saying(uri: str, namespace: str) -> Iterator[None]:
+    """Raise what the library raises as an error that names the table; without addresses that give access."""
+    try:
+        yield
+    except _IN_THE_WAY as error:
+        raise InTheWayError(
+            f"{uri}: another writer of the table was in the way, and nothing is lost; a retry may go through: "
+            f"{_said(error)}"
+        ) from None
+    except NoSuchNamespaceError:
+        raise ValueError(f"{uri}: the catalog has no namespace {namespace!r}; make it first") from None
+    except (ForbiddenError, UnauthorizedError) as error:
+        raise PermissionError(f"{uri}: the catalog refuses the connection's credentials: {_said(error)}") from None
+    except (NotInstalledError, ImportError) as error:
+        raise ValueError(f"{uri}: the catalog or the table needs a package that is not here: {_said(error)}") from None
+    except ValueError as error:
+        if str(error).startswith(uri):
+            raise
+        raise ValueError(f"{uri}: {redacted(error)}") from None
+    except OSError as error:
+        if uri in str(error):
+            raise
+        kind = next(base for base in type(error).__mro__ if base.__module__ == "builtins")
+        raise kind(f"{uri}: cannot be read or written: {_said(error)}") from None
+    except Exception as error:  # of a catalog's own library: SQLAlchemy's, boto's
+        raise OSError(f"{uri}: the catalog or the table cannot be reached: {_said(error)}") from None
+
+
+def _said(error: BaseException) -> str:
+    # SQLAlchemy's errors have the statement and its values in their texts; the driver's own is within.
+    text = str(getattr(error, "orig", None) or error)
+    return redacted(f"{type(error).__name__}: {' '.join(text.split())}"[:500])

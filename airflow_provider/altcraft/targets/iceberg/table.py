@@ -1,0 +1,302 @@
+"""An Iceberg table behind its catalog, and what a commit makes of it: the days that a pull touches are replaced.
+
+The library's own ways are not taken: ``upsert`` doubles rows where two add the same keys at once, and keeps all in
+memory; ``overwrite`` of a partitioned table takes all its rows as one table in memory.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import tempfile
+import uuid
+import warnings
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
+import pyarrow.compute as _pc  # noqa: TID253 - the same
+from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.io.pyarrow import _dataframe_to_data_files
+from pyiceberg.partitioning import PARTITION_FIELD_ID_START, PartitionField, PartitionSpec
+from pyiceberg.schema import Schema
+from pyiceberg.transforms import DayTransform, IdentityTransform, VoidTransform
+from pyiceberg.types import IcebergType, LongType, NestedField, StringType, TimestamptzType
+
+from airflow_provider.altcraft.schema import COLUMNS, SCHEMA
+from airflow_provider.altcraft.targets._days import DAY, Ranges, by_day, day_in
+from airflow_provider.altcraft.targets._kept import Newest, Scoped
+from airflow_provider.altcraft.targets._order import lookups_digest
+from airflow_provider.altcraft.targets._protocols import Scope, check_keys
+from airflow_provider.altcraft.targets._spool import Spool
+from airflow_provider.altcraft.targets._writer import room_in
+from airflow_provider.altcraft.targets.iceberg.errors import saying
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
+    from pyiceberg.table import Table, Transaction
+
+pc: Any = _pc
+
+_TYPES: Final[dict[pa.DataType, IcebergType]] = {
+    pa.int64(): LongType(),
+    pa.string(): StringType(),
+    pa.timestamp("us", tz="UTC"): TimestamptzType(),
+}
+
+_NEWEST_FORMAT = 2
+
+_FILE_ROWS = 100_000
+"""Rows of a data file, at most: so many are in memory at once."""
+
+
+class IcebergTable:
+    """A table, found again in its catalog at each step.
+
+    Args:
+        uri: what errors call it.
+        conn_id: the Airflow connection.
+        name: of the table, with its namespace.
+        disposition: ``merge`` or ``replace``.
+        catalog: the catalog's name, where it is not the connection's id.
+    """
+
+    def __init__(self, uri: str, conn_id: str, name: str, disposition: str, catalog: str | None) -> None:
+        self.uri = uri
+        self._conn_id = conn_id
+        self._name = name
+        self._disposition = disposition
+        self._catalog_name = catalog
+
+    def prove(self, scope: Scope) -> None:
+        """Refuse what a commit could not write, and put something where the table's files are and remove it.
+
+        Raises:
+            ValueError: it does not fit.
+            OSError: the catalog or the place cannot be reached or written.
+        """
+        with saying(self.uri, self._namespace):
+            catalog = self._catalog()
+            table = self._load(catalog)
+            if table is not None:
+                self._check(table, scope)
+            there = table or self._creation(catalog)._table
+            probe = there.io.new_output(f"{there.location().rstrip('/')}/metadata/altcraft-probe-{uuid.uuid4().hex}")
+            with probe.create() as file:
+                file.write(b"")
+            there.io.delete(probe)
+
+    def commit(self, scope: Scope, spool: Spool) -> None:
+        """Put what was put aside into the table in one commit of the catalog.
+
+        Args:
+            scope: of the pull.
+            spool: its rows by day.
+
+        Raises:
+            InTheWayError: another writer has committed since the table was read.
+        """
+        with saying(self.uri, self._namespace), room_in(tempfile.gettempdir()):
+            catalog = self._catalog()
+            table = self._load(catalog)
+            if table is not None:
+                self._check(table, scope)
+                if self._disposition == "merge" and not spool.rows:
+                    return
+                _never_retry(table)
+            transaction = table.transaction() if table is not None else self._creation(catalog)
+            self._replace_days(transaction, table, scope, spool)
+            transaction.commit_transaction()
+
+    @property
+    def _namespace(self) -> str:
+        return self._name.rpartition(".")[0]
+
+    def _catalog(self) -> Catalog:
+        from airflow.providers.apache.iceberg.hooks.iceberg import IcebergHook
+        from airflow.providers.common.compat.sdk import AirflowNotFoundException
+        from pyiceberg.catalog import load_catalog
+
+        try:
+            catalog = IcebergHook(self._conn_id).catalog
+        except AirflowNotFoundException as error:
+            raise ValueError(f"{self.uri}: there is no Airflow connection {self._conn_id!r}") from error
+        if self._catalog_name is None or self._catalog_name == catalog.name:
+            return catalog
+        return load_catalog(self._catalog_name, **catalog.properties)
+
+    def _load(self, catalog: Catalog) -> Table | None:
+        try:
+            return catalog.load_table(self._name)
+        except NoSuchTableError:
+            return None
+
+    def _creation(self, catalog: Catalog) -> Transaction:
+        """The transaction that makes the table; nothing is there before it is committed."""
+        if not catalog.namespace_exists(self._namespace):
+            raise ValueError(f"{self.uri}: the catalog has no namespace {self._namespace!r}; make it first")
+        fields = [
+            NestedField(number, field.name, _TYPES[field.type], required=not field.nullable)
+            for number, field in enumerate(SCHEMA, 1)
+        ]
+        day = PartitionField(COLUMNS.index("datetime") + 1, PARTITION_FIELD_ID_START, DayTransform(), "datetime_day")
+        return catalog.create_table_transaction(
+            self._name, Schema(*fields), partition_spec=PartitionSpec(day), properties={"format-version": "2"}
+        )
+
+    def _check(self, table: Table, scope: Scope) -> None:
+        """Refuse a table that a commit cannot write, or whose rows are of another kind."""
+        misfits = [*_misfits(table)]
+        if misfits:
+            raise ValueError("the table is there but does not fit: " + "; ".join(misfits) + "; write to a new table")
+        here = _condition(scope)
+        with_id = table.scan(
+            f"{here} and event_id is not null", selected_fields=("event_key", "event_id"), limit=100
+        ).to_arrow()
+        check_keys(zip(*(with_id[name].to_pylist() for name in ("event_key", "event_id")), strict=True), scope)
+        # A whole database replaces all of its list, so only profiles would be doubled.
+        if self._disposition == "replace" and scope.lookups is not None:
+            of_database = table.scan(f"{here} and lookup is null", selected_fields=("lookup",), limit=1)
+            if of_database.to_arrow().num_rows:
+                raise ValueError(
+                    "the table holds rows of a whole database for this list and window, by which each event of these "
+                    "profiles would be there twice; write to another table, or let it merge"
+                )
+
+    def _replace_days(self, transaction: Transaction, table: Table | None, scope: Scope, spool: Spool) -> None:
+        days = spool.keys()
+        kept: Any
+        if self._disposition == "replace":
+            kept = Scoped(scope, spool)
+            if table is not None:
+                days |= _days_of(table, _in_window(scope))
+        else:
+            kept = Newest(spool, across_days=scope.event_key_by == "event_id")
+            if table is not None and scope.event_key_by == "event_id":
+                days |= _days_held(table, kept)
+        properties = self._properties(scope)
+        if table is not None and days:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of days on which there is nothing yet
+                transaction.delete(_on(days), snapshot_properties=properties)
+        counter, update = itertools.count(), transaction.update_snapshot(snapshot_properties=properties)
+        with update.fast_append() as append:
+            for day in sorted(days):
+                for rows in _tables(_rows_of(table, day, kept, spool)):
+                    files = _dataframe_to_data_files(
+                        transaction.table_metadata, rows, transaction._table.io, append.commit_uuid, counter
+                    )
+                    for file in files:
+                        append.append_data_file(file)
+
+    def _properties(self, scope: Scope) -> dict[str, str]:
+        """What the table's history tells of the commit."""
+        window = scope.window.to_json()
+        return {
+            "altcraft.write_disposition": self._disposition,
+            "altcraft.list_id": str(scope.list_id),
+            "altcraft.lookups": lookups_digest(scope),
+            "altcraft.window_start": window["start"] or "",
+            "altcraft.window_end": window["end"] or "",
+        }
+
+
+def _never_retry(table: Table) -> None:
+    """Leave the retry to the writer, which reads again what the other one has left. The library's is on by default."""
+    properties = table.metadata.properties | {"commit.retry.num-retries": "0"}
+    table.metadata = table.metadata.model_copy(update={"properties": properties})
+
+
+def _misfits(table: Table) -> Iterator[str]:
+    if table.format_version > _NEWEST_FORMAT:
+        yield f"it is of format version {table.format_version}, the newest that is written is {_NEWEST_FORMAT}"
+    there = {field.name: field for field in table.schema().fields}
+    for field in SCHEMA:
+        found = there.pop(field.name, None)
+        if found is None:
+            yield f"there is no column {field.name} ({_TYPES[field.type]})"
+        elif found.field_type != _TYPES[field.type]:
+            yield f"column {field.name} is {found.field_type}; expected {_TYPES[field.type]}"
+        elif field.nullable and found.required:
+            yield f"column {field.name} is required; expected one that may be null"
+    for name in there:
+        yield f"column {name} is none of a row's"
+    for part in table.spec().fields:
+        if not isinstance(part.transform, (DayTransform, IdentityTransform, VoidTransform)):
+            yield f"it is partitioned by {part.transform}; expected day(datetime), columns as they are, or nothing"
+
+
+def _condition(scope: Scope) -> str:
+    """The condition that a row is of the scope's list and window."""
+    return f"list_id = {scope.list_id} and {_between(scope.window.start, scope.window.end)}"
+
+
+def _between(start: dt.datetime | None, end: dt.datetime | None) -> str:
+    ends = [("datetime >= ", start), ("datetime < ", end)]
+    return " and ".join(["datetime is not null", *(f"{sign}'{at.isoformat()}'" for sign, at in ends if at is not None)])
+
+
+def _midnight(day: dt.date) -> dt.datetime:
+    return dt.datetime.combine(day, dt.time(), dt.UTC)
+
+
+def _in_window(scope: Scope) -> str:
+    """The condition that a row is on a day of which the window has a part."""
+    start, end = scope.window.start, scope.window.end
+    first = None if start is None else _midnight(day_in(start, "UTC"))
+    last = None if end is None else _midnight(day_in(end - dt.timedelta(microseconds=1), "UTC")) + DAY
+    return _between(first, last)
+
+
+def _on(days: Collection[dt.date]) -> str:
+    """The condition that a row is on one of the days."""
+    ranges = [
+        _between(None if first is None else _midnight(first), None if last is None else _midnight(last) + DAY)
+        for first, last in Ranges.of(days).ranges
+    ]
+    return " or ".join(f"({each})" for each in ranges)
+
+
+def _scan(table: Table, where: str, *names: str) -> Iterator[pa.RecordBatch]:
+    yield from table.scan(where, selected_fields=names).to_arrow_batch_reader()
+
+
+def _days_of(table: Table, where: str) -> set[dt.date]:
+    """The days of rows."""
+    return {day for batch in _scan(table, where, "datetime") for day in _unique_days(batch)}
+
+
+def _days_held(table: Table, kept: Newest) -> set[dt.date]:
+    """The days on which the table has events of the pull."""
+    found: set[dt.date] = set()
+    for batch in _scan(table, _between(None, None), "event_key", "datetime"):
+        found.update(_unique_days(batch.filter(kept.held(batch.column("event_key").cast(pa.string())))))
+    return found
+
+
+def _unique_days(batch: pa.RecordBatch) -> Iterator[dt.date]:
+    for day, _ in by_day(batch, "UTC"):
+        yield day
+
+
+def _rows_of(table: Table | None, day: dt.date, kept: Any, spool: Spool) -> Iterator[pa.RecordBatch]:
+    """All rows that a day has after the commit."""
+    with kept.on(day) as (left, new):
+        if table is not None:
+            for batch in _scan(table, _on([day]), *COLUMNS):
+                yield left(batch.select(list(COLUMNS)).cast(SCHEMA))
+        for batch in spool.read(day):
+            yield new(batch)
+
+
+def _tables(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The rows as tables of which each makes a file."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        if batch.num_rows:
+            held.append(batch)
+        if sum(each.num_rows for each in held) >= _FILE_ROWS:
+            yield pa.Table.from_batches(held, SCHEMA)
+            held = []
+    if held:
+        yield pa.Table.from_batches(held, SCHEMA)

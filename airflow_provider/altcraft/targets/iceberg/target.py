@@ -1,0 +1,144 @@
+"""History as rows of an Apache Iceberg table, written by each commit in one commit of its catalog."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl
+
+from airflow_provider.altcraft._arguments import is_template
+from airflow_provider.altcraft._extras import not_installed
+from airflow_provider.altcraft.targets._day_writer import DayWriter
+from airflow_provider.altcraft.targets._locations import without_password
+from airflow_provider.altcraft.targets._protocols import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_provider.altcraft.targets._spool import Spool
+    from airflow_provider.altcraft.targets.iceberg.table import IcebergTable
+
+ACCEPTED: Final = "'iceberg://conn_id/namespace.table'"
+
+SCHEMES: Final = ("iceberg",)
+
+_DISPOSITIONS: Final = ("merge", "replace")
+
+_NAME: Final = re.compile(r"[^\s./?#{}]+(\.[^\s./?#{}]+)+")
+_CONN_ID: Final = re.compile(r"[^\s/?#@:]+")
+
+
+class IcebergTarget:
+    """An Apache Iceberg table behind a connection of Airflow's Iceberg provider: REST, Glue, SQL and other catalogs.
+
+    The pull is put aside on the local disk. A commit reads the rows of the days (UTC) that the pull touches, and
+    replaces these days in one commit of the catalog; where another writer was in the way, it does so again from what
+    that left. The table is made where missing, partitioned by the day of ``datetime``; its namespace has to be there.
+
+    Args:
+        conn_id: the connection, of type ``iceberg``.
+        table: ``namespace.table``, or a namespace of several parts.
+        write_disposition:
+            ``merge``: an event is one row, known by ``event_key``, with the newest values; no other row is touched.
+            ``replace``: what the table holds for the pull's list, lookups and window is deleted, and the pull inserted;
+            an event asked by two lookups is a row for each.
+        catalog: the catalog's name where it is not the connection's id. A catalog in a database keeps its tables under
+            its name, so others' tables are found by theirs only.
+
+    Raises:
+        ValueError: an argument that does not fit; a template is checked by ``open``, once rendered.
+    """
+
+    template_fields: Sequence[str] = ("conn_id", "table", "write_disposition", "catalog")
+
+    def __init__(
+        self, conn_id: str, table: str, write_disposition: str = "merge", *, catalog: str | None = None
+    ) -> None:
+        self.conn_id = conn_id
+        self.table = table
+        self.write_disposition = write_disposition
+        self.catalog = catalog
+        self._check(only_constants=True)
+
+    @classmethod
+    def from_uri(cls, uri: str) -> IcebergTarget:
+        """Return the target of ``iceberg://conn_id/namespace.table``, perhaps with ``?write_disposition=replace``.
+
+        Raises:
+            ValueError: not such a URI.
+        """
+        place, _, query = uri.partition("://")[2].partition("?")
+        conn_id, _, table = place.partition("/")
+        if ":" in conn_id:
+            raise ValueError(
+                f"target: {without_password(uri)!r} has a password or a port in it; name a connection of Airflow, "
+                f"as in {ACCEPTED}"
+            )
+        options: dict[str, Any] = dict(parse_qsl(query, keep_blank_values=True))
+        if set(options) - {"write_disposition", "catalog"}:
+            raise ValueError(
+                f"target: {without_password(uri)!r} has an option other than write_disposition and catalog; write it "
+                f"as {ACCEPTED}"
+            )
+        return cls(conn_id.removesuffix("@"), table, **options)
+
+    @property
+    def uri(self) -> str:
+        """What results, errors and lineage call it."""
+        return f"iceberg://{self.conn_id}/{self.table}"
+
+    def __repr__(self) -> str:
+        """Return what made the target, alike at each parse of the DAG file."""
+        more = "" if self.catalog is None else f", catalog={self.catalog!r}"
+        arguments = f"{self.conn_id!r}, {self.table!r}, write_disposition={self.write_disposition!r}{more}"
+        return f"{type(self).__name__}({arguments})"
+
+    def __eq__(self, other: object) -> bool:
+        """Compare kind and arguments."""
+        return type(other) is type(self) and other.__dict__ == self.__dict__
+
+    __hash__ = None  # type: ignore[assignment]  # rendering changes the arguments
+
+    def open(self, scope: Scope) -> IcebergWriter:
+        """Begin a write: the catalog is reached, the table's place proved writable, and the table one that fits.
+
+        Raises:
+            ValueError: an argument, the connection, the namespace or the table does not fit, or a package is not
+                installed.
+            PermissionError: the catalog refuses the connection's credentials.
+            OSError: the catalog or the table's place cannot be reached or written now.
+        """
+        self._check(only_constants=False)
+        try:
+            from airflow_provider.altcraft.targets.iceberg.table import IcebergTable
+        except ImportError as error:
+            raise ValueError(f"{self.uri}: {not_installed('iceberg', error)}") from error
+        from airflow_provider.altcraft.targets._spool import Spool
+
+        table = IcebergTable(self.uri, self.conn_id, self.table, self.write_disposition, self.catalog)
+        table.prove(scope)
+        return IcebergWriter(table, scope, Spool())
+
+    def _check(self, *, only_constants: bool) -> None:
+        def checked(value: object) -> bool:
+            return not (only_constants and is_template(value))
+
+        if checked(self.conn_id) and not (isinstance(self.conn_id, str) and _CONN_ID.fullmatch(self.conn_id)):
+            raise ValueError(f"conn_id: expected the id of an Airflow connection, got {self.conn_id!r}")
+        if checked(self.table) and not (isinstance(self.table, str) and _NAME.fullmatch(self.table)):
+            raise ValueError(f"table: expected 'namespace.table', as in {ACCEPTED}, got {self.table!r}")
+        if checked(self.write_disposition) and self.write_disposition not in _DISPOSITIONS:
+            raise ValueError(f"write_disposition: expected 'merge' or 'replace', got {self.write_disposition!r}")
+        if self.catalog is not None and checked(self.catalog) and not (self.catalog and isinstance(self.catalog, str)):
+            raise ValueError(f"catalog: expected the name of a catalog or None, got {self.catalog!r}")
+
+
+class IcebergWriter(DayWriter):
+    """Puts batches aside by day, and commits them in one commit of the catalog. An error ends the writer."""
+
+    def __init__(self, table: IcebergTable, scope: Scope, spool: Spool) -> None:
+        super().__init__(table.uri, scope, "UTC", spool)
+        self._table = table
+
+    def _write(self) -> None:
+        self._table.commit(self._scope, self._spool)
