@@ -39,6 +39,8 @@ def said():
         ("sql://p/t", "postgres"),
         ("sql://m/t", "mysql"),
         ("sql://d/t", "duckdb"),
+        ("delta+file:///a", "delta"),
+        ("iceberg://i/a.b", "iceberg"),
         ("file", "gcs"),
         ("query", "postgres"),
     ],

@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
 import pyarrow.compute as _pc  # noqa: TID253 - the same
+from airflow.providers.apache.iceberg.hooks.iceberg import IcebergHook
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+from pyiceberg.catalog import load_catalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.io.pyarrow import _dataframe_to_data_files
 from pyiceberg.partitioning import PARTITION_FIELD_ID_START, PartitionField, PartitionSpec
@@ -113,10 +116,6 @@ class IcebergTable:
         return self._name.rpartition(".")[0]
 
     def _catalog(self) -> Catalog:
-        from airflow.providers.apache.iceberg.hooks.iceberg import IcebergHook
-        from airflow.providers.common.compat.sdk import AirflowNotFoundException
-        from pyiceberg.catalog import load_catalog
-
         try:
             catalog = IcebergHook(self._conn_id).catalog
         except AirflowNotFoundException as error:
