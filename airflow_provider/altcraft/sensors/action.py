@@ -39,7 +39,7 @@ from airflow_provider.altcraft._arguments import (
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
 from airflow_provider.altcraft.sensors._earlier_polls import earlier_failures, earlier_polls, keep_failures
 from airflow_provider.altcraft.sensors._poll import poll
-from airflow_provider.altcraft.waiting.condition import ActionCondition, Match, quorum_of, whole_second
+from airflow_provider.altcraft.waiting.condition import ActionCondition, Match, quorum_of, warn_of_names, whole_second
 from airflow_provider.altcraft.waiting.state import MAX_FAILURES, Outcome, Pauses, WaitState
 from airflow_provider.altcraft.window import DateLike, utc, zone_of
 
@@ -166,7 +166,13 @@ class AltcraftActionSensor(Interruptible, DefinedNames, RenderedOperator, BaseSe
             quorum_of(quorum, len(profiles) if known else None)
         check_since_constant(since, timezone)
         if not any(map(is_template, self._condition_arguments().values())):
-            self._condition().warn_of_undocumented()
+            self._condition()
+        warn_of_names(self._condition_arguments())
+
+    @classmethod
+    def check_mapped(cls, constants: Mapping[str, Any], over: frozenset[str] | None) -> None:
+        """Warn of what a sensor that is not mapped is warned of when it is made."""
+        warn_of_names(constants)
 
     @interruptible
     def execute(self, context: Context) -> Any:

@@ -12,6 +12,7 @@ from fractions import Fraction
 from math import ceil
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from airflow_provider.altcraft._arguments import from_json, is_template
 from airflow_provider.altcraft.client._actions import CHANNELS
 from airflow_provider.altcraft.client._nearest import did_you_mean
 
@@ -166,6 +167,16 @@ def warn_of_undocumented(actions: Iterable[str], argument: str = "actions") -> N
     """Log each action that the platform does not document: it may be a new one, or a slip that is never met."""
     for name in sorted(set(actions) - CHANNELS.keys()):
         log.warning("%s: %r is not a documented action%s", argument, name, did_you_mean(name, CHANNELS))
+
+
+def warn_of_names(arguments: Mapping[str, Any]) -> None:
+    """Log each such action among a sensor's arguments that the DAG file itself names; templates are known later."""
+    for argument in ("actions", "fail_on"):
+        value = arguments.get(argument) or ()
+        if not is_template(value):
+            found = from_json(value, argument)
+            names = found if isinstance(found, list | tuple | set | frozenset) else [found]
+            warn_of_undocumented([each for each in names if isinstance(each, str)], argument)
 
 
 def whole_second(instant: dt.datetime) -> dt.datetime:

@@ -6,15 +6,19 @@ import asyncio
 import datetime as dt
 import logging
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider.altcraft.client import Action
-from airflow_provider.altcraft.operators.events import AltcraftEventsOperator
+from airflow_provider.altcraft.operators import events as events_module
+from airflow_provider.altcraft.operators.events import AltcraftEventsOperator, events_since_last_run
+from airflow_provider.altcraft.sensors.action import AltcraftActionSensor
 from airflow_provider.altcraft.testing import Emulator
 from airflow_provider.altcraft.triggers.action import AltcraftActionEventTrigger, AltcraftActionTrigger
-from tests.unit.sensors.modes import DUE, outcome, sensor
+from tests.unit.sensors.modes import DUE, Store, outcome, sensor
 
 CONFIM = "actions: 'confim' is not a documented action; did you mean 'confirm'?"
 
@@ -44,6 +48,31 @@ def test_sensor(api: Emulator, mode: str, caplog: pytest.LogCaptureFixture) -> N
     assert warned(caplog) == said
     assert outcome(task)[0] == "success"
     assert warned(caplog) == said
+
+
+def test_next_to_a_template(caplog: pytest.LogCaptureFixture) -> None:
+    sensor("poke", actions="confim", message_id="{{ params.message }}")
+    assert warned(caplog) == [CONFIM]
+
+
+def test_of_a_mapped_task(caplog: pytest.LogCaptureFixture) -> None:
+    with DAG("mapped", schedule=None):
+        AltcraftActionSensor.partial(task_id="wait", actions=["confim"]).expand(profile=["a@example.com"])
+        AltcraftActionSensor.partial(task_id="known", actions="confirm").expand(profile=["a@example.com"])
+    assert warned(caplog) == [CONFIM]
+
+
+def test_events_when_they_are_asked_for(
+    api: Emulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(events_module, "Variables", Store)
+    dag = SimpleNamespace(max_active_runs=1)
+    task = SimpleNamespace(max_active_tis_per_dag=None, iter_mapped_dependants=lambda: iter(()))
+    about = {"dag": dag, "task": task, "run_id": "r", "dag_run": SimpleNamespace(run_after=DUE)}
+    ti = SimpleNamespace(dag_id="d", task_id="t", map_index=-1)
+    with events_since_last_run(about | {"ti": ti}, actions="confim") as events:
+        assert len(events) == 1
+    assert warned(caplog) == [CONFIM]
 
 
 def test_a_template_is_warned_of_when_it_is_known(api: Emulator, caplog: pytest.LogCaptureFixture) -> None:
