@@ -101,4 +101,5 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "sensors": [{"integration-name": "Altcraft", "python-modules": [f"{_PACKAGE}.sensors.action"]}],
         "triggers": [{"integration-name": "Altcraft", "python-modules": [f"{_PACKAGE}.triggers.action"]}],
+        "cli": [f"{_PACKAGE}.cli.definition.get_cli_commands"],
     }

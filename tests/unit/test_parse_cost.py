@@ -85,3 +85,26 @@ print(time.process_time() - started)
 def test_each_package_by_itself_is_light(module: str) -> None:
     code = f"import sys; import airflow_provider.altcraft.{module}; print(*[n for n in {HEAVY!r} if n in sys.modules])"
     assert _run(code).strip() == ""
+
+
+CLI = """
+from airflow.cli import cli_config
+import sys, time
+before, started = set(sys.modules), time.process_time()
+from airflow_provider.altcraft.cli.definition import get_cli_commands
+get_cli_commands()
+print(time.process_time() - started)
+print(*[name for name in sys.modules if name not in before])
+"""
+
+
+def test_every_command_of_airflow_pays_little_for_the_commands_here(tmp_path: Path) -> None:
+    """Airflow's command line makes each provider's commands each time: at most 10 ms, and five small modules."""
+    compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    seconds: list[float] = []
+    while len(seconds) < 6 and min(seconds[1:], default=1.0) >= 0.01:
+        spent, names = _run(CLI, **compiled).splitlines()[-2:]
+        seconds.append(float(spent))
+    assert min(seconds[1:]) < 0.01, seconds
+    assert {name for name in names.split() if not name.startswith("airflow_provider")} == set()
+    assert len(names.split()) <= 6, names

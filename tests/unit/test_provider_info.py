@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from importlib.resources import files
 from typing import Any
 
+import airflow
 import jsonschema
 import pytest
 
@@ -60,6 +61,20 @@ def test_airflow_takes_it_all_in() -> None:
     assert widgets == {f"extra__altcraft__{name}" for name in FORM_FIELDS}
     behaviour: Any = manager.field_behaviours["altcraft"]
     assert behaviour["relabeling"] == {"host": "Base URL", "password": "API token"}
+
+
+def test_its_commands_become_those_of_airflow() -> None:
+    """On Airflow 2.11 nothing reads them, and nothing refuses them either."""
+    from airflow.cli.cli_parser import get_parser
+
+    parsed = get_parser().parse_args
+    if airflow.__version__.startswith("2."):
+        with pytest.raises(SystemExit):
+            parsed(["altcraft", "databases"])
+        return
+    options = parsed(["altcraft", "history", "ann@example.com", "--actions", "click"])
+    assert (options.profile, options.actions, options.output) == ("ann@example.com", "click", "table")
+    assert callable(options.func)
 
 
 def test_the_form_offers_what_the_client_takes() -> None:

@@ -1,0 +1,69 @@
+"""What stands on the command line, as the layers beneath take it; what does not fit is an error of usage."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from airflow_provider.altcraft._arguments import list_id_of, window_of
+from airflow_provider.altcraft.cli._errors import UsageError
+from airflow_provider.altcraft.client._lookup import LOOKUP_FIELDS, MATCHING, check_lookup
+from airflow_provider.altcraft.window import Window, zone_of
+
+
+@contextmanager
+def usage() -> Iterator[None]:
+    """What is refused within does not fit as it stands on the command line."""
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def lookup_of(options: Namespace) -> dict[str, Any]:
+    """The lookup that ``PROFILE``, ``--matching`` and the fields make."""
+    fields = {name: value for name in LOOKUP_FIELDS if (value := getattr(options, name)) is not None}
+    if options.profile is not None:
+        name = field_of(options.matching)
+        if name in fields:
+            raise UsageError(f"--{name.replace('_', '-')}: given twice, by PROFILE too")
+        fields[name] = options.profile
+    if not fields:
+        raise UsageError("PROFILE: missing; expected an e-mail, or fields of a lookup such as --phone")
+    with usage():
+        return check_lookup(fields | _mode(options.matching, fields))
+
+
+def field_of(matching: str | None) -> str:
+    """The one field of a matching mode; an e-mail where there is no mode."""
+    names = ("xxh",) if matching == "xxh" else MATCHING[matching or "email"]
+    if len(names) > 1:
+        flags = " and ".join(f"--{name.replace('_', '-')}" for name in names)
+        raise UsageError(f"PROFILE: expected none with --matching {matching}, which takes {flags}")
+    return names[0]
+
+
+def _mode(matching: str | None, fields: dict[str, Any]) -> dict[str, str]:
+    if matching is None:  # the first mode that takes just these, else the check says what is wrong
+        matching = next((mode for mode, names in MATCHING.items() if set(names) == set(fields)), None)
+    return {} if matching in {None, "xxh"} else {"matching": str(matching)}
+
+
+def window_between(options: Namespace, first: str, last: str) -> Window:
+    """The window between two options, which the messages call by their names on the command line."""
+    given = (getattr(options, first), getattr(options, last))
+    try:
+        return window_of(*given, zone_of(options.timezone))
+    except ValueError as error:
+        text = str(error)
+        for ours, theirs in (("date_from", first), ("date_to", last)):
+            text = text.replace(ours, f"--{theirs.replace('_', '-')}")
+        raise UsageError(text) from None
+
+
+def list_id_given(options: Namespace) -> int | None:
+    """The database that is named, if one is."""
+    with usage():
+        return list_id_of(options.list_id)

@@ -1,0 +1,95 @@
+"""The command line as a user has it: processes, their exit codes, and what stands on stdout and stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import airflow
+import pytest
+
+from airflow_provider.altcraft.testing import Emulator
+
+BIN = Path(sys.executable).parent
+MODULE = [sys.executable, "-m", "airflow_provider.altcraft"]
+ON_AIRFLOW_3 = not airflow.__version__.startswith("2.")
+COMMANDS = [pytest.param(MODULE, id="python -m")]
+if ON_AIRFLOW_3:
+    COMMANDS.append(pytest.param([f"{BIN}/airflow", "altcraft"], id="airflow"))
+ANN = "ann@example.com"
+
+pytestmark = pytest.mark.usefixtures("airflow_db")
+
+
+def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = os.environ | environment
+    return subprocess.run(command, capture_output=True, text=True, env=env, timeout=120, check=False)
+
+
+@pytest.fixture
+def api(altcraft_api: Emulator, connect: Callable[..., str]) -> Emulator:
+    connect(altcraft_api)
+    altcraft_api.add_profile(email=ANN)
+    altcraft_api.add_event(ANN, "click", message_name="Привет")
+    return altcraft_api
+
+
+@pytest.mark.usefixtures("api")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_json_alone_is_on_stdout(command: list[str]) -> None:
+    ended = run(*command, "history", ANN, "--output", "json", PYTHONIOENCODING="utf-8")
+    assert ended.returncode == 0, ended.stderr
+    assert [row["message_name"] for row in json.loads(ended.stdout)] == ["Привет"]
+    verbose = run(*command, "databases", "--output", "json", "--verbose")
+    assert [row["id"] for row in json.loads(verbose.stdout)] == [1]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_error_is_one_line(command: list[str], api: Emulator, connect: Callable[..., str]) -> None:
+    connect(api, token="wrong-t0ken")
+    ended = run(*command, "history", ANN)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("error: subscribers/history_get: ")
+    assert ended.stderr.count("\n") == 1
+    assert not any(secret in ended.stderr for secret in ("wrong-t0ken", ANN, "Traceback"))
+    assert run(*command, "history", "ann").returncode == 2
+
+
+def test_a_connection_in_the_database_needs_no_port(api: Emulator) -> None:
+    """The Test button of Airflow 3.3.2 answers 400 for such a connection."""
+    stored = json.dumps({"conn_type": "altcraft", "host": api.url, "password": api.token})
+    added = run(f"{BIN}/airflow", "connections", "add", "stored", "--conn-json", stored)
+    assert added.returncode == 0, added.stderr
+    ended = run(*COMMANDS[-1].values[0], "test", "stored")
+    assert (ended.returncode, ended.stdout) == (0, "The platform answers; the token sees 1 database: 1 Database #1.\n")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_who_reads_only_the_beginning_ends_it_quietly(unbuffered: str, api: Emulator) -> None:
+    api.add_database(2)
+    api.seed(list_id=2, profiles=1, events_per_profile=5000)
+    script = f"set -o pipefail; {' '.join(MODULE)} history user0@example.com --list-id 2 -o csv | head -n 1"
+    ended = run("bash", "-c", script, PYTHONUNBUFFERED=unbuffered)
+    assert (ended.returncode, ended.stderr) == (141, "")
+    assert ended.stdout.startswith("datetime,")
+    assert ended.stdout.count("\n") == 1
+
+
+def test_ctrl_c_ends_it_quietly(api: Emulator) -> None:
+    api.latency = 60
+    process = subprocess.Popen([*MODULE, "history", ANN], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        until = time.monotonic() + 60
+        while not api.requests and time.monotonic() < until:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=20) == ("", "")
+        assert process.returncode == 130
+    finally:
+        process.kill()
