@@ -19,7 +19,7 @@ UV      := uv==0.13.9
 # all of Airflow again, which takes longer than most of what they do.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-duckdb-floor test-lowest test-soak docs bench bench-quick lint format build release-check airflow constraints clean
+.PHONY: help demo test test-duckdb-floor test-readers test-lowest test-soak docs bench bench-quick lint format build release-check airflow constraints clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -46,6 +46,10 @@ test-duckdb-floor: $(READY) ## Run the tests of DuckDB on the oldest version tha
 	export PYTHONPATH=$(CURDIR)/$(VENV)/duckdb-floor
 	$(BIN)/python -c "import duckdb, sys; sys.exit(duckdb.__version__ != '$$floor' and 'Another DuckDB is found first')"
 	$(BIN)/pytest --numprocesses=$(WORKERS) -k "duckdb or DuckDB" tests/integration/targets tests/integration/test_sources.py
+
+test-readers: $(READY) ## Read what is written by Spark, DataFusion and ClickHouse's engine too (1.1 GB, and Java)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --upgrade --target $(VENV)/readers -r constraints/readers.txt
+	PYTHONPATH=$(CURDIR)/$(VENV)/readers $(BIN)/pytest tests/integration/targets/test_docs_readers.py
 
 LOWEST := tests/unit/client tests/unit/extract tests/unit/test_arrow.py tests/unit/targets/test_formats.py tests/unit/targets/test_object_storage.py \
   tests/integration/targets/test_local.py tests/integration/targets/test_conformance.py \
