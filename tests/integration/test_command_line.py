@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import airflow
@@ -81,9 +83,12 @@ def test_who_reads_only_the_beginning_ends_it_quietly(unbuffered: str, api: Emul
     assert ended.stdout.count("\n") == 1
 
 
-def test_ctrl_c_ends_it_quietly(api: Emulator) -> None:
+@pytest.mark.parametrize("command", [["history", ANN], ["pull", "--target", "parts/", "--profile", ANN]], ids=" ".join)
+def test_ctrl_c_ends_it_quietly_and_leaves_nothing(command: list[str], api: Emulator, tmp_path: Path) -> None:
     api.latency = 60
-    process = subprocess.Popen([*MODULE, "history", ANN], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*MODULE, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    )
     try:
         until = time.monotonic() + 60
         while not api.requests and time.monotonic() < until:
@@ -91,5 +96,25 @@ def test_ctrl_c_ends_it_quietly(api: Emulator) -> None:
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=20) == ("", "")
         assert process.returncode == 130
+        assert [path for path in tmp_path.rglob("*") if not path.is_dir()] == []
     finally:
         process.kill()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--verbose"]])
+def test_a_bar_is_shown_on_a_terminal_alone(arguments: list[str], api: Emulator, tmp_path: Path) -> None:
+    api.latency = 0.3
+    command = [*MODULE, "pull", "--target", f"{tmp_path}/a.csv", "--profile", ANN, "--output", "json", *arguments]
+    piped = run(*command)
+    assert (piped.returncode, "━" in piped.stderr, ANN in piped.stderr) == (0, False, False)
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, text=True) as process:
+        os.close(theirs)
+        shown = ""
+        with suppress(OSError):  # by which a terminal says that nobody writes to it any more
+            while piece := os.read(ours, 65536):
+                shown += piece.decode()
+        os.close(ours)
+        printed = process.stdout.read() if process.stdout else ""
+    assert (process.returncode, json.loads(printed)["rows"]) == (0, 1)
+    assert ("1 of 1 profiles" in shown, "━" in shown) == (True, not arguments)

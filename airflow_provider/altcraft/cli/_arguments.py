@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,21 +15,29 @@ from airflow_provider.altcraft.window import Window, zone_of
 
 
 @contextmanager
-def usage() -> Iterator[None]:
-    """What is refused within does not fit as it stands on the command line."""
+def usage(**flags: str) -> Iterator[None]:
+    """What is refused within does not fit as it stands on the command line.
+
+    Args:
+        flags: how an argument that the message names is called there.
+    """
     try:
         yield
     except ValueError as error:
-        raise UsageError(str(error)) from None
+        text = str(error)
+        for name, flag in flags.items():
+            # A plain word may be one of the message's own, or part of a path.
+            text = re.sub(rf"\b{name}\b" if "_" in name else f"^{name}(?=:)", flag, text)
+        raise UsageError(text) from None
 
 
 def lookup_of(options: Namespace) -> dict[str, Any]:
     """The lookup that ``PROFILE``, ``--matching`` and the fields make."""
     fields = {name: value for name in LOOKUP_FIELDS if (value := getattr(options, name)) is not None}
     if options.profile is not None:
-        name = field_of(options.matching)
+        name = field_of(options.matching, "PROFILE")
         if name in fields:
-            raise UsageError(f"--{name.replace('_', '-')}: given twice, by PROFILE too")
+            raise UsageError(f"{_flag(name)}: given twice, by PROFILE too")
         fields[name] = options.profile
     if not fields:
         raise UsageError("PROFILE: missing; expected an e-mail, or fields of a lookup such as --phone")
@@ -36,12 +45,12 @@ def lookup_of(options: Namespace) -> dict[str, Any]:
         return check_lookup(fields | _mode(options.matching, fields))
 
 
-def field_of(matching: str | None) -> str:
+def field_of(matching: str | None, argument: str) -> str:
     """The one field of a matching mode; an e-mail where there is no mode."""
     names = ("xxh",) if matching == "xxh" else MATCHING[matching or "email"]
     if len(names) > 1:
-        flags = " and ".join(f"--{name.replace('_', '-')}" for name in names)
-        raise UsageError(f"PROFILE: expected none with --matching {matching}, which takes {flags}")
+        flags = " and ".join(map(_flag, names))
+        raise UsageError(f"{argument}: expected none with --matching {matching}, which takes {flags}")
     return names[0]
 
 
@@ -52,18 +61,16 @@ def _mode(matching: str | None, fields: dict[str, Any]) -> dict[str, str]:
 
 
 def window_between(options: Namespace, first: str, last: str) -> Window:
-    """The window between two options, which the messages call by their names on the command line."""
-    given = (getattr(options, first), getattr(options, last))
-    try:
-        return window_of(*given, zone_of(options.timezone))
-    except ValueError as error:
-        text = str(error)
-        for ours, theirs in (("date_from", first), ("date_to", last)):
-            text = text.replace(ours, f"--{theirs.replace('_', '-')}")
-        raise UsageError(text) from None
+    """The window between two options."""
+    with usage(date_from=_flag(first), date_to=_flag(last)):
+        return window_of(getattr(options, first), getattr(options, last), zone_of(options.timezone, "--timezone"))
 
 
 def list_id_given(options: Namespace) -> int | None:
     """The database that is named, if one is."""
-    with usage():
+    with usage(list_id="--list-id"):
         return list_id_of(options.list_id)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -8,9 +8,11 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 Row = Mapping[str, Any]
+
+_NOTHING: Final[tuple[Any, ...]] = (None, [], {})
 
 
 @dataclass(frozen=True)
@@ -56,15 +58,18 @@ class Record(Found):
     Attributes:
         record: what was found.
         words: the same in words, to be printed in place of a table.
+        columns: the fields that a table may have; ``None`` for all. Those that hold nothing are left out of it.
     """
 
     record: Row
     words: str | None = None
+    columns: Sequence[str] | None = None
 
     def text(self, output: str) -> str:
         """A table has a row for each field; JSON and YAML have an object."""
         if output == "table":
-            rows = ((name, _cell(value)) for name, value in self.record.items())
+            names = self.record if self.columns is None else self.columns
+            rows = ((name, _cell(self.record[name])) for name in names if self.record.get(name) not in _NOTHING)
             return _table(("name", "value"), rows) if self.words is None else f"{self.words}\n"
         return _csv([self.record], [*self.record]) if output == "csv" else _document(self.record, output)
 

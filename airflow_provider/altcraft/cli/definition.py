@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _HERE: Final = "airflow_provider.altcraft.cli"
 
 _CONNECTION: Final = Arg(("--conn-id",), help="The Airflow connection of type altcraft", default="altcraft_default")
-_LIST_ID: Final = Arg(("--list-id",), help="The profile database; the connection's own where it is left out")
+_LIST_ID: Final = Arg(("--list-id",), help="The profile database; the connection's own where left out")
 _TIMEZONE: Final = Arg(("--timezone",), help="IANA name of the time zone whose days are meant", default="UTC")
 _OUTPUT: Final = Arg(
     ("-o", "--output"),
@@ -34,7 +34,7 @@ _VERBOSE: Final = Arg(("-v", "--verbose"), help="Show the log, on stderr", actio
 _COMMON: Final = (_OUTPUT, _VERBOSE)
 _MATCHING: Final = Arg(
     ("--matching",),
-    help="By what profiles are looked up; an e-mail, or what the fields that are given make, where it is left out",
+    help="By what profiles are looked up; by e-mail, or by the fields that are given, where left out",
     metavar="MODE",
     choices=("xxh", *MATCHING),
 )
@@ -50,7 +50,7 @@ def get_cli_commands() -> list[CLICommand]:
             name="altcraft",
             help="Look at an account of the Altcraft Platform, and pull from it",
             description="The token comes from an Airflow connection, and is never an argument.",
-            subcommands=(_history(), _databases(), _timezone(), _test()),
+            subcommands=(_history(), _databases(), _timezone(), _test(), _pull()),
         )
     ]
 
@@ -102,4 +102,30 @@ def _test() -> ActionCommand:
         "look.test",
         "Test a connection, as the Test button of its page does; the exit code is 1 where it fails",
         Arg(("conn_id",), help="The connection", nargs="?", default="altcraft_default", metavar="CONN_ID"),
+    )
+
+
+def _pull() -> ActionCommand:
+    return _command(
+        "pull",
+        "pull.pull",
+        "Export history into a target, once: of some profiles, or of a whole database",
+        Arg(
+            ("--target",), help="A path or URI, such as history.parquet or s3://conn_id@bucket/history/", required=True
+        ),
+        Arg(("--profiles",), help="A file or object of profiles: CSV, Excel, JSON lines, Parquet", metavar="FILE"),
+        Arg(("--profile",), help="An e-mail, or the one field of --matching; may be given again", action="append"),
+        _MATCHING,
+        Arg(("--column",), help="The column of FILE that holds the value; called like its field where left out"),
+        Arg(("--field-name",), help="The profile field that --matching custom compares"),
+        Arg(("--date-from",), help="A date, from its first instant on, or a date-time with a time zone"),
+        Arg(("--date-to",), help="A date, to its last instant, or a date-time with a time zone, itself excluded"),
+        Arg(
+            ("--on-profile-error",),
+            help="Whether a profile whose history cannot be had ends the pull, or is reported (default: fail)",
+            choices=("fail", "skip"),
+        ),
+        _LIST_ID,
+        _TIMEZONE,
+        _CONNECTION,
     )

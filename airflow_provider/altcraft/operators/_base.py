@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider.altcraft.client._bulk import BulkClient
+    from airflow_provider.altcraft.extract._progress import Progress
     from airflow_provider.altcraft.extract._protocol import Piece, Pull
     from airflow_provider.altcraft.targets import Scope, Target, TargetWriter, Written
 
@@ -59,6 +60,9 @@ class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, 
         "altcraft_conn_id",
     )
     ui_color = "#e8f4ec"
+
+    follow: Callable[[Progress], object] | None = None
+    """Called with what counts a pull's progress, as often as it begins; for who shows it outside of a task."""
 
     def __init__(
         self,
@@ -110,6 +114,12 @@ class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, 
     @interruptible
     def execute(self, context: Context) -> dict[str, Any]:
         """Pull and write; the result is the XCom."""
+        result = self.pull()
+        self.report(context, result, AltcraftHook(self.altcraft_conn_id))
+        return result
+
+    def pull(self) -> dict[str, Any]:
+        """Pull and write, also where there is no task; the result is that of ``execute``."""
         from airflow_provider.altcraft.client import FatalError
 
         with without_secrets():
@@ -119,11 +129,9 @@ class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, 
             except (ValueError, FatalError, AirflowNotFoundException) as error:
                 raise AirflowFailException(_message_of(error)) from error
             try:
-                result = self._run(pull, writer)
+                return self._run(pull, writer)
             except FatalError as error:
                 raise AirflowFailException(_message_of(error)) from error
-        self.report(context, result, AltcraftHook(self.altcraft_conn_id))
-        return result
 
     def _place(self, target: Target) -> Target:
         """The target, or the part of it that this shard writes."""
@@ -173,6 +181,8 @@ class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, 
 
     def _run(self, pull: Pull, writer: TargetWriter) -> dict[str, Any]:
         try:
+            if self.follow is not None:
+                self.follow(pull.progress)
             if isinstance(writer, SupportsResume):
                 state = writer.resume(pull.fingerprint)
                 if state is not None:
