@@ -33,6 +33,8 @@ with DAG(
         date_from=DAY,
         date_to=DAY,
         target=DeltaTarget(TABLE),
+        # One run at a time, a backfill's too: of two pulls of a day the later commit stays.
+        max_active_tis_per_dag=1,
         retries=3,
         retry_delay=dt.timedelta(minutes=5),
     )

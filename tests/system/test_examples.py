@@ -19,6 +19,7 @@ import pendulum
 import pyarrow.parquet as pq
 import pytest
 
+from airflow_provider.altcraft.operators._base import PullOperator
 from airflow_provider.altcraft.testing import Emulator, faults
 
 ROOT = Path(__file__).parents[2]
@@ -280,6 +281,20 @@ def test_imports_without_any_connection(path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_CONN_")}
     code = f"import runpy; assert 'dag' in runpy.run_path({str(path)!r})"
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, env=environment)
+
+
+def test_a_backfill_pulls_no_day_next_to_the_run_of_another() -> None:
+    """Airflow does not count it against ``max_active_runs``."""
+    daily = [load(path.stem) for path in EXAMPLES]
+    pulls = {
+        f"{dag.dag_id}.{task.task_id}": task.max_active_tis_per_dag
+        for dag in daily
+        if dag.timetable.can_be_scheduled
+        for task in dag.tasks
+        if isinstance(task, PullOperator)
+    }
+    assert len(pulls) >= 3
+    assert set(pulls.values()) == {1}, pulls
 
 
 def test_nothing_in_them_is_on_its_way_out() -> None:
