@@ -10,10 +10,12 @@ from airflow_provider.altcraft._redact import database_message
 # was changed by another transaction.
 _IN_THE_WAY: set[str | int] = {"40001", "40P01", "55P03", 1020, 1205, 1213}
 _DENIED: set[str | int] = {"42501", 1044, 1142, 1143, 1227, 1370}
-# Whatever class a driver gives them. Of PostgreSQL: a table published without a key, a key that is checked late.
+# Whatever class a driver gives them. Of PostgreSQL: a table published without a key, a key that is checked late, and
+# what a trigger raises, which psycopg2 takes for a failure of the server.
 # Of MariaDB, MySQL and their clusters: a cluster's strict mode, no key where each table must have one, a statement that
 # is not supported or not allowed with GTIDs, a trigger that refuses or reads the table itself. Of SQLite: a trigger.
-_REFUSED: set[str | int] = {"55000", 1105, 1173, 1235, 1442, 1644, 1786, 1787, 3750, "SQLITE_CONSTRAINT_TRIGGER"}
+_REFUSED: set[str | int] = {"55000", "P0000", "P0001", "P0002", "P0003", "P0004"}
+_REFUSED |= {1105, 1173, 1235, 1442, 1644, 1786, 1787, 3750, "SQLITE_CONSTRAINT_TRIGGER"}
 _NO_DATABASE: set[str | int] = {"3D000", 1049}
 # A connection that failed has no code on PostgreSQL; SQLite and DuckDB have none at all.
 _NO_DATABASE_TEXT = re.compile(
