@@ -104,6 +104,17 @@ def instant_of(instant: Any) -> dt.datetime:
     return _EPOCH + microseconds * _MICROSECOND
 
 
+def between(instants: Any, start: dt.datetime | None, end: dt.datetime | None) -> Any:
+    """Whether each instant is at the start or later, and before the end; ``None`` is no bound."""
+    compute: Any = pc
+    inside: Any = pa.repeat(flag_array([True])[0], len(instants))
+    if start is not None:
+        inside = compute.and_(inside, compute.greater_equal(instants, instant_array([start])[0]))
+    if end is not None:
+        inside = compute.and_(inside, compute.less(instants, instant_array([end])[0]))
+    return inside
+
+
 def flag_array(column: Sequence[bool]) -> pa.Array[Any]:
     """Truth values."""
     return pa.Array.from_buffers(pa.bool_(), len(column), [None, _bits([flag or None for flag in column])], 0)

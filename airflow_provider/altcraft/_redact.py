@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from typing import Final
 
 _PASSWORD: Final = re.compile(r"(://[^\s/@:]*):[^\s/@]*@")
+# Of an address alone, so that its password may hold spaces.
+_PASSWORD_OF_ADDRESS: Final = re.compile(r"(://[^/@]*?):[^/@]*@")
 _QUERY: Final = re.compile(r"(https?://[^\s?'\"<>]*)\?(?!…)[^\s'\"<>]+", re.IGNORECASE)
 # The same without the address before it: of a header, a mapping, or a URL without its host.
 _PARAMETER: Final = re.compile(
@@ -37,6 +39,11 @@ def redacted(text: object) -> str:
     """Return the text, or an error's, without passwords, queries and signatures of addresses."""
     shown = _QUERY.sub(r"\1?…", _PASSWORD.sub(r"\1:***@", str(text)))
     return _PARAMETER.sub(r"\1\2…", shown)
+
+
+def without_password(address: str) -> str:
+    """Return the address as it may be shown, should someone have put a password into it."""
+    return _PASSWORD_OF_ADDRESS.sub(r"\1:***@", address)
 
 
 @contextmanager

@@ -66,7 +66,7 @@ def check_schema(batch: pa.RecordBatch) -> None:
         ValueError: its schema is another one.
     """
     if not batch.schema.equals(SCHEMA):
-        raise ValueError(f"a batch has not the schema of a target's rows, but:\n{batch.schema}")
+        raise ValueError(f"batch: expected one of schema.SCHEMA, got one of this schema:\n{batch.schema}")
 
 
 class RowBuffer:

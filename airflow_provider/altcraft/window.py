@@ -126,6 +126,12 @@ class Window:
         return (self.start is None or instant >= self.start) and (self.end is None or instant < self.end)
 
     @property
+    def bounds(self) -> list[tuple[str, dt.datetime]]:
+        """The ends that there are, with how an instant of the window compares to each: ``>=`` or ``<``."""
+        both = ((">=", self.start), ("<", self.end))
+        return [(compare, end) for compare, end in both if end is not None]
+
+    @property
     def asked(self) -> tuple[dt.date | None, dt.date | None]:
         """The first and last day to ask the platform for, wide enough whatever its time zone.
 

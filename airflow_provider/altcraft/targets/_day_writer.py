@@ -7,6 +7,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Final
 
+from airflow_provider.altcraft.targets._order import lookups_digest
 from airflow_provider.altcraft.targets._protocols import Scope, Written
 from airflow_provider.altcraft.targets._writer import BaseWriter
 
@@ -23,6 +24,31 @@ _PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0)
 
 class InTheWayError(OSError):
     """Another writer of the table was in the way, so nothing was written; to do it again may go through."""
+
+
+def refuse_database_rows(found: int) -> None:
+    """Refuse a table that holds rows of a whole database, where those of profiles are replaced.
+
+    Raises:
+        ValueError: some were found.
+    """
+    if found:
+        raise ValueError(
+            "the table holds rows of a whole database for this list and window, by which each event of these profiles "
+            "would be there twice; write to another table, or let it merge"
+        )
+
+
+def commit_properties(scope: Scope, disposition: str) -> dict[str, str]:
+    """What a table's history tells of a commit."""
+    window = scope.window.to_json()
+    return {
+        "altcraft.write_disposition": disposition,
+        "altcraft.list_id": str(scope.list_id),
+        "altcraft.lookups": lookups_digest(scope),
+        "altcraft.window_start": window["start"] or "",
+        "altcraft.window_end": window["end"] or "",
+    }
 
 
 class DayWriter(BaseWriter):
@@ -43,12 +69,11 @@ class DayWriter(BaseWriter):
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Put one batch aside."""
-        from airflow_provider.altcraft.schema import SCHEMA
+        from airflow_provider.altcraft.schema import check_schema
         from airflow_provider.altcraft.targets._days import by_day
 
         with self._guard():
-            if batch.schema != SCHEMA:
-                raise ValueError(f"{self._uri}: the batch is not of schema.SCHEMA")
+            check_schema(batch)
             for day, rows in by_day(batch, self._timezone):
                 self._spool.add(rows, day)
 

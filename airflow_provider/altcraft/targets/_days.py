@@ -6,22 +6,16 @@ import datetime as dt
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
-from zoneinfo import ZoneInfo
 
 import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
 import pyarrow.compute as _pc  # noqa: TID253 - the same
 
-pc: Any = _pc
+from airflow_provider.altcraft.window import DAY, Window, day_of
 
-DAY = dt.timedelta(days=1)
+pc: Any = _pc
 
 _MOST = 50
 """Ranges in one predicate; more are read and written as one."""
-
-
-def day_in(instant: dt.datetime, timezone: str) -> dt.date:
-    """The day of an instant in a time zone."""
-    return instant.astimezone(ZoneInfo(timezone)).date()
 
 
 def by_day(batch: pa.RecordBatch, timezone: str, days: Any = None) -> Iterator[tuple[dt.date, pa.RecordBatch]]:
@@ -41,6 +35,12 @@ def by_day(batch: pa.RecordBatch, timezone: str, days: Any = None) -> Iterator[t
     for day, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
         yield day, sorted_rows.slice(at, end - at)
         at = end
+
+
+def days_touched(window: Window, zone: dt.tzinfo) -> tuple[dt.date | None, dt.date | None]:
+    """The first and the last day of the zone of which the window has a part; ``None`` where it is open."""
+    last = None if window.end is None else window.end - dt.timedelta.resolution
+    return None if window.start is None else day_of(window.start, zone), None if last is None else day_of(last, zone)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
 import pyarrow.compute as _pc  # noqa: TID253 - the same
 
+from airflow_provider.altcraft._arrow import between
 from airflow_provider.altcraft.schema import SCHEMA
 from airflow_provider.altcraft.targets._protocols import Scope
 from airflow_provider.altcraft.targets._spool import Spool
@@ -111,12 +112,9 @@ class Scoped:
 
     def _holds(self, batch: pa.RecordBatch) -> Any:
         """Whether each row is of the scope."""
-        window, instant = self._scope.window, batch.column("datetime")
-        held = pc.invert(self._is_foreign(batch))
-        if window.start is not None:
-            held = pc.and_(held, pc.greater_equal(instant, pa.scalar(window.start, instant.type)))
-        if window.end is not None:
-            held = pc.and_(held, pc.less(instant, pa.scalar(window.end, instant.type)))
+        window = self._scope.window
+        inside = between(batch.column("datetime"), window.start, window.end)
+        held = pc.and_(pc.invert(self._is_foreign(batch)), inside)
         if self._pairs is not None:
             held = pc.and_(held, pc.is_in(_joined(batch, "matching", "lookup"), self._pairs))
         return held

@@ -6,6 +6,8 @@ import posixpath
 import re
 from typing import Final
 
+from airflow_provider.altcraft._redact import without_password
+
 ACCEPTED: Final = "'/folder/file.parquet', 'file:///folder/file.parquet' or 's3://conn_id@bucket/key.parquet'"
 
 _DATABASES: Final = frozenset(
@@ -19,17 +21,11 @@ _DATABASES: Final = frozenset(
 NO_STORES: Final = ("sql", "dlt", "http", "https", "ftp", "jdbc", "memory")
 
 _URI: Final = re.compile(r"(?:jdbc:)?(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
-_PASSWORD: Final = re.compile(r"(://[^/@]*?):[^/@]*@")
 
 
 def is_database(scheme: str) -> bool:
     """Tell whether a scheme is of SQLAlchemy or JDBC."""
     return scheme.partition("+")[0] in _DATABASES
-
-
-def without_password(path: str) -> str:
-    """Return the path as it may be shown, should someone have put a password into it."""
-    return _PASSWORD.sub(r"\1:***@", path)
 
 
 def locate(path: object) -> tuple[str, str | None]:

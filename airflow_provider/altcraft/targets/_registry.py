@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from airflow_provider.altcraft.targets._locations import is_database, without_password
+from airflow_provider.altcraft._redact import without_password
+from airflow_provider.altcraft.targets._locations import is_database
 from airflow_provider.altcraft.targets.delta.target import SCHEMES as DELTA
 from airflow_provider.altcraft.targets.delta.target import DeltaTarget
 from airflow_provider.altcraft.targets.iceberg.target import SCHEMES as ICEBERG

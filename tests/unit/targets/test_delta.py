@@ -41,7 +41,10 @@ def test_a_uri(uri: str, target: DeltaTarget) -> None:
         ("delta+file:///a/{date}", "a table takes all days and shards"),
         ("delta+file:///a?mode=append", "option other than write_disposition and timezone"),
         ("delta+file:///a?write_disposition=append", "write_disposition: expected 'merge' or 'replace', got 'append'"),
-        ("delta+file:///a?timezone=Mars/Base", "timezone: expected a name such as 'Europe/Berlin', got 'Mars/Base'"),
+        (
+            "delta+file:///a?timezone=Mars/Base",
+            "timezone: expected the IANA name of a time zone, such as Europe/Moscow, got 'Mars/Base'",
+        ),
         ("delta+sftp://c@a/b", "Known are absolute paths and"),
     ],
 )

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_provider.altcraft._extras import not_installed
-from airflow_provider.altcraft._redact import without_secrets
-from airflow_provider.altcraft.targets._locations import locate, without_password
+from airflow_provider.altcraft._redact import without_password, without_secrets
+from airflow_provider.altcraft.targets._locations import locate
 from airflow_provider.altcraft.targets._writer import room_in, saying_where
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ import datetime as dt
 import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
 import pyarrow.compute as _pc  # noqa: TID253 - the same
@@ -13,9 +14,9 @@ import pyarrow.dataset as ds  # noqa: TID253 - the same
 from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
 
 from airflow_provider.altcraft.schema import COLUMNS, SCHEMA
-from airflow_provider.altcraft.targets._days import Ranges, by_day, day_in
+from airflow_provider.altcraft.targets._day_writer import commit_properties, refuse_database_rows
+from airflow_provider.altcraft.targets._days import Ranges, by_day, days_touched
 from airflow_provider.altcraft.targets._kept import Newest, Scoped
-from airflow_provider.altcraft.targets._order import lookups_digest
 from airflow_provider.altcraft.targets._protocols import Scope, check_keys
 from airflow_provider.altcraft.targets._spool import Spool
 from airflow_provider.altcraft.targets._writer import room_in
@@ -63,15 +64,10 @@ class Layout:
         here = _window(scope)
         with_id = held.head(100, columns=["event_key", "event_id"], filter=here & ds.field("event_id").is_valid())
         check_keys(zip(*(each.to_pylist() for each in with_id.columns), strict=True), scope)
-        if self._disposition == "replace":
-            lookup = ds.field("lookup")
-            other = lookup.is_valid() if scope.lookups is None else lookup.is_null()
-            # A whole database replaces all of its list, so only profiles would be doubled.
-            if scope.lookups is not None and held.head(1, columns=["lookup"], filter=here & other).num_rows:
-                raise ValueError(
-                    "the table holds rows of a whole database for this list and window, by which each event of these "
-                    "profiles would be there twice; write to another table, or let it merge"
-                )
+        # A whole database replaces all of its list, so only profiles would be doubled.
+        if self._disposition == "replace" and scope.lookups is not None:
+            of_database = held.head(1, columns=["lookup"], filter=here & ds.field("lookup").is_null())
+            refuse_database_rows(of_database.num_rows)
 
     def _misfits(self, table: DeltaTable) -> Iterator[str]:
         fields: Any = table.schema().to_arrow()
@@ -108,9 +104,10 @@ class Layout:
             self._write_rows(file, rows)
             # Read by the library without any Python: a generator that fails within it may end the process badly.
             with pa.OSFile(f"/dev/fd/{file.fileno()}", "rb") as source, pa.ipc.open_stream(source) as reader:
+                properties = commit_properties(scope, self._disposition)
                 how: Any = {
                     "writer_properties": WriterProperties(compression="ZSTD", max_row_group_size=_GROUP),
-                    "commit_properties": CommitProperties(custom_metadata=self._metadata(scope)),
+                    "commit_properties": CommitProperties(custom_metadata=properties),
                 }
                 if table is None:
                     options = place.options()
@@ -123,18 +120,13 @@ class Layout:
         days = spool.keys()
         if self._disposition == "replace":
             kept: Any = Scoped(scope, spool)
-            ranges = Ranges.of(days, self._of_window(scope))
+            ranges = Ranges.of(days, days_touched(scope.window, ZoneInfo(self._timezone)))
         else:
             kept = Newest(spool, across_days=scope.event_key_by == "event_id")
             if table is not None and scope.event_key_by == "event_id":
                 days = {*days, *_days_held(table.to_pyarrow_dataset(), kept)}
             ranges = Ranges.of(days)
         return ranges, self._rows(table, ranges, kept, spool)
-
-    def _of_window(self, scope: Scope) -> tuple[dt.date | None, dt.date | None]:
-        start, end = scope.window.start, scope.window.end
-        last = None if end is None else end - dt.timedelta(microseconds=1)
-        return tuple(None if each is None else day_in(each, self._timezone) for each in (start, last))  # type: ignore
 
     def _rows(self, table: DeltaTable | None, ranges: Ranges, kept: Any, spool: Spool) -> Iterator[pa.RecordBatch]:
         with Spool() as old:
@@ -168,17 +160,6 @@ class Layout:
                     stream.write_batch(batch)
         file.seek(0)  # and flush
         pa.default_memory_pool().release_unused()  # before the library, which has a pool of its own, needs as much
-
-    def _metadata(self, scope: Scope) -> dict[str, str]:
-        """What the table's history tells of the commit."""
-        window = scope.window.to_json()
-        return {
-            "altcraft.write_disposition": self._disposition,
-            "altcraft.list_id": str(scope.list_id),
-            "altcraft.lookups": lookups_digest(scope),
-            "altcraft.window_start": window["start"] or "",
-            "altcraft.window_end": window["end"] or "",
-        }
 
 
 def _refused_features(table: DeltaTable) -> Iterator[str]:

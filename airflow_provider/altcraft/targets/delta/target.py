@@ -5,14 +5,15 @@ from __future__ import annotations
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
-from zoneinfo import ZoneInfo
 
 from airflow_provider.altcraft._arguments import is_template, path_text
 from airflow_provider.altcraft._extras import not_installed
+from airflow_provider.altcraft._redact import without_password
 from airflow_provider.altcraft.targets._day_writer import DayWriter
-from airflow_provider.altcraft.targets._locations import without_password
+from airflow_provider.altcraft.targets._equality import EqualByArguments
 from airflow_provider.altcraft.targets._protocols import Scope
 from airflow_provider.altcraft.targets.delta.place import Place
+from airflow_provider.altcraft.window import zone_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,7 @@ SCHEMES = ("delta+file", "delta+s3", "delta+abfs", "delta+gs")
 _DISPOSITIONS = ("merge", "replace")
 
 
-class DeltaTarget:
+class DeltaTarget(EqualByArguments):
     """A Delta Lake table, partitioned by a column ``date``, which is added last: the day of ``datetime``.
 
     The pull is put aside on the local disk. A commit reads the rows of the days that the pull touches, and replaces
@@ -57,7 +58,7 @@ class DeltaTarget:
         if not is_template(write_disposition):
             _check_disposition(write_disposition)
         if not is_template(timezone):
-            _check_timezone(timezone)
+            zone_of(timezone)
         self.write_disposition = write_disposition
         self.timezone = timezone
 
@@ -83,12 +84,6 @@ class DeltaTarget:
         path = without_password(str(self.path))
         return f"{type(self).__name__}({path!r}, write_disposition={self.write_disposition!r}{more})"
 
-    def __eq__(self, other: object) -> bool:
-        """Compare kind and arguments."""
-        return type(other) is type(self) and other.__dict__ == self.__dict__
-
-    __hash__ = None  # type: ignore[assignment]  # rendering changes the arguments
-
     def open(self, scope: Scope) -> DeltaWriter:
         """Begin a write: the store is reached, the place proved writable, and the table is one that a commit can write.
 
@@ -98,31 +93,24 @@ class DeltaTarget:
         """
         place = Place(path_text(self.path))
         _check_disposition(self.write_disposition)
-        _check_timezone(self.timezone)
+        timezone = zone_of(self.timezone).key
         try:
             from airflow_provider.altcraft.targets.delta.table import Layout
         except ImportError as error:
             raise ValueError(f"{place.uri}: {not_installed('delta', error)}") from error
         from airflow_provider.altcraft.targets._spool import Spool
 
-        layout = Layout(self.timezone, self.write_disposition)
+        layout = Layout(timezone, self.write_disposition)
         place.prove()
         with place.table() as table:
             if table is not None:
                 layout.check(table, scope)
-        return DeltaWriter(place, layout, scope, self.timezone, Spool())
+        return DeltaWriter(place, layout, scope, timezone, Spool())
 
 
 def _check_disposition(value: object) -> None:
     if value not in _DISPOSITIONS:
         raise ValueError(f"write_disposition: expected 'merge' or 'replace', got {value!r}")
-
-
-def _check_timezone(value: object) -> None:
-    try:
-        ZoneInfo(value)  # type: ignore[arg-type]
-    except (KeyError, ValueError, TypeError, OSError):  # of names, paths and other kinds
-        raise ValueError(f"timezone: expected a name such as 'Europe/Berlin', got {value!r}") from None
 
 
 class DeltaWriter(DayWriter):

@@ -69,9 +69,9 @@ class Load:
     def _check_keys(self, client: Any, scope: Scope) -> None:
         from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
-        bounds = ((scope.window.start, ">="), (scope.window.end, "<"))
-        where = "".join(f" AND datetime {compare} %s" for border, compare in bounds if border is not None)
-        values = [scope.list_id, *(border for border, _ in bounds if border is not None)]
+        bounds = scope.window.bounds
+        where = "".join(f" AND datetime {compare} %s" for compare, _ in bounds)
+        values = [scope.list_id, *(end for _, end in bounds)]
         table = client.make_qualified_table_name(self._table)
         for order in ("ASC", "DESC"):
             query = (

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from airflow_provider.altcraft._arguments import is_template
 from airflow_provider.altcraft._extras import not_installed
+from airflow_provider.altcraft.targets._equality import EqualByArguments
 from airflow_provider.altcraft.targets._protocols import Scope, Written
 from airflow_provider.altcraft.targets._writer import BaseWriter
 from airflow_provider.altcraft.targets.dlt.load import Load
@@ -40,7 +41,7 @@ _SETTINGS = {"RUNTIME__DLTHUB_TELEMETRY": "false", "RESTORE_FROM_DESTINATION": "
 _ALL_IS_GIVEN = {"PROVIDERS__ENABLE_AIRFLOW_SECRETS": "false"}
 
 
-class DltTarget:
+class DltTarget(EqualByArguments):
     """A table of a dlt destination, into which each pull is merged by ``event_key``.
 
     The table has the columns of a row as dlt names their types, ``extra`` as text. dlt's own tables stand next to it.
@@ -87,12 +88,6 @@ class DltTarget:
         """Return what made the target, without any credentials that a destination holds."""
         of = f"conn_id={self.conn_id!r}" if self.conn_id is not None else f"destination={self._destination_name!r}"
         return f"{type(self).__name__}({self.table!r}, {of})"
-
-    def __eq__(self, other: object) -> bool:
-        """Compare kind and arguments."""
-        return type(other) is type(self) and other.__dict__ == self.__dict__
-
-    __hash__ = None  # type: ignore[assignment]  # rendering changes the table
 
     @property
     def uri(self) -> str:

@@ -27,13 +27,14 @@ from pyiceberg.transforms import DayTransform, IdentityTransform, VoidTransform
 from pyiceberg.types import IcebergType, LongType, NestedField, StringType, TimestamptzType
 
 from airflow_provider.altcraft.schema import COLUMNS, SCHEMA
-from airflow_provider.altcraft.targets._days import DAY, Ranges, by_day, day_in
+from airflow_provider.altcraft.targets._day_writer import commit_properties, refuse_database_rows
+from airflow_provider.altcraft.targets._days import Ranges, by_day, days_touched
 from airflow_provider.altcraft.targets._kept import Newest, Scoped
-from airflow_provider.altcraft.targets._order import lookups_digest
 from airflow_provider.altcraft.targets._protocols import Scope, check_keys
 from airflow_provider.altcraft.targets._spool import Spool
 from airflow_provider.altcraft.targets._writer import room_in
 from airflow_provider.altcraft.targets.iceberg.errors import saying
+from airflow_provider.altcraft.window import DAY, UTC, Window, midnight
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -119,7 +120,7 @@ class IcebergTable:
         try:
             catalog = IcebergHook(self._conn_id).catalog
         except AirflowNotFoundException as error:
-            raise ValueError(f"{self.uri}: there is no Airflow connection {self._conn_id!r}") from error
+            raise ValueError(f"{self.uri}: there is no Airflow connection {self._conn_id!r}; make it") from error
         if self._catalog_name is None or self._catalog_name == catalog.name:
             return catalog
         return load_catalog(self._catalog_name, **catalog.properties)
@@ -156,11 +157,7 @@ class IcebergTable:
         # A whole database replaces all of its list, so only profiles would be doubled.
         if self._disposition == "replace" and scope.lookups is not None:
             of_database = table.scan(f"{here} and lookup is null", selected_fields=("lookup",), limit=1)
-            if of_database.to_arrow().num_rows:
-                raise ValueError(
-                    "the table holds rows of a whole database for this list and window, by which each event of these "
-                    "profiles would be there twice; write to another table, or let it merge"
-                )
+            refuse_database_rows(of_database.to_arrow().num_rows)
 
     def _replace_days(self, transaction: Transaction, table: Table | None, scope: Scope, spool: Spool) -> None:
         days = spool.keys()
@@ -173,7 +170,7 @@ class IcebergTable:
             kept = Newest(spool, across_days=scope.event_key_by == "event_id")
             if table is not None and scope.event_key_by == "event_id":
                 days |= _days_held(table, kept)
-        properties = self._properties(scope)
+        properties = commit_properties(scope, self._disposition)
         if table is not None and days:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of days on which there is nothing yet
@@ -187,17 +184,6 @@ class IcebergTable:
                     )
                     for file in files:
                         append.append_data_file(file)
-
-    def _properties(self, scope: Scope) -> dict[str, str]:
-        """What the table's history tells of the commit."""
-        window = scope.window.to_json()
-        return {
-            "altcraft.write_disposition": self._disposition,
-            "altcraft.list_id": str(scope.list_id),
-            "altcraft.lookups": lookups_digest(scope),
-            "altcraft.window_start": window["start"] or "",
-            "altcraft.window_end": window["end"] or "",
-        }
 
 
 def _never_retry(table: Table) -> None:
@@ -227,33 +213,28 @@ def _misfits(table: Table) -> Iterator[str]:
 
 def _condition(scope: Scope) -> str:
     """The condition that a row is of the scope's list and window."""
-    return f"list_id = {scope.list_id} and {_between(scope.window.start, scope.window.end)}"
+    return f"list_id = {scope.list_id} and {_within(scope.window)}"
 
 
-def _between(start: dt.datetime | None, end: dt.datetime | None) -> str:
-    ends = [("datetime >= ", start), ("datetime < ", end)]
-    return " and ".join(["datetime is not null", *(f"{sign}'{at.isoformat()}'" for sign, at in ends if at is not None)])
+def _within(window: Window) -> str:
+    ends = [f"datetime {compare} '{end.isoformat()}'" for compare, end in window.bounds]
+    return " and ".join(["datetime is not null", *ends])
 
 
-def _midnight(day: dt.date) -> dt.datetime:
-    return dt.datetime.combine(day, dt.time(), dt.UTC)
+def _on_days(first: dt.date | None, last: dt.date | None) -> str:
+    """The condition that a row is on one of the days from the first to the last; ``None`` is no bound."""
+    start = None if first is None else midnight(first, UTC)
+    return _within(Window(start, None if last is None else midnight(last, UTC) + DAY))
 
 
 def _in_window(scope: Scope) -> str:
     """The condition that a row is on a day of which the window has a part."""
-    start, end = scope.window.start, scope.window.end
-    first = None if start is None else _midnight(day_in(start, "UTC"))
-    last = None if end is None else _midnight(day_in(end - dt.timedelta(microseconds=1), "UTC")) + DAY
-    return _between(first, last)
+    return _on_days(*days_touched(scope.window, UTC))
 
 
 def _on(days: Collection[dt.date]) -> str:
     """The condition that a row is on one of the days."""
-    ranges = [
-        _between(None if first is None else _midnight(first), None if last is None else _midnight(last) + DAY)
-        for first, last in Ranges.of(days).ranges
-    ]
-    return " or ".join(f"({each})" for each in ranges)
+    return " or ".join(f"({_on_days(first, last)})" for first, last in Ranges.of(days).ranges)
 
 
 def _scan(table: Table, where: str, *names: str) -> Iterator[pa.RecordBatch]:
@@ -268,7 +249,7 @@ def _days_of(table: Table, where: str) -> set[dt.date]:
 def _days_held(table: Table, kept: Newest) -> set[dt.date]:
     """The days on which the table has events of the pull."""
     found: set[dt.date] = set()
-    for batch in _scan(table, _between(None, None), "event_key", "datetime"):
+    for batch in _scan(table, _within(Window()), "event_key", "datetime"):
         found.update(_unique_days(batch.filter(kept.held(batch.column("event_key").cast(pa.string())))))
     return found
 

@@ -8,8 +8,9 @@ from urllib.parse import parse_qsl
 
 from airflow_provider.altcraft._arguments import is_template
 from airflow_provider.altcraft._extras import not_installed
+from airflow_provider.altcraft._redact import without_password
 from airflow_provider.altcraft.targets._day_writer import DayWriter
-from airflow_provider.altcraft.targets._locations import without_password
+from airflow_provider.altcraft.targets._equality import EqualByArguments
 from airflow_provider.altcraft.targets._protocols import Scope
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _NAME: Final = re.compile(r"[^\s./?#{}]+(\.[^\s./?#{}]+)+")
 _CONN_ID: Final = re.compile(r"[^\s/?#@:]+")
 
 
-class IcebergTarget:
+class IcebergTarget(EqualByArguments):
     """An Apache Iceberg table behind a connection of Airflow's Iceberg provider: REST, Glue, SQL and other catalogs.
 
     The pull is put aside on the local disk. A commit reads the rows of the days (UTC) that the pull touches, and
@@ -92,12 +93,6 @@ class IcebergTarget:
         more = "" if self.catalog is None else f", catalog={self.catalog!r}"
         arguments = f"{self.conn_id!r}, {self.table!r}, write_disposition={self.write_disposition!r}{more}"
         return f"{type(self).__name__}({arguments})"
-
-    def __eq__(self, other: object) -> bool:
-        """Compare kind and arguments."""
-        return type(other) is type(self) and other.__dict__ == self.__dict__
-
-    __hash__ = None  # type: ignore[assignment]  # rendering changes the arguments
 
     def open(self, scope: Scope) -> IcebergWriter:
         """Begin a write: the catalog is reached, the table's place proved writable, and the table one that fits.

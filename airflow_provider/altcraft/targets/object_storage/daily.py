@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
 import pyarrow.compute as pc  # noqa: TID253 - likewise
 
-from airflow_provider.altcraft._arrow import instant_array, instant_of
+from airflow_provider.altcraft._arrow import between, instant_of
 from airflow_provider.altcraft._redact import redacted
 from airflow_provider.altcraft.schema import check_schema
 from airflow_provider.altcraft.targets._protocols import Written
@@ -142,7 +142,6 @@ def _by_day(batch: pa.RecordBatch, zone: dt.tzinfo) -> Iterator[tuple[dt.date, p
     # Python knows each zone; Arrow has to find a database of them.
     first, last = (day_of(instant_of(ends[name]), zone).toordinal() for name in ("min", "max"))
     for day in map(dt.date.fromordinal, range(first, last + 1)):
-        begin, end = instant_array([midnight(each, zone) for each in (day, day + DAY)])
-        rows = batch.filter(pc.and_(pc.greater_equal(times, begin), pc.less(times, end)))
+        rows = batch.filter(between(times, midnight(day, zone), midnight(day + DAY, zone)))
         if rows.num_rows:
             yield day, rows

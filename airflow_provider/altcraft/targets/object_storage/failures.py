@@ -10,6 +10,7 @@ from pydantic_core import to_json
 
 from airflow_provider.altcraft.targets.object_storage.choice import stage_at
 from airflow_provider.altcraft.targets.object_storage.path import Place
+from airflow_provider.altcraft.targets.object_storage.staged import writing
 
 
 def keep(place: Place, failed: Sequence[Mapping[str, Any]]) -> str | None:
@@ -26,11 +27,6 @@ def keep(place: Place, failed: Sequence[Mapping[str, Any]]) -> str | None:
 
             reach_store(place.uri).remove_any()
         return None
-    staged = stage_at(place)
-    try:
+    with writing(stage_at(place)) as staged:
         staged.write(b"".join(to_json(profile) + b"\n" for profile in failed))
-        staged.commit()
-    except BaseException:
-        staged.discard()
-        raise
     return place.uri

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from airflow_provider.altcraft.targets._writer import room_in
 from airflow_provider.altcraft.targets.object_storage.folder import LEASE
+from airflow_provider.altcraft.targets.object_storage.staged import writing
 from airflow_provider.altcraft.targets.object_storage.stores.local import StagedFile, locked, sync_folder, unused_lock
 
 _BUFFER = 1 << 20
@@ -85,13 +86,8 @@ class LocalFolder:
         with locked(self._path):
             if self.version(name) != version:
                 return False
-            staged = StagedFile(str(self._path / name))
-            try:
+            with writing(StagedFile(str(self._path / name))) as staged:
                 staged.write(data)
-                staged.commit()
-            except BaseException:
-                staged.discard()
-                raise
         return True
 
     def remove(self, names: Iterable[str]) -> None:

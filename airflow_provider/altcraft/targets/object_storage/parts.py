@@ -32,6 +32,7 @@ from airflow_provider.altcraft.targets.object_storage.choice import folder_at
 from airflow_provider.altcraft.targets.object_storage.folder import LEASE
 from airflow_provider.altcraft.targets.object_storage.format import Encoder
 from airflow_provider.altcraft.targets.object_storage.manifest import Part
+from airflow_provider.altcraft.targets.object_storage.staged import writing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -179,13 +180,8 @@ class PartsWriter(StorageWriter):
         self._notes.append(note)
 
     def _write_note(self, number: int, note: Note) -> None:
-        staged = self._folder.stage(self._note(number))
-        try:
+        with writing(self._folder.stage(self._note(number))) as staged:
             staged.write(json.dumps(asdict(note)).encode())
-            staged.commit()
-        except BaseException:
-            staged.discard()
-            raise
 
     def _replace(self, manifest: _manifest.Manifest) -> bool:
         """Replace whatever manifest is there, while all parts are; not that of a later pull of the same scope."""

@@ -10,7 +10,8 @@ import posixpath
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from airflow_provider.altcraft.targets._locations import locate, without_password
+from airflow_provider.altcraft._redact import without_password
+from airflow_provider.altcraft.targets._locations import locate
 
 SUFFIXES = (
     ".parquet",

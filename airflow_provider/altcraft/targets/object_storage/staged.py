@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 
@@ -28,3 +30,14 @@ class Staged(Protocol):
     def discard(self) -> None:
         """Drop what was staged; also after a failed ``write`` or ``commit``."""
         ...
+
+
+@contextmanager
+def writing(staged: Staged) -> Iterator[Staged]:
+    """Commit what the block has written, or discard it where that fails."""
+    try:
+        yield staged
+        staged.commit()
+    except BaseException:
+        staged.discard()
+        raise

@@ -13,7 +13,8 @@ from airflow_provider.altcraft._arguments import (
     path_text,
     whole_number,
 )
-from airflow_provider.altcraft.targets._locations import without_password
+from airflow_provider.altcraft._redact import without_password
+from airflow_provider.altcraft.targets._equality import EqualByArguments
 from airflow_provider.altcraft.targets._protocols import Scope, TargetWriter, Written
 from airflow_provider.altcraft.targets._writer import StorageWriter
 from airflow_provider.altcraft.targets.object_storage.choice import stage_at
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 PART_ROWS = 250_000
 
 
-class ObjectStorageTarget:
+class ObjectStorageTarget(EqualByArguments):
     """Objects or files, in one of three shapes, which the path tells.
 
     - ``…/history.parquet``: one object, replaced at once by each commit, whatever the scope.
@@ -73,12 +74,6 @@ class ObjectStorageTarget:
         more = "" if self.format is None else f", format={self.format!r}"
         more += "" if self.part_rows == PART_ROWS else f", part_rows={self.part_rows}"
         return f"{type(self).__name__}(path={without_password(str(self.path))!r}{more})"
-
-    def __eq__(self, other: object) -> bool:
-        """Compare kind and arguments."""
-        return type(other) is type(self) and other.__dict__ == self.__dict__
-
-    __hash__ = None  # type: ignore[assignment]  # rendering changes the path
 
     def for_shard(self, number: int, count: int) -> ObjectStorageTarget:
         """Return the target of one shard, a place of its own; the number is from 0.

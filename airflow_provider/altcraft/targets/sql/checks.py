@@ -53,9 +53,7 @@ def refuse_other_kind(session: Connection, scope: Scope) -> None:
     if count:
         theirs, ours = ("profiles", "a whole database") if database else ("a whole database", "profiles")
         shown = "".join(
-            f" AND {session.quote('datetime')} {compare} '{border.isoformat(' ')}'"
-            for border, compare in ((scope.window.start, ">="), (scope.window.end, "<"))
-            if border is not None
+            f" AND {session.quote('datetime')} {compare} '{end.isoformat(' ')}'" for compare, end in scope.window.bounds
         )
         raise ValueError(
             f"the table holds {count} rows that a pull of {theirs} wrote for list {scope.list_id} and this window, "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa  # noqa: TID253 - imported by a writer, at run time
 
@@ -23,12 +23,8 @@ def check_table_keys(session: Connection, scope: Scope) -> None:
         ValueError: it has some, among the first and the last rows of the window.
     """
     table = session.table
-    values: list[Any] = [scope.list_id]
-    query = sa.select(table.c.event_key, table.c.event_id).where(sa.text(f"{session.quote('list_id')} = ?"))
-    for border, compare in ((scope.window.start, ">="), (scope.window.end, "<")):
-        if border is not None:
-            query = query.where(sa.text(f"{session.quote('datetime')} {compare} ?"))
-            values.append(session.instant(border))
+    where, values = session.where(scope)
+    query = sa.select(table.c.event_key, table.c.event_id).where(sa.text(where))
     for order in (table.c.datetime.asc(), table.c.datetime.desc()):
         limited = query.order_by(order).limit(_ROWS)
         sql = str(limited.compile(dialect=session.dialect, compile_kwargs={"literal_binds": True}))

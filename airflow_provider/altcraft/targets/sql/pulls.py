@@ -20,7 +20,7 @@ import pyarrow.compute as pc  # noqa: TID253 - the same
 import sqlalchemy as sa  # noqa: TID253 - the same
 from sqlalchemy.dialects import mysql  # noqa: TID253 - the same
 
-from airflow_provider.altcraft._arrow import flag_array, instant_array
+from airflow_provider.altcraft._arrow import between, flag_array
 from airflow_provider.altcraft.targets._order import lookups_digest, say_overtaken
 from airflow_provider.altcraft.targets.sql import table
 from airflow_provider.altcraft.targets.sql.errors import message_of, refused
@@ -206,12 +206,7 @@ def within(batch: pa.RecordBatch, windows: Sequence[Window]) -> pa.Array[Any]:
     at: Any = batch.column("datetime")
     found: Any = flag_array([False] * batch.num_rows)
     for each in windows:
-        inside: Any = flag_array([True] * batch.num_rows)
-        if each.start is not None:
-            inside = compute.and_(inside, compute.greater_equal(at, instant_array([each.start])[0]))
-        if each.end is not None:
-            inside = compute.and_(inside, compute.less(at, instant_array([each.end])[0]))
-        found = compute.or_(found, inside)
+        found = compute.or_(found, between(at, each.start, each.end))
     return found  # type: ignore[no-any-return]
 
 

@@ -35,6 +35,7 @@ from airflow_provider.altcraft.targets.sql.rows import (
     IDENTITY,
     LISTED,
     LOOKUP,
+    NEWS,
     around,
     chain,
     lookups,
@@ -195,6 +196,10 @@ class Session:
         """Return names of columns as they stand in SQL, with a table's name before each."""
         return ", ".join(before + self.quote(name) for name in names)
 
+    def assignments(self, new: str) -> str:
+        """Return what an upsert sets, each column to its new value as the database writes that: ``excluded.{}``."""
+        return ", ".join(f"{name} = {new.format(name)}" for name in map(self.quote, NEWS))
+
     def check(self, scope: Scope) -> None:
         """Prove that the table can be written, or made: all that a commit does is done, and nothing is committed.
 
@@ -351,13 +356,10 @@ class Session:
         """The condition that a row is of the scope's list and window, and not overtaken, and its values."""
         condition, values = f"{self.quote('list_id')} = ?", [scope.list_id]
         for window, how in ((scope.window, "{}"), *((each, "NOT ({})") for each in self.overtaken)):
-            borders = []
-            for border, compare in ((window.start, ">="), (window.end, "<")):
-                if border is not None:
-                    borders.append(f"{self.quote('datetime')} {compare} ?")
-                    values.append(self.instant(border))
-            if borders:
-                condition += f" AND {how.format(' AND '.join(borders))}"
+            if bounds := window.bounds:
+                inside = " AND ".join(f"{self.quote('datetime')} {compare} ?" for compare, _ in bounds)
+                condition += f" AND {how.format(inside)}"
+                values += [self.instant(end) for _, end in bounds]
         return condition, values
 
     def append(self, batches: Iterable[pa.RecordBatch]) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider.altcraft._arguments import is_template
 from airflow_provider.altcraft._extras import not_installed
+from airflow_provider.altcraft.targets._equality import EqualByArguments
 from airflow_provider.altcraft.targets._protocols import Scope, Written
 from airflow_provider.altcraft.targets._writer import BaseWriter
 from airflow_provider.altcraft.targets.sql import names
@@ -36,7 +37,7 @@ RECONNECTS_FOR = 30.0
 """Seconds for which a commit tries to connect: the pull is done, and its rows would be lost with the task."""
 
 
-class SqlTarget:
+class SqlTarget(EqualByArguments):
     """A table behind a connection of Airflow's common SQL: PostgreSQL, MariaDB, MySQL, SQLite, DuckDB and others.
 
     The pull is put aside on the local disk, and a commit writes it in one transaction: until it is through, readers see
@@ -93,12 +94,6 @@ class SqlTarget:
         nul = "" if self.nul_replacement is None else f", nul_replacement={self.nul_replacement!r}"
         what = f"{self.conn_id!r}, {self.table!r}, write_disposition={self.write_disposition!r}"
         return f"{type(self).__name__}({what}{nul})"
-
-    def __eq__(self, other: object) -> bool:
-        """Compare kind and arguments."""
-        return type(other) is type(self) and other.__dict__ == self.__dict__
-
-    __hash__ = None  # type: ignore[assignment]  # rendering changes the arguments
 
     def open(self, scope: Scope) -> SqlWriter:
         """Begin a write: the database is reached, and all that a commit does is tried in a transaction rolled back.
@@ -257,11 +252,10 @@ class SqlWriter(BaseWriter):
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Put one batch aside."""
-        from airflow_provider.altcraft.schema import SCHEMA
+        from airflow_provider.altcraft.schema import check_schema
 
         with self._guard():
-            if batch.schema != SCHEMA:
-                raise ValueError(f"{self._place.uri}: the batch is not of schema.SCHEMA")
+            check_schema(batch)
             if not self._place.holds_nul:
                 batch = _without_nul(batch, self._place)
             self._spool.add(batch, "rows")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider.altcraft._extras import not_installed
 from airflow_provider.altcraft._redact import without_secrets
+from airflow_provider.altcraft.targets.object_storage.staged import writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -140,7 +141,7 @@ class FsspecStore:
 
     def put_staged(self, name: str, data: bytes) -> None:
         """Put a small object in the way in which a large one is written."""
-        with _writing(self.stage(name, shared=False)) as staged:
+        with writing(self.stage(name, shared=False)) as staged:
             staged.write(data)
 
     def put(self, name: str, data: bytes) -> None:
@@ -165,7 +166,7 @@ class FsspecStore:
         if entry is None:
             raise FileNotFoundError(f"{self.uri}{source} is missing")
         size = int(entry["size"] or 0)
-        with _writing(self.stage(name, shared=False)) as staged:
+        with writing(self.stage(name, shared=False)) as staged:
             while at < size:
                 piece = self._read_range(source, at, min(at + _PIECE, size))
                 staged.write(piece)
@@ -237,16 +238,6 @@ class FsspecStore:
 
     def _delete(self, name: str) -> None:
         self._fs.rm_file(self._path + name)
-
-
-@contextlib.contextmanager
-def _writing(staged: Staged) -> Iterator[Staged]:
-    try:
-        yield staged
-        staged.commit()
-    except BaseException:
-        staged.discard()
-        raise
 
 
 @contextlib.contextmanager

@@ -170,7 +170,7 @@ class DuckDbSession(Session):
     def upsert(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Insert rows by ``event_key``, the last of each replacing all before it."""
         columns, key, number = self.columns(COLUMNS), self.quote("event_key"), "altcraft_number"
-        settings = ", ".join(f"{self.quote(name)} = excluded.{self.quote(name)}" for name in NEWS)
+        settings = self.assignments("excluded.{}")
         # A row that is the same already is not written again: DuckDB deletes and inserts what has an index.
         differs = " OR ".join(
             f"{self.target}.{name} IS DISTINCT FROM excluded.{name}" for name in map(self.quote, NEWS)

@@ -20,7 +20,7 @@ from airflow_provider.altcraft.targets.sql import table
 from airflow_provider.altcraft.targets.sql.checks import proving_right
 from airflow_provider.altcraft.targets.sql.dialects.alchemy import AlchemySession
 from airflow_provider.altcraft.targets.sql.names import Disposition, Name
-from airflow_provider.altcraft.targets.sql.rows import EPOCH, NEWS, slices
+from airflow_provider.altcraft.targets.sql.rows import EPOCH, slices
 from airflow_provider.altcraft.targets.sql.rules import Shape, TableRules
 
 log = logging.getLogger(__name__)
@@ -214,8 +214,7 @@ class MySqlSession(AlchemySession):
 
     def upsert(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Insert rows by ``event_key``, the last of each replacing all before it."""
-        settings = ", ".join(f"{self.quote(name)} = VALUES({self.quote(name)})" for name in NEWS)
-        self._insert(self.target, COLUMNS, batches, f" ON DUPLICATE KEY UPDATE {settings}")
+        self._insert(self.target, COLUMNS, batches, f" ON DUPLICATE KEY UPDATE {self.assignments('VALUES({})')}")
 
     def _insert(self, into: str, columns: Sequence[str], batches: Iterable[pa.RecordBatch], end: str) -> None:
         begin = f"INSERT INTO {into} ({self.columns(columns)}) VALUES ".encode()

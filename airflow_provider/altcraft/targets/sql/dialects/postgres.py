@@ -190,7 +190,7 @@ class PostgresSession(AlchemySession):
             f" SELECT {columns}, 0::bigint AS {number} FROM {self.target} WHERE 1 = 0"
         )
         self.load(staged, (*COLUMNS, number), numbered(batches, number))
-        settings = ", ".join(f"{self.quote(name)} = excluded.{self.quote(name)}" for name in NEWS)
+        settings = self.assignments("excluded.{}")
         old, new = self._values("held."), self._values("excluded.")
         self.execute(
             f"INSERT INTO {self.target} AS held ({columns}) SELECT DISTINCT ON ({key}) {columns} FROM {staged}"

@@ -10,7 +10,7 @@ import sqlalchemy as sa  # noqa: TID253 - the same
 
 from airflow_provider.altcraft.schema import COLUMNS
 from airflow_provider.altcraft.targets.sql.dialects.alchemy import AlchemySession
-from airflow_provider.altcraft.targets.sql.rows import NEWS, rows, slices
+from airflow_provider.altcraft.targets.sql.rows import rows, slices
 from airflow_provider.altcraft.targets.sql.rules import Shape, TableRules
 from airflow_provider.altcraft.targets.sql.session import PATIENCE
 
@@ -76,8 +76,7 @@ class SqliteSession(AlchemySession):
 
     def upsert(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Insert rows by ``event_key``, the last of each replacing all before it."""
-        settings = ", ".join(f"{self.quote(name)} = excluded.{self.quote(name)}" for name in NEWS)
-        end = f" ON CONFLICT ({self.quote('event_key')}) DO UPDATE SET {settings}"
+        end = f" ON CONFLICT ({self.quote('event_key')}) DO UPDATE SET {self.assignments('excluded.{}')}"
         self._insert(self.target, COLUMNS, batches, end)
 
     def _insert(self, into: str, columns: Sequence[str], batches: Iterable[pa.RecordBatch], end: str) -> None:
