@@ -24,6 +24,10 @@ _LISTED = 10
 class AltcraftHook(BaseHook):
     """The Altcraft Platform behind an Airflow connection.
 
+    The methods that read are the client's: arguments, results and errors are the same, ``list_id`` is the connection's
+    own where it is ``None``, and a connection that does not fit is a ``ValueError``. Each call has a client of its own;
+    for several calls, ``get_conn`` gives one.
+
     Args:
         altcraft_conn_id: the connection: host is the installation's address, password is the API token, and the extra
             fields are ``list_id``, ``timeout``, ``max_connections``, ``requests_per_second``, ``outage_timeout``,
@@ -77,19 +81,7 @@ class AltcraftHook(BaseHook):
         date_to: DateLike = None,
         actions: Collection[str] | None = None,
     ) -> list[HistoryEvent]:
-        """One profile's events within the window, oldest first.
-
-        Args:
-            profile: a ``ProfileLookup``, a mapping of its fields, or an e-mail.
-            list_id: the database; the connection's own where ``None``.
-            date_from: a date (from its first instant in UTC) or an aware date-time; ``None`` for no bound.
-            date_to: a date (to its last instant in UTC) or an aware date-time, itself excluded; ``None`` for no bound.
-            actions: only events of these; ``None`` for all.
-
-        Raises:
-            ValueError: an argument or the connection does not fit, before any request.
-            AltcraftError: the platform could not be asked, or refused.
-        """
+        """One profile's events within the window, oldest first; see ``AltcraftClient.get_history``."""
         with self.get_conn() as client:
             return client.get_history(profile, list_id=list_id, date_from=date_from, date_to=date_to, actions=actions)
 
@@ -117,20 +109,7 @@ class AltcraftHook(BaseHook):
         fields: Sequence[str] = (),
         page_size: int = PAGE_LIMIT,
     ) -> Iterator[HistoryEvent]:
-        """All events of a database within the window, page by page, in the platform's order.
-
-        Args:
-            list_id: the database; the connection's own where ``None``.
-            date_from: as in ``get_history``, but required.
-            date_to: as in ``get_history``, but required.
-            fields: profile fields to add to each event, as an object ``fields``.
-            page_size: rows a page.
-
-        Raises:
-            ValueError: an argument or the connection does not fit, before any request.
-            CursorError: the platform refuses a cursor that it gave; events were given already, so start again.
-            AltcraftError: the platform could not be asked, or refused.
-        """
+        """All events of a database within the window; see ``AltcraftClient.iter_database_history``."""
         with self.get_conn() as client:
             yield from client.iter_database_history(
                 list_id=list_id, date_from=date_from, date_to=date_to, fields=fields, page_size=page_size
@@ -160,19 +139,7 @@ class AltcraftHook(BaseHook):
         fields: Sequence[str] = (),
         page_size: int = PAGE_LIMIT,
     ) -> Iterator[Mapping[str, Any]]:
-        """All profiles of a database, or those of a query, page by page, as the platform gives them.
-
-        Args:
-            list_id: the database; the connection's own where ``None``.
-            query: the platform's own, in the manner of MongoDB.
-            fields: names of profile fields to give with each; without it only ``id`` is documented.
-            page_size: profiles a page.
-
-        Raises:
-            ValueError: an argument or the connection does not fit, before any request.
-            CursorError: the platform refuses a cursor that it gave; profiles were given already, so start again.
-            AltcraftError: the platform could not be asked, or refused.
-        """
+        """All profiles of a database, or those of a query; see ``AltcraftClient.iter_profiles``."""
         with self.get_conn() as client:
             yield from client.iter_profiles(list_id=list_id, query=query, fields=fields, page_size=page_size)
 
@@ -190,12 +157,7 @@ class AltcraftHook(BaseHook):
                 yield profile
 
     def list_databases(self) -> list[Database]:
-        """The databases that the token may see.
-
-        Raises:
-            ValueError: the connection does not fit, before any request.
-            AltcraftError: the platform could not be asked, or refused.
-        """
+        """The databases that the token may see; see ``AltcraftClient.list_databases``."""
         with self.get_conn() as client:
             return client.list_databases()
 

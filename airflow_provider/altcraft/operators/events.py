@@ -188,19 +188,9 @@ class AltcraftEventsOperator(Interruptible, DefinedNames, RenderedOperator, Base
 
         try:
             self.check_rendered()
-            with events_since_last_run(
-                context,
-                actions=self.actions,
-                profiles=self.profiles,
-                list_id=self.list_id,
-                since=self.since,
-                lookback=self.lookback,
-                timezone=self.timezone,
-                max_events=self.max_events,
-                asset=self.asset,
-                event_key_by=self.event_key_by,
-                altcraft_conn_id=self.altcraft_conn_id,
-            ) as events:
+            names = (*AltcraftEventsOperator.template_fields, "asset", "event_key_by")
+            arguments: dict[str, Any] = {name: getattr(self, name) for name in names}
+            with events_since_last_run(context, **arguments) as events:
                 self.log.info("%d events", len(events))
                 if self.do_xcom_push:  # now: what Airflow cannot take is not noted as given
                     context["ti"].xcom_push(key=_RETURN_VALUE, value=events)

@@ -7,6 +7,7 @@ import datetime as dt
 import logging
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
+from inspect import getfullargspec
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -101,27 +102,8 @@ class AltcraftActionTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Where the class is and its arguments, as they are kept in Airflow's database."""
-        return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
-            {
-                "altcraft_conn_id": self.altcraft_conn_id,
-                "condition": self.condition,
-                "deadline": self.deadline,
-                "poke_interval": self.poke_interval,
-                "profile": self.profile,
-                "profiles": self.profiles,
-                "quorum": self.quorum,
-                "list_id": self.list_id,
-                "since": self.since,
-                "silent_fail": self.silent_fail,
-                "max_consecutive_failures": self.max_consecutive_failures,
-                "exponential_backoff": self.exponential_backoff,
-                "max_wait": self.max_wait,
-                "execution_deadline": self.execution_deadline,
-                "next_look": self.next_look,
-                "failures": self.failures,
-            },
-        )
+        names = getfullargspec(AltcraftActionTrigger.__init__).kwonlyargs
+        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll until there is an outcome."""

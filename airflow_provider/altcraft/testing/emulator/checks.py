@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 Body: TypeAlias = Mapping[str, Any]
 Key: TypeAlias = tuple[str, ...]
 
+# Not the client's table: with that one, the emulator would take each of its mistakes for right.
 MATCHING: dict[str, tuple[str, ...]] = {
     "email": ("email",),
     "email_profile": ("email",),
