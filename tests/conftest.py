@@ -64,9 +64,9 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses between tries that a test can wait for. The number of tries stays."""
-    from airflow_provider.altcraft.client import _constants, _retry
+    from tests.retries import set_retries
 
-    monkeypatch.setattr(_retry.Retry.__init__, "__defaults__", (_constants.ATTEMPTS, 0.01, 0.05))
+    set_retries(monkeypatch)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -15,12 +15,13 @@ import pytest
 from airflow.exceptions import TaskDeferred
 from airflow.providers.common.compat.sdk import DAG
 
-from airflow_provider.altcraft.client import Retry, _pace
+from airflow_provider.altcraft.client import _pace
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
 from airflow_provider.altcraft.operators.history import AltcraftHistoryOperator
 from airflow_provider.altcraft.sensors.action import AltcraftActionSensor
 from airflow_provider.altcraft.testing import Emulator, faults
 from airflow_provider.altcraft.triggers.action import AltcraftActionTrigger
+from tests.retries import set_retries
 
 Connect = Callable[..., str]
 TOKEN = 'can4ry/tok"en%2F+secret'
@@ -144,7 +145,7 @@ def seen_of(work: Callable[[], Any]) -> list[str]:
 
 
 def test_nowhere(api: Emulator, logs: Everything, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Retry.__init__, "__defaults__", (2, 0.01, 0.01))
+    set_retries(monkeypatch, attempts=2, wait_max=0.01)
     # A pull that is always refused would give up only after minutes.
     monkeypatch.setattr(_pace, "RETRY_AFTER_CAP", 0.05)
     context: Any = {"dag_run": SimpleNamespace(run_after=None, run_type="manual", logical_date=None)}

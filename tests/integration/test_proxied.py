@@ -17,8 +17,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from airflow_provider.altcraft.client import _constants
 from airflow_provider.altcraft.operators.history import AltcraftDatabaseHistoryOperator, AltcraftHistoryOperator
 from tests.integration.proxies import HAProxy, Nginx, Platform, ReverseProxy
+from tests.retries import set_retries
 
 EVENTS = 5
 KINDS: dict[str, Callable[..., ReverseProxy]] = {"nginx": Nginx, "haproxy": HAProxy}
@@ -27,10 +29,7 @@ KINDS: dict[str, Callable[..., ReverseProxy]] = {"nginx": Nginx, "haproxy": HAPr
 @pytest.fixture
 def define(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Define the connection; retries and pauses are the real ones."""
-    from airflow_provider.altcraft.client import _constants, _retry
-
-    real = (_constants.ATTEMPTS, _constants.BACKOFF_INITIAL, _constants.BACKOFF_MAX)
-    monkeypatch.setattr(_retry.Retry.__init__, "__defaults__", real)
+    set_retries(monkeypatch, wait_initial=_constants.BACKOFF_INITIAL, wait_max=_constants.BACKOFF_MAX)
 
     def define(url: str, **extra: Any) -> None:
         value = {"conn_type": "altcraft", "host": url, "password": Platform.token, "extra": {"list_id": 1} | extra}

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider.altcraft.client import _constants, _retry
 from airflow_provider.altcraft.testing import Emulator, faults
+from tests.retries import set_retries
 from tests.system.test_examples import ROOT, load_module, run
 
 WAITS = load_module("waits", ROOT / "tests" / "system" / "dags")
@@ -20,7 +20,7 @@ WAITS = load_module("waits", ROOT / "tests" / "system" / "dags")
 def ended(airflow_db: object) -> dict[str, dict[str, tuple[str, Any, int]]]:
     """State, XCom and number of requests of every row's wait in each mode: one run of one DAG."""
     with Emulator() as api, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_retry.Retry.__init__, "__defaults__", (_constants.ATTEMPTS, 0.01, 0.05))
+        set_retries(patch)
         connection = {"conn_type": "altcraft", "host": api.url, "password": api.token}
         patch.setenv("AIRFLOW_CONN_ALTCRAFT_DEFAULT", json.dumps(connection | {"extra": {"list_id": 1, "timeout": 1}}))
         _script(api)

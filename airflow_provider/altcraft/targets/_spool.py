@@ -15,18 +15,19 @@ import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
 from airflow_provider.altcraft.schema import SCHEMA
 from airflow_provider.altcraft.targets._writer import room_in
 
-_HELD = 100_000
-"""Rows of all keys that are held in memory before they are put aside."""
-
 
 class Spool:
     """Batches of ``SCHEMA`` by key, read back in the order in which they came.
+
+    Args:
+        most_held: rows of all keys that are held in memory before they are put aside.
 
     Raises:
         OSError: the disk of temporary files (``TMPDIR``) is full or cannot be written, at any call.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_held: int = 100_000) -> None:
+        self._most_held = most_held
         self._file: Any = tempfile.TemporaryFile(prefix="altcraft-")  # noqa: SIM115 - closed by `close`
         self._held: dict[Hashable, list[pa.RecordBatch]] = {}
         self._held_rows = 0
@@ -39,7 +40,7 @@ class Spool:
             self._held.setdefault(key, []).append(batch)
             self._held_rows += batch.num_rows
             self.rows += batch.num_rows
-        if self._held_rows >= _HELD:
+        if self._held_rows >= self._most_held:
             self._put_aside()
 
     def read(self, key: Hashable = None) -> Iterator[pa.RecordBatch]:

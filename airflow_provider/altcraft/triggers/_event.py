@@ -8,7 +8,7 @@ import math
 from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
@@ -16,6 +16,7 @@ from airflow_provider.altcraft._arguments import instant_of, list_id_of, timedel
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
 from airflow_provider.altcraft.triggers._shared_poller import Poll, SharedPoller, Subscription, poller_of
 from airflow_provider.altcraft.triggers._watch_state import WatchProgress, WatchState
+from airflow_provider.altcraft.triggers._watch_times import WatchTimes
 from airflow_provider.altcraft.waiting.audience import DEFAULT_LOOKBACK, Audience, names_of, seconds_of
 from airflow_provider.altcraft.waiting.condition import warn_of_undocumented, whole_second
 from airflow_provider.altcraft.window import DateLike
@@ -59,6 +60,8 @@ class AltcraftActionEventTrigger(BaseEventTrigger):
     Raises:
         ValueError: an argument that does not fit, when the DAG file is parsed.
     """
+
+    watch_times: ClassVar[WatchTimes] = WatchTimes()
 
     def __init__(
         self,
@@ -121,18 +124,18 @@ class AltcraftActionEventTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll by itself: Airflow before 3.3 has no shared streams."""
-        poller = SharedPoller(self.altcraft_conn_id, self.audience)
+        poller = SharedPoller(self.altcraft_conn_id, self.audience, self.watch_times)
         async with aclosing(poller.polls()) as polls, aclosing(self._events(polls, poller)) as events:
             async for event in events:
                 yield event
 
     def _poller(self) -> SharedPoller:
-        return poller_of(self.shared_stream_key(), self.altcraft_conn_id, self.audience)
+        return poller_of(self.shared_stream_key(), self.altcraft_conn_id, self.audience, self.watch_times)
 
     async def _events(self, polls: AsyncIterator[Poll], poller: SharedPoller) -> AsyncGenerator[TriggerEvent]:
-        state = WatchState(getattr(self, "asset_state_store", None), self._identity())
+        state = WatchState(getattr(self, "asset_state_store", None), self._identity(), self.watch_times)
         since = whole_second(self.since or dt.datetime.now(dt.UTC))
-        progress = WatchProgress(await state.load(since), self.lookback)
+        progress = WatchProgress(await state.load(since), self.lookback, self.watch_times)
         subscription = Subscription(frozenset(self.actions), progress.start, self.poll_interval)
         async with state.storing(progress):
             with poller.subscribed(subscription):

@@ -8,25 +8,20 @@ import logging
 from collections.abc import AsyncGenerator, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider.altcraft.client._errors import AltcraftError, RetriableError
 from airflow_provider.altcraft.triggers._shared_client import SharedClient
+from airflow_provider.altcraft.triggers._watch_times import WatchTimes
 from airflow_provider.altcraft.waiting.audience import Audience, window_from
 
 if TYPE_CHECKING:
     from airflow_provider.altcraft.client import HistoryEvent
 
 log = logging.getLogger(__name__)
-
-SLOW: Final = 300.0
-"""Seconds between polls, at least, while polling cannot work; and the longest pause after failures that may pass."""
-
-_GATHER: Final = 0.5
-"""Seconds for more watchers to come before the first poll, as all do when a triggerer starts."""
 
 
 @dataclass(slots=True, eq=False)
@@ -68,9 +63,10 @@ class SharedPoller:
     somebody must fix (the token, the connection) by polls at a slow pace, which find it fixed.
     """
 
-    def __init__(self, altcraft_conn_id: str, audience: Audience) -> None:
+    def __init__(self, altcraft_conn_id: str, audience: Audience, times: WatchTimes) -> None:
         self._conn_id = altcraft_conn_id
         self._audience = audience
+        self._times = times
         self._subscriptions: set[Subscription] = set()
         self._changed = asyncio.Event()
 
@@ -98,7 +94,8 @@ class SharedPoller:
                     continue
                 failures = min(failures + 1, 16)
                 passes = isinstance(found, RetriableError)
-                pause = max(self._interval(), min(self._interval() * 2**failures, SLOW) if passes else SLOW)
+                slow = self._times.slow
+                pause = max(self._interval(), min(self._interval() * 2**failures, slow) if passes else slow)
                 log.warning("A watcher's poll failed, the next one is in %.0f s: %s", pause, message_of(found))
                 await asyncio.sleep(pause)
 
@@ -119,7 +116,7 @@ class SharedPoller:
         while not self._subscriptions:
             self._changed.clear()
             await self._changed.wait()
-            await asyncio.sleep(_GATHER)
+            await asyncio.sleep(self._times.gather)
         self._changed.clear()
 
     async def _pause(self, seconds: float) -> None:
@@ -128,7 +125,7 @@ class SharedPoller:
             await asyncio.wait_for(self._changed.wait(), seconds)
         except TimeoutError:
             return
-        await asyncio.sleep(min(_GATHER, seconds))
+        await asyncio.sleep(min(self._times.gather, seconds))
 
 
 def message_of(error: Exception) -> str:
@@ -140,10 +137,10 @@ def message_of(error: Exception) -> str:
 _pollers: WeakValueDictionary[Hashable, SharedPoller] = WeakValueDictionary()
 
 
-def poller_of(key: Hashable, altcraft_conn_id: str, audience: Audience) -> SharedPoller:
+def poller_of(key: Hashable, altcraft_conn_id: str, audience: Audience, times: WatchTimes) -> SharedPoller:
     """The poller that all with this key share in the running event loop."""
     place = (id(asyncio.get_running_loop()), key)
     poller = _pollers.get(place)
     if poller is None:
-        poller = _pollers[place] = SharedPoller(altcraft_conn_id, audience)
+        poller = _pollers[place] = SharedPoller(altcraft_conn_id, audience, times)
     return poller

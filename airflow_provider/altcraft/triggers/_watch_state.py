@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from airflow_provider.altcraft.triggers._watch_times import WatchTimes
 from airflow_provider.altcraft.waiting.processed_keys import ProcessedKeys
 
 if TYPE_CHECKING:
@@ -19,18 +20,6 @@ if TYPE_CHECKING:
     from airflow_provider.altcraft.triggers._shared_poller import Poll
 
 log = logging.getLogger(__name__)
-
-SETTLED: Final = 5.0
-"""Seconds after which Airflow has kept what a trigger fired: the triggerer collects that each second or so."""
-
-STORE_EVERY: Final = 60.0
-"""Seconds after which the watermark is stored though nothing happened."""
-
-_STORE_CHECK: Final = 1.0
-"""Seconds between two checks of whether there is something to store."""
-
-_STORE_RETRY: Final = 10.0
-"""Seconds between tries to read or store the state while Airflow's API does not take part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +38,10 @@ class WatchProgress:
     says of an event that it was fired for before it is so.
     """
 
-    def __init__(self, processed: ProcessedKeys, lookback: dt.timedelta) -> None:
+    def __init__(self, processed: ProcessedKeys, lookback: dt.timedelta, times: WatchTimes) -> None:
         self.processed = processed
         self._lookback = lookback
+        self._times = times
         self._firings: deque[_Firing] = deque()
         self._stored = time.monotonic()
 
@@ -80,13 +70,13 @@ class WatchProgress:
     def settle(self, *, at_once: bool = False) -> bool:
         """Move what has settled, or everything, into ``processed``; returns whether that should be stored now."""
         now, changed = time.monotonic(), False
-        while self._firings and (at_once or now - self._firings[0].at >= SETTLED):
+        while self._firings and (at_once or now - self._firings[0].at >= self._times.settled):
             firing = self._firings.popleft()
             self.processed.add(firing.events.items())
             self.processed.watermark = max(self.processed.watermark, firing.watermark or self.processed.watermark)
             changed = changed or bool(firing.events)
         self.processed.forget(self._horizon(self.processed.watermark))
-        if not changed and now - self._stored < STORE_EVERY:
+        if not changed and now - self._stored < self._times.store_every:
             return False
         self._stored = now
         return True
@@ -101,13 +91,15 @@ class WatchState:
     Args:
         store: Airflow's accessors; ``None`` where there are none, so that nothing is kept.
         name: what the rows' names begin with.
+        times: how long it waits before it looks again whether there is something to store, or tries again.
     """
 
-    def __init__(self, store: Any, name: str) -> None:
+    def __init__(self, store: Any, name: str, times: WatchTimes) -> None:
         # A trigger that is equal to another is one for both their assets: each has the state, should the other go.
         each = [*getattr(store, "_by_name", {}).values(), *getattr(store, "_by_uri", {}).values()]
         self._stores = each or [store] * (store is not None)
         self._name = name
+        self._times = times
         self._rows: dict[str, Any] = {}
         self._gone: list[str] = []
 
@@ -128,7 +120,7 @@ class WatchState:
                 await self._write(*processed.changes())
             except Exception as error:
                 log.warning("The watcher's state cannot be had yet: %s: %s", type(error).__name__, error)
-                await asyncio.sleep(_STORE_RETRY)
+                await asyncio.sleep(self._times.store_retry)
             else:
                 return processed
 
@@ -153,7 +145,7 @@ class WatchState:
 
     async def _store_periodically(self, progress: WatchProgress) -> None:
         while True:
-            await asyncio.sleep(_STORE_RETRY if self.behind else _STORE_CHECK)
+            await asyncio.sleep(self._times.store_retry if self.behind else self._times.store_check)
             if progress.settle() or self.behind:
                 await self.store(progress.processed)
 

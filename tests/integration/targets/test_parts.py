@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import time
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,9 +20,10 @@ from airflow_provider.altcraft.targets import (
     SupportsResume,
     read_manifest,
 )
-from airflow_provider.altcraft.targets.object_storage import folder as _folder
-from airflow_provider.altcraft.targets.object_storage import parts as _parts
+from airflow_provider.altcraft.targets.object_storage.folder import LeaseTimes
 from airflow_provider.altcraft.targets.object_storage.folder_store import StoreFolder
+from airflow_provider.altcraft.targets.object_storage.parts import FRESH, PartsWriter
+from airflow_provider.altcraft.targets.object_storage.path import check
 from airflow_provider.altcraft.window import Window
 from tests.integration.stores import S3, Azure
 
@@ -166,13 +168,15 @@ def test_without_a_pull_an_abort_leaves_nothing(store, target, name, batch):
         assert store.keys(name) == []
 
 
-def test_an_old_part_is_not_taken_over(disk, batch, monkeypatch):
+def test_an_old_part_is_not_taken_over(disk, batch):
     target = ObjectStorageTarget(disk.uri("p/"), part_rows=100)
     writer = target.open(SCOPE)
     writer.resume("a pull")
     pull(writer, batch, 0, 1)
     writer.abort()
-    monkeypatch.setattr(_parts, "FRESH", -1)
+    for note in (disk.folder / "p").glob("_part-*.json"):
+        content = json.loads(note.read_text())
+        note.write_text(json.dumps(content | {"written": content["written"] - FRESH}))
     assert target.open(SCOPE).resume("a pull") is None
 
 
@@ -273,34 +277,36 @@ def test_failed_profiles_are_listed_in_the_folder(store, target, name, batch):
         assert hidden(store, name) == (["_failed.jsonl"] if failed else []) + ["_manifest.json"]
 
 
-def test_a_lease_that_could_not_be_renewed_does_not_commit(s3, name, batch, monkeypatch):
-    target = ObjectStorageTarget(s3.uri(name), part_rows=100)
-    writer = target.open(SCOPE)
+def test_a_lease_that_could_not_be_renewed_does_not_commit(s3, name, batch):
+    place = check(s3.uri(name))
+    writer = PartsWriter(place, StoreFolder(place.uri, LeaseTimes(valid=-1.0, dead=0.0)), SCOPE, 100)
     writer.write(batch(10))
-    monkeypatch.setattr(_folder, "DEAD", 0.0)
-    monkeypatch.setattr(_folder, "VALID", -1.0)
     with pytest.raises(OSError, match="could not be renewed for 0 s, so another attempt may have taken it for dead"):
         writer.commit()
     assert s3.keys(name) == []
 
 
-def test_a_lease_is_renewed_and_young_ones_are_living(s3, name, monkeypatch):
-    monkeypatch.setattr(_folder, "RENEW", 0.01)
-    real, times = StoreFolder.put, []
-    monkeypatch.setattr(StoreFolder, "put", lambda self, *args: (times.append(1), real(self, *args)))
-    writer = ObjectStorageTarget(s3.uri(name)).open(SCOPE)
-    deadline = 500
-    while len(times) < 4 and deadline:
-        writer._lease._end.wait(0.02)
-        deadline -= 1
-    assert writer._folder.living() == {writer._attempt}
-    monkeypatch.setattr(_folder, "DEAD", 0)
-    assert writer._folder.living() == set()
-    writer.abort()
+def test_a_lease_is_renewed_and_young_ones_are_living(s3, name):
+    class Counting(StoreFolder):
+        puts = 0
+
+        def put(self, name, data):
+            super().put(name, data)
+            self.puts += 1
+
+    folder = Counting(s3.uri(name), LeaseTimes(renew=0.01))
+    lease = folder.hold("a" * 16)
+    deadline = time.monotonic() + 30
+    while folder.puts < 4 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert folder.puts >= 4
+    assert folder.living() == {"a" * 16}
+    assert StoreFolder(s3.uri(name), LeaseTimes(dead=0.0)).living() == set()
+    lease.release()
     assert s3.keys(name) == []
-    count = len(times)
-    assert not writer._lease._thread.is_alive()
-    assert len(times) == count
+    count = folder.puts
+    time.sleep(0.1)
+    assert folder.puts == count
 
 
 def test_a_commit_whose_answer_was_lost_keeps_its_parts(s3, name, batch, monkeypatch):

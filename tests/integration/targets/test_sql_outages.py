@@ -13,7 +13,6 @@ import pytest
 from servers import Server, own_server
 
 from airflow_provider.altcraft.targets import Scope
-from airflow_provider.altcraft.targets.sql import target as sql
 from airflow_provider.altcraft.targets.sql.dialects.duckdb import DuckDbSession
 from airflow_provider.altcraft.targets.sql.dialects.mysql import MySqlSession
 from airflow_provider.altcraft.targets.sql.dialects.postgres import PostgresSession
@@ -93,9 +92,9 @@ def test_a_commit_waits_for_a_server_that_is_restarted(server: Server, dispositi
     same(as_table(server.database.rows(name)), table_of(pull(1)), ONE_PULL)
 
 
-def test_a_commit_gives_up_at_last(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sql, "RECONNECTS_FOR", 1.0)
+def test_a_commit_gives_up_at_last(server: Server) -> None:
     writer = server.database.target(server.database.new_table(), "merge").open(SCOPE)
+    writer.reconnects_for = 1.0
     server.stop()
     started = time.monotonic()
     with pytest.raises(UnreachableError, match=r"^sql://.*Error: "):

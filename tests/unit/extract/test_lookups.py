@@ -6,7 +6,6 @@ import random
 
 import pytest
 
-from airflow_provider.altcraft.extract.profiles import lookups as _lookups
 from airflow_provider.altcraft.extract.profiles.lookups import Lookups
 
 
@@ -15,13 +14,12 @@ def fields(number: int) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("known", [0, 10, 1000])
-def test_each_once_in_order(monkeypatch: pytest.MonkeyPatch, known: int) -> None:
+def test_each_once_in_order(known: int) -> None:
     """Also of those that no longer fit into memory."""
-    monkeypatch.setattr(_lookups, "_KNOWN", known)
     chance = random.Random(3)
     numbers = [chance.randrange(150) for _ in range(400)]
     wanted = [fields(number) for number in dict.fromkeys(numbers)]
-    lookups = Lookups(map(fields, numbers))
+    lookups = Lookups(map(fields, numbers), known)
     for _ in range(2):
         assert list(lookups) == wanted
     assert len(lookups) == len(wanted)

@@ -8,7 +8,6 @@ import pyarrow as pa
 import pytest
 
 from airflow_provider.altcraft.schema import SCHEMA
-from airflow_provider.altcraft.targets import _spool
 from airflow_provider.altcraft.targets._spool import Spool
 
 
@@ -17,10 +16,9 @@ def read(spool, key=None):
 
 
 @pytest.mark.parametrize("held", [1, 50, 10_000])
-def test_by_key_and_in_order(batch, monkeypatch, held):
-    monkeypatch.setattr(_spool, "_HELD", held)
+def test_by_key_and_in_order(batch, held):
     chance, expected = random.Random(1), {"a": [], "b": [], None: []}
-    with Spool() as spool:
+    with Spool(held) as spool:
         for start in range(0, 1000, 20):
             key = chance.choice(list(expected))
             expected[key].append(batch(20, start))

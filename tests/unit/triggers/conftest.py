@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from airflow_provider.altcraft.testing import Emulator
-from airflow_provider.altcraft.triggers import _shared_poller, _watch_state
+from airflow_provider.altcraft.triggers._watch_times import WatchTimes
+from airflow_provider.altcraft.triggers.action import AltcraftActionEventTrigger
 
 
 @pytest.fixture
@@ -21,13 +23,15 @@ def api(altcraft_api: Emulator, connect: Callable[..., str]) -> Emulator:
 @pytest.fixture
 def settles_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Set after how many seconds what was fired is taken for kept by Airflow."""
-    return lambda seconds: monkeypatch.setattr(_watch_state, "SETTLED", seconds)
+
+    def settle(seconds: float) -> None:
+        times = replace(AltcraftActionEventTrigger.watch_times, settled=seconds)
+        monkeypatch.setattr(AltcraftActionEventTrigger, "watch_times", times)
+
+    return settle
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch, settles_after: Callable[[float], None]) -> None:
-    monkeypatch.setattr(_shared_poller, "SLOW", 0.2)
-    monkeypatch.setattr(_shared_poller, "_GATHER", 0.02)
-    monkeypatch.setattr(_watch_state, "_STORE_CHECK", 0.01)
-    monkeypatch.setattr(_watch_state, "_STORE_RETRY", 0.02)
-    settles_after(0)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = WatchTimes(slow=0.2, gather=0.02, settled=0, store_check=0.01, store_retry=0.02)
+    monkeypatch.setattr(AltcraftActionEventTrigger, "watch_times", times)

@@ -17,7 +17,8 @@ import pytest
 
 from airflow_provider.altcraft.client import ProfileLookup
 from airflow_provider.altcraft.testing import Emulator, faults
-from airflow_provider.altcraft.triggers import _watch_state
+from airflow_provider.altcraft.triggers._watch_state import WatchState
+from airflow_provider.altcraft.triggers._watch_times import WatchTimes
 from airflow_provider.altcraft.triggers.action import AltcraftActionEventTrigger
 from tests.unit.triggers.watching import (
     HOUR_AGO,
@@ -385,7 +386,7 @@ if ON_AIRFLOW_3_3:
             class Accessors:
                 _by_name: ClassVar = {"one": one, "two": two}
 
-            state = _watch_state.WatchState(Accessors(), "altcraft-x")
+            state = WatchState(Accessors(), "altcraft-x", WatchTimes())
             await state.load(dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
             one.rows.clear()
             seen = await state.load(dt.datetime(2026, 2, 1, tzinfo=dt.UTC))

@@ -18,7 +18,6 @@ from airflow_provider.altcraft.client._lookup import lookup_text
 
 _IN_MEMORY = 4 << 20
 _BLOCK = 1 << 16
-_KNOWN = 100_000
 _BUCKETS = 64
 _RECORD = 24
 
@@ -30,16 +29,17 @@ class Lookups:
 
     Args:
         found: lookups as ``check_lookup`` gives them. One that stands in the rows as another one does is left out.
+        most_known: how many are compared in memory; the digests of more go to the disk.
 
     Raises:
         OSError: the disk of temporary files (``TMPDIR``) is full or cannot be written.
     """
 
-    def __init__(self, found: Iterable[Mapping[str, Any]]) -> None:
+    def __init__(self, found: Iterable[Mapping[str, Any]], most_known: int = 100_000) -> None:
         self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY, prefix="altcraft-")  # noqa: SIM115 - closed at the end
         weakref.finalize(self, self._file.close)
         self._lock = threading.Lock()
-        digest, seen, count = blake2b(digest_size=16), _KnownLookups(), 0
+        digest, seen, count = blake2b(digest_size=16), _KnownLookups(most_known), 0
         for fields in found:
             if not seen.add(count, "\0".join(lookup_text(fields))):
                 continue
@@ -105,7 +105,8 @@ class Texts(Collection[tuple[str, str]]):
 class _KnownLookups:
     """Finds what comes again: the first ones at once; of more, digests go to disk and are compared in the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._first: dict[bytes, None] = {}
         self._buckets: list[Any] = []
 
@@ -114,7 +115,7 @@ class _KnownLookups:
         digest = blake2b(text.encode(), digest_size=16).digest()
         if digest in self._first:
             return False
-        if len(self._first) < _KNOWN:
+        if len(self._first) < self._most:
             self._first[digest] = None
             return True
         if not self._buckets:

@@ -2,26 +2,35 @@
 
 Each attempt that writes into one holds a lease in it, an object ``_lease-<attempt>`` that shows that it lives. On
 a disk the lease is locked, and the kernel releases the lock of a killed attempt. In a store it is renewed all the time,
-and a lease older than ``DEAD`` seconds, by the store's own clock, is that of a dead attempt.
+and a lease older than ``LeaseTimes.dead`` seconds, by the store's own clock, is that of a dead attempt.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from airflow_provider.altcraft.targets.object_storage.staged import Staged
 
-RENEW = 15.0
-"""Seconds between two renewals of a lease in a store."""
-VALID = 60.0
-"""Seconds after which a lease that could not be renewed no longer allows a commit."""
-DEAD = 120.0
-"""Seconds after which others take its writer for dead. The gap is for clocks, and for a commit that takes long."""
-
 LEASE = re.compile(r"_lease-([0-9a-f]{16})")
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTimes:
+    """Seconds in the life of a lease in a store.
+
+    Attributes:
+        renew: between two renewals.
+        valid: after which one that could not be renewed no longer allows a commit.
+        dead: after which others take its writer for dead. The gap is for clocks, and for a commit that takes long.
+    """
+
+    renew: float = 15.0
+    valid: float = 60.0
+    dead: float = 120.0
 
 
 class Lease(Protocol):

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from airflow_provider.altcraft._redact import redacted
-from airflow_provider.altcraft.targets.object_storage import folder
+from airflow_provider.altcraft.targets.object_storage.folder import LEASE, LeaseTimes
 from airflow_provider.altcraft.targets.object_storage.stores.choice import reach_store
 from airflow_provider.altcraft.targets.object_storage.stores.fsspec import statuses
 
@@ -22,8 +22,9 @@ log = logging.getLogger(__name__)
 class StoreFolder:
     """The folder at ``uri``, which ends in ``/``."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, times: LeaseTimes | None = None) -> None:
         self.uri = uri
+        self.times = times or LeaseTimes()
         self._store = reach_store(uri)
 
     def hold(self, attempt: str) -> StoreLease:
@@ -59,9 +60,9 @@ class StoreFolder:
         return {
             match[1]
             for name, modified in entries.items()
-            if (match := folder.LEASE.fullmatch(name))
+            if (match := LEASE.fullmatch(name))
             and now is not None
-            and (now - modified).total_seconds() < folder.DEAD
+            and (now - modified).total_seconds() < self.times.dead
         }
 
     def sizes(self) -> dict[str, int]:
@@ -114,6 +115,7 @@ class StoreLease:
 
     def __init__(self, folder: StoreFolder, name: str) -> None:
         self._folder = folder
+        self._times = folder.times
         self._name = name
         # Locked until the end. An Event that is interrupted may stay locked within itself.
         self._end = threading.Lock()
@@ -128,12 +130,12 @@ class StoreLease:
     def check(self) -> None:
         """Make sure that nobody takes this attempt for dead; renews where the thread could not."""
         with self._lock:
-            if _now() - self._renewed > folder.VALID and not self._lost:
+            if _now() - self._renewed > self._times.valid and not self._lost:
                 self._renew()
             if self._lost:
                 raise OSError(
-                    f"{self._folder.uri}: the lease of this write could not be renewed for {folder.DEAD:.0f} s, so "
-                    f"another attempt may have taken it for dead and removed its parts; nothing was committed"
+                    f"{self._folder.uri}: the lease of this write could not be renewed for {self._times.dead:.0f} s, "
+                    f"so another attempt may have taken it for dead and removed its parts; nothing was committed"
                 )
 
     def release(self) -> None:
@@ -148,7 +150,7 @@ class StoreLease:
         self._thread.join()
 
     def _keep(self) -> None:
-        while not self._end.acquire(timeout=folder.RENEW):
+        while not self._end.acquire(timeout=self._times.renew):
             try:
                 with self._lock:
                     self._renew()
@@ -158,7 +160,7 @@ class StoreLease:
     def _renew(self) -> None:
         began = _now()
         self._folder.put(self._name, b"")
-        if _now() - self._renewed > folder.DEAD * 0.9:
+        if _now() - self._renewed > self._times.dead * 0.9:
             self._lost = True
         self._renewed = began
 

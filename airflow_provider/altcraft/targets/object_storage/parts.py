@@ -28,7 +28,6 @@ from airflow_provider.altcraft.targets._order import say_overtaken
 from airflow_provider.altcraft.targets._protocols import Written
 from airflow_provider.altcraft.targets._writer import StorageWriter
 from airflow_provider.altcraft.targets.object_storage import manifest as _manifest
-from airflow_provider.altcraft.targets.object_storage.choice import folder_at
 from airflow_provider.altcraft.targets.object_storage.folder import LEASE
 from airflow_provider.altcraft.targets.object_storage.format import Encoder
 from airflow_provider.altcraft.targets.object_storage.manifest import Part
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from airflow_provider.altcraft.targets._protocols import Scope
+    from airflow_provider.altcraft.targets.object_storage.folder import Folder
     from airflow_provider.altcraft.targets.object_storage.path import Place
     from airflow_provider.altcraft.targets.object_storage.staged import Staged
 
@@ -71,12 +71,12 @@ class PartsWriter(StorageWriter):
     Parts are closed where the pull says what is done.
     """
 
-    def __init__(self, place: Place, scope: Scope, part_rows: int) -> None:
+    def __init__(self, place: Place, folder: Folder, scope: Scope, part_rows: int) -> None:
         super().__init__(place.uri)
         self._place = place
         self._scope = scope
         self._part_rows = part_rows
-        self._folder = folder_at(place)
+        self._folder = folder
         self._attempt = uuid.uuid4().hex[:16]
         self._pull: str | None = None
         self._notes: list[Note] = []

@@ -17,7 +17,7 @@ from airflow_provider.altcraft._redact import without_password
 from airflow_provider.altcraft.targets._equality import EqualByArguments
 from airflow_provider.altcraft.targets._protocols import Scope, TargetWriter, Written
 from airflow_provider.altcraft.targets._writer import StorageWriter
-from airflow_provider.altcraft.targets.object_storage.choice import stage_at
+from airflow_provider.altcraft.targets.object_storage.choice import folder_at, stage_at
 from airflow_provider.altcraft.targets.object_storage.path import DATE, SHARD, Place, check
 from airflow_provider.altcraft.targets.object_storage.staged import Staged
 
@@ -129,7 +129,7 @@ class ObjectStorageTarget(EqualByArguments):
         if place.is_folder:
             from airflow_provider.altcraft.targets.object_storage.parts import PartsWriter
 
-            return PartsWriter(place, scope, whole_number(self.part_rows, "part_rows", 1))
+            return PartsWriter(place, folder_at(place), scope, whole_number(self.part_rows, "part_rows", 1))
         if place.is_daily:
             from airflow_provider.altcraft.targets.object_storage.daily import DaysWriter
 

@@ -33,9 +33,6 @@ log = logging.getLogger(__name__)
 _PAUSES = (0.5, 1.0, 2.0)
 """Seconds, at most, before each further try to commit where another writer was in the way."""
 
-RECONNECTS_FOR = 30.0
-"""Seconds for which a commit tries to connect: the pull is done, and its rows would be lost with the task."""
-
 
 class SqlTarget(EqualByArguments):
     """A table behind a connection of Airflow's common SQL: PostgreSQL, MariaDB, MySQL, SQLite, DuckDB and others.
@@ -242,6 +239,9 @@ def _session_class(hook: Any) -> type[Session]:
 class SqlWriter(BaseWriter):
     """Puts batches aside and commits them in one transaction. An error ends the writer and leaves nothing behind."""
 
+    reconnects_for = 30.0
+    """Seconds for which a commit tries to connect: the pull is done, and its rows would be lost with the task."""
+
     def __init__(self, place: _Place, scope: Scope, pull: Pull | None, spool: Spool) -> None:
         super().__init__(place.uri)
         self._place = place
@@ -280,7 +280,7 @@ class SqlWriter(BaseWriter):
         """Write all, at the latest when patience ends; nothing was written by a try that failed so."""
         from airflow_provider.altcraft.targets.sql.errors import InTheWayError, UnreachableError
 
-        pauses, deadline = iter(_PAUSES), time.monotonic() + RECONNECTS_FOR
+        pauses, deadline = iter(_PAUSES), time.monotonic() + self.reconnects_for
         while True:
             try:
                 return self._write()
