@@ -52,13 +52,7 @@ class AsyncAltcraftClient(Shell):
         self._transport = transport or self._own_transport()
 
     def _own_transport(self) -> AsyncTransport:
-        settings = self.settings
-        return AsyncHttpxTransport(
-            timeout=settings.timeout,
-            max_connections=settings.max_connections,
-            verify=settings.ssl_context(),
-            proxy=settings.proxy,
-        )
+        return AsyncHttpxTransport(**self._transport_arguments())
 
     async def get_history(
         self,

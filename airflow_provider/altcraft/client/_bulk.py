@@ -38,13 +38,7 @@ class BulkClient(AsyncAltcraftClient):
         self._reader = WorkerThread("altcraft-read")
 
     def _own_transport(self) -> AsyncTransport:
-        settings = self.settings
-        return ChosenTransport(
-            timeout=settings.timeout,
-            max_connections=settings.max_connections,
-            verify=settings.ssl_context(),
-            proxy=settings.proxy,
-        )
+        return ChosenTransport(**self._transport_arguments())
 
     def expect(self, calls: int) -> None:
         """Say before the first call how many there will be; many, where nothing is said."""

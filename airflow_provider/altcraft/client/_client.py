@@ -59,12 +59,7 @@ class AltcraftClient(Shell):
         self._many = False
         self._slots = threading.BoundedSemaphore(settings.max_connections)
         self._turn = threading.Lock()
-        self._transport = transport or HttpxTransport(
-            timeout=settings.timeout,
-            max_connections=settings.max_connections,
-            verify=settings.ssl_context(),
-            proxy=settings.proxy,
-        )
+        self._transport = transport or HttpxTransport(**self._transport_arguments())
 
     def get_history(
         self,

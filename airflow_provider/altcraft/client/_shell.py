@@ -12,7 +12,7 @@ from typing import TypeAlias
 from airflow_provider.altcraft.client._core import Call, ClientOptions, ClientSettings, Core
 from airflow_provider.altcraft.client._errors import AltcraftError, FatalError
 from airflow_provider.altcraft.client._models import ProfileLookup
-from airflow_provider.altcraft.client.transport._httpx import Response
+from airflow_provider.altcraft.client.transport._httpx import Response, TransportArguments
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,15 @@ class Shell:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.settings.base_url!r})"
+
+    def _transport_arguments(self) -> TransportArguments:
+        settings = self.settings
+        return {
+            "timeout": settings.timeout,
+            "max_connections": settings.max_connections,
+            "verify": settings.ssl_context(),
+            "proxy": settings.proxy,
+        }
 
     def _check_open(self) -> None:
         if self._closed.is_set():

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import ssl
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import aiohttp  # noqa: TID253 - only a running pull imports this module
 from yarl import URL
@@ -21,6 +20,7 @@ from airflow_provider.altcraft.client._errors import (
 )
 from airflow_provider.altcraft.client.transport._httpx import (
     Response,
+    TransportArguments,
     causes_of,
     certificate_words,
     connect_timeout,
@@ -41,22 +41,14 @@ _HEADER_BYTES = 100 * 1024
 class AiohttpTransport:
     """aiohttp's session, of the event loop in which it is first used. ``send`` may be cancelled at any moment.
 
-    Args:
-        timeout: seconds for one whole call.
-        max_connections: connections at most.
-        verify: ``True``, ``False``, or an SSL context.
-        proxy: address of a proxy, as ``proxy_url`` spells it; ``None`` for the environment's.
-
     Raises:
         ValueError: the environment names a proxy that cannot be used.
     """
 
-    def __init__(
-        self, *, timeout: float, max_connections: int, verify: bool | ssl.SSLContext, proxy: str | None = None
-    ) -> None:
-        self._timeout = timeout
-        self._max_connections = max_connections
-        self._ssl = ssl_context(verify)
+    def __init__(self, **arguments: Unpack[TransportArguments]) -> None:
+        self._timeout, self._max_connections = arguments["timeout"], arguments["max_connections"]
+        self._ssl = ssl_context(arguments["verify"])
+        proxy = arguments.get("proxy")
         self._proxies = None if proxy else EnvironmentProxies()
         self._proxy = str(URL(proxy).with_user(None)) if proxy else None
         # aiohttp itself would send them in latin-1, httpx in UTF-8.

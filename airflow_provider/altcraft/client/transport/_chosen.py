@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping
-from typing import Final, TypedDict, Unpack
+from typing import Final, Unpack
 
-from airflow_provider.altcraft.client.transport._httpx import AsyncHttpxTransport, AsyncTransport, Response
+from airflow_provider.altcraft.client.transport._httpx import (
+    AsyncHttpxTransport,
+    AsyncTransport,
+    Response,
+    TransportArguments,
+)
 from airflow_provider.altcraft.client.transport._proxy import EnvironmentProxies
 
 FEW: Final = 50
 """Requests that cost more in httpx, which Airflow has loaded, than the import of aiohttp does: 0.15 s."""
-
-
-class TransportArguments(TypedDict):
-    """What every asynchronous transport is made of; ``AiohttpTransport`` says what each means."""
-
-    timeout: float
-    max_connections: int
-    verify: bool | ssl.SSLContext
-    proxy: str | None
 
 
 class ChosenTransport:
@@ -31,7 +26,7 @@ class ChosenTransport:
 
     def __init__(self, **arguments: Unpack[TransportArguments]) -> None:
         self.few = False
-        if arguments["proxy"] is None:
+        if arguments.get("proxy") is None:
             EnvironmentProxies()
         self._arguments = arguments
         self._chosen: AsyncTransport | None = None

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, NotRequired, Protocol, TypedDict, Unpack
 
 import httpx  # noqa: TID253 - the package imports this module lazily
 
@@ -65,28 +65,32 @@ class AsyncTransport(Protocol):
         ...
 
 
-class HttpxTransport:
-    """httpx's client, for calls one at a time or from a few threads.
+class TransportArguments(TypedDict):
+    """What every transport is made of.
 
-    Args:
-        timeout: seconds for one whole call, but for the look-up of the host's name, which nothing can break off. Where
-            the name has several addresses, each of them has the time to connect for itself.
+    Attributes:
+        timeout: seconds for one whole call.
         max_connections: connections at most.
         verify: ``True``, ``False``, or an SSL context.
         proxy: address of a proxy, as ``proxy_url`` spells it; ``None`` for the environment's.
     """
 
-    def __init__(
-        self, *, timeout: float, max_connections: int, verify: bool | ssl.SSLContext, proxy: str | None = None
-    ) -> None:
-        self._timeout = timeout
-        self._client = httpx.Client(
-            timeout=_timeouts(timeout),
-            limits=_limits(max_connections),
-            verify=verify,
-            proxy=_proxy(proxy, verify),
-            follow_redirects=False,
-        )
+    timeout: float
+    max_connections: int
+    verify: bool | ssl.SSLContext
+    proxy: NotRequired[str | None]
+
+
+class HttpxTransport:
+    """httpx's client, for calls one at a time or from a few threads.
+
+    The time-out is not that of the look-up of the host's name, which nothing can break off. Where the name has several
+    addresses, each of them has the time to connect for itself.
+    """
+
+    def __init__(self, **arguments: Unpack[TransportArguments]) -> None:
+        self._timeout = arguments["timeout"]
+        self._client = httpx.Client(**_options(**arguments))
         self._deadline = Deadline()
         self._deadline.hold(self._client)
 
@@ -103,26 +107,11 @@ class HttpxTransport:
 
 
 class AsyncHttpxTransport:
-    """httpx's async client. Its pool loses a connection when a request in it is cancelled before it is connected.
+    """httpx's async client. Its pool loses a connection when a request in it is cancelled before it is connected."""
 
-    Args:
-        timeout: seconds for one whole call.
-        max_connections: connections at most.
-        verify: ``True``, ``False``, or an SSL context.
-        proxy: address of a proxy, as ``proxy_url`` spells it; ``None`` for the environment's.
-    """
-
-    def __init__(
-        self, *, timeout: float, max_connections: int, verify: bool | ssl.SSLContext, proxy: str | None = None
-    ) -> None:
-        self._timeout = timeout
-        self._client = httpx.AsyncClient(
-            timeout=_timeouts(timeout),
-            limits=_limits(max_connections),
-            verify=verify,
-            proxy=_proxy(proxy, verify),
-            follow_redirects=False,
-        )
+    def __init__(self, **arguments: Unpack[TransportArguments]) -> None:
+        self._timeout = arguments["timeout"]
+        self._client = httpx.AsyncClient(**_options(**arguments))
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Response:
         """POST the body and return the whole response."""
@@ -140,25 +129,25 @@ class AsyncHttpxTransport:
         await self._client.aclose()
 
 
-def _timeouts(timeout: float) -> httpx.Timeout:
-    return httpx.Timeout(timeout, connect=connect_timeout(timeout))
+def _options(
+    timeout: float, max_connections: int, verify: bool | ssl.SSLContext, proxy: str | None = None
+) -> dict[str, Any]:
+    """The same for both of httpx's clients."""
+    # A proxy that is itself spoken to by TLS is trusted as the platform is; httpx refuses a context for another.
+    tls = ssl_context(verify) if proxy and proxy.startswith("https:") else None
+    return {
+        "timeout": httpx.Timeout(timeout, connect=connect_timeout(timeout)),
+        "limits": httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections),
+        "verify": verify,
+        "proxy": None if proxy is None else httpx.Proxy(proxy, ssl_context=tls),
+        "follow_redirects": False,
+    }
 
 
 def connect_timeout(timeout: float) -> float:
     """Seconds to wait for a connection."""
     # Less than the whole, so that it fires first: then it is known that nothing was sent.
     return min(0.9 * timeout, CONNECT_TIMEOUT)
-
-
-def _limits(max_connections: int) -> httpx.Limits:
-    return httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections)
-
-
-def _proxy(url: str | None, verify: bool | ssl.SSLContext) -> httpx.Proxy | None:
-    if url is None:
-        return None
-    # One that is itself spoken to by TLS is trusted as the platform is; httpx refuses a context for another.
-    return httpx.Proxy(url, ssl_context=ssl_context(verify) if url.startswith("https:") else None)
 
 
 def ssl_context(verify: bool | ssl.SSLContext) -> ssl.SSLContext:
