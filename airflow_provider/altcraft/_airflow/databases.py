@@ -7,21 +7,33 @@ from typing import Any
 from airflow_provider.altcraft._extras import not_installed
 
 
+def connection_of(conn_id: str) -> Any:
+    """Return a connection of Airflow.
+
+    Raises:
+        ValueError: there is none.
+    """
+    from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+
+    try:
+        return BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException as error:
+        raise ValueError(f"there is no Airflow connection {conn_id!r}; make it") from error
+
+
 def database_hook(conn_id: str) -> Any:
     """Return the hook of a connection.
 
     Raises:
         ValueError: there is no such connection, or what its type needs is not installed.
     """
-    from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException, BaseHook
+    from airflow.providers.common.compat.sdk import AirflowException
 
+    connection = connection_of(conn_id)
     try:
-        return BaseHook.get_hook(conn_id)
-    except AirflowNotFoundException as error:
-        raise ValueError(f"there is no Airflow connection {conn_id!r}; make it") from error
+        return connection.get_hook()
     except (AirflowException, ImportError) as error:
-        kind = BaseHook.get_connection(conn_id).conn_type or ""
-        raise ValueError(not_installed(kind, error)) from error
+        raise ValueError(not_installed(connection.conn_type or "", error)) from error
 
 
 def connect(hook: Any) -> Any:

@@ -191,12 +191,9 @@ class DltWriter(BaseWriter):
 
 def _credentials(conn_id: str) -> tuple[str, Any]:
     """The destination for a connection, and its credentials as dlt takes them."""
-    from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+    from airflow_provider.altcraft._airflow.databases import connection_of
 
-    try:
-        connection = BaseHook.get_connection(conn_id)
-    except AirflowNotFoundException as error:
-        raise ValueError(f"there is no Airflow connection {conn_id!r}") from error
+    connection = connection_of(conn_id)
     name = _PER_CONNECTION.get(connection.conn_type or "")
     if name is None:
         raise ValueError(

@@ -36,7 +36,9 @@ _LAST = dt.datetime.max.replace(microsecond=0, tzinfo=dt.UTC)
 def rows(batch: pa.RecordBatch, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
     """A batch's rows, instants as text in UTC that sorts."""
     found = [batch.column(name) for name in columns]
-    texts = [each.cast(pa.timestamp("us")).cast(pa.string()) if _is_instant(each) else each for each in found]
+    texts = [
+        each.cast(pa.timestamp("us")).cast(pa.string()) if pa.types.is_timestamp(each.type) else each for each in found
+    ]
     return zip(*(each.to_pylist() for each in texts), strict=True)
 
 
@@ -54,10 +56,6 @@ def numbered(batches: Iterable[pa.RecordBatch], name: str) -> Iterator[pa.Record
         numbers = integer_array(range(at, at + batch.num_rows))
         at += batch.num_rows
         yield pa.RecordBatch.from_arrays([*batch.columns, numbers], names=[*batch.schema.names, name])
-
-
-def _is_instant(column: pa.Array[Any]) -> bool:
-    return pa.types.is_timestamp(column.type)
 
 
 def lookups(pairs: Iterable[tuple[str, str]]) -> Iterator[pa.RecordBatch]:

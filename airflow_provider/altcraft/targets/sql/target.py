@@ -210,13 +210,10 @@ class _LookupsWithoutNul(Collection[tuple[str, str]]):
 
 
 def _hook(conn_id: str, uri: str) -> Any:
-    from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
-
-    from airflow_provider.altcraft._airflow.databases import database_hook
+    from airflow_provider.altcraft._airflow.databases import connection_of, database_hook
 
     try:
-        with contextlib.suppress(AirflowNotFoundException):  # which the next line says in words
-            names.refuse_without_transactions(BaseHook.get_connection(conn_id).conn_type or "")
+        names.refuse_without_transactions(connection_of(conn_id).conn_type or "")
         hook = database_hook(conn_id)
     except ValueError as error:
         raise ValueError(f"{uri}: {error}") from error

@@ -192,7 +192,8 @@ class OtherSession(Session):
             self.execute(f"DELETE FROM {self.target} WHERE {where}", *values)
         else:
             # No statement can name millions, so only those are named that the table holds.
-            held = {tuple(row) for row in self._distinct(where, values)} & set(scope.lookups)
+            sql = f"SELECT DISTINCT {self.columns(LOOKUP)} FROM {self.target} WHERE {where}"
+            held = {tuple(row) for row in self.execute(sql, *values)} & set(scope.lookups)
             for matching in sorted({mode for mode, _ in held}):
                 listed = sorted(value for mode, value in held if mode == matching)
                 self._delete_listed("lookup", listed, f"{where} AND {self.quote('matching')} = ?", (*values, matching))
@@ -204,9 +205,6 @@ class OtherSession(Session):
                 )
                 self.execute(f"DELETE FROM {self.target} WHERE {like}", *(value for value in row if value is not None))
         self.append(batches)
-
-    def _distinct(self, where: str, values: Sequence[Any]) -> list[Any]:
-        return self.execute(f"SELECT DISTINCT {self.columns(LOOKUP)} FROM {self.target} WHERE {where}", *values)
 
     def _delete_listed(
         self, name: str, listed: Sequence[str], where: str = "1 = 1", values: Sequence[Any] = ()
