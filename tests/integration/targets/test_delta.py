@@ -277,7 +277,7 @@ def test_on_azure(azure):
 def functions_of_the_docs():
     page = (Path(__file__).parents[3] / "docs/lakehouse.md").read_text()
     names = {}
-    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+    for block in re.findall(r"```python\n(.*?)```", page.partition("# Apache Iceberg")[0], re.DOTALL):
         exec(block, names)
     return names
 
