@@ -30,6 +30,7 @@ AREAS = {
     "targets/dlt": "dlt",
     "targets/delta": "Delta Lake",
     "targets": "Targets",
+    "cli": "The command line",
     "testing": "The emulator and the conformance suite",
     "": "Arguments",
 }
