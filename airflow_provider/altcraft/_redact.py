@@ -46,6 +46,11 @@ def without_password(address: str) -> str:
     return _PASSWORD_OF_ADDRESS.sub(r"\1:***@", address)
 
 
+def without_user(address: str) -> str:
+    """Return an address that is refused, without all that stands before its ``@``."""
+    return re.sub(r"//[^/@]*@", "//***@", address)
+
+
 @contextmanager
 def without_secrets() -> Iterator[None]:
     """Let errors out with texts that may be read; causes of which that is not true are left behind."""

@@ -26,6 +26,16 @@ class InTheWayError(OSError):
     """Another writer of the table was in the way, so nothing was written; to do it again may go through."""
 
 
+def check_disposition(value: object) -> None:
+    """Refuse what is no write disposition of such a table.
+
+    Raises:
+        ValueError: neither ``merge`` nor ``replace``.
+    """
+    if value not in ("merge", "replace"):  # no set: what is given need not be hashable
+        raise ValueError(f"write_disposition: expected 'merge' or 'replace', got {value!r}")
+
+
 def refuse_database_rows(found: int) -> None:
     """Refuse a table that holds rows of a whole database, where those of profiles are replaced.
 

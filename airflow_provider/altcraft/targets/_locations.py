@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from typing import Final
+from urllib.parse import parse_qsl
 
 from airflow_provider.altcraft._redact import without_password
 
@@ -26,6 +27,20 @@ _URI: Final = re.compile(r"(?:jdbc:)?(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<r
 def is_database(scheme: str) -> bool:
     """Tell whether a scheme is of SQLAlchemy or JDBC."""
     return scheme.partition("+")[0] in _DATABASES
+
+
+def options_of(uri: str, known: tuple[str, str], accepted: str) -> dict[str, str]:
+    """Return the options in the query of a target's URI.
+
+    Raises:
+        ValueError: one is not known.
+    """
+    options = dict(parse_qsl(uri.partition("?")[2], keep_blank_values=True))
+    if set(options) - set(known):
+        raise ValueError(
+            f"target: {without_password(uri)!r} has an option other than {' and '.join(known)}; write it as {accepted}"
+        )
+    return options
 
 
 def locate(path: object) -> tuple[str, str | None]:

@@ -73,10 +73,14 @@ def saying_where(uri: str) -> Iterator[None]:
         if error.errno is not None:  # makes the kind too
             said = error.strerror if error.filename is None else str(error)
             raise OSError(error.errno, f"{uri}: cannot be written: {said}") from error
-        kind = next(base for base in type(error).__mro__ if base.__module__ == "builtins")
-        raise kind(f"{uri}: cannot be written: {str(error) or type(error).__name__}") from error
+        raise builtin_kind(error)(f"{uri}: cannot be written: {str(error) or type(error).__name__}") from error
     except Exception as error:
         raise OSError(f"{uri}: cannot be written: {type(error).__name__}: {error}") from error
+
+
+def builtin_kind(error: OSError) -> type[OSError]:
+    """The class of Python's own that a library's error is of."""
+    return next(base for base in type(error).__mro__ if base.__module__ == "builtins")
 
 
 @contextlib.contextmanager

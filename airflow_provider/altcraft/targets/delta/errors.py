@@ -10,6 +10,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 
 from airflow_provider.altcraft._redact import redacted
 from airflow_provider.altcraft.targets._day_writer import InTheWayError
+from airflow_provider.altcraft.targets._writer import builtin_kind
 
 # Where a text goes on with values, tables of rows or the like.
 _VALUE = re.compile(r"""["'`\[({+|\n]""")
@@ -35,8 +36,7 @@ def saying(uri: str) -> Iterator[None]:
     except OSError as error:
         if uri in str(error):
             raise
-        kind = next(base for base in type(error).__mro__ if base.__module__ == "builtins")
-        raise kind(f"{uri}: cannot be read or written: {_in_one_line(redacted(error))}") from None
+        raise builtin_kind(error)(f"{uri}: cannot be read or written: {_in_one_line(redacted(error))}") from None
     except ValueError as error:
         if str(error).startswith(uri):
             raise

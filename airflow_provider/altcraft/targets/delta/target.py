@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from os import PathLike
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 from airflow_provider.altcraft._arguments import is_template, path_text
 from airflow_provider.altcraft._extras import not_installed
 from airflow_provider.altcraft._redact import without_password
-from airflow_provider.altcraft.targets._day_writer import DayWriter
+from airflow_provider.altcraft.targets._day_writer import DayWriter, check_disposition
 from airflow_provider.altcraft.targets._equality import EqualByArguments
+from airflow_provider.altcraft.targets._locations import options_of
 from airflow_provider.altcraft.targets._protocols import Scope
 from airflow_provider.altcraft.targets.delta.place import Place
 from airflow_provider.altcraft.window import zone_of
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 ACCEPTED = "'delta+s3://conn_id@bucket/table' or 'delta+file:///folder/table'"
 
 SCHEMES = ("delta+file", "delta+s3", "delta+abfs", "delta+gs")
-
-_DISPOSITIONS = ("merge", "replace")
 
 
 class DeltaTarget(EqualByArguments):
@@ -56,7 +54,7 @@ class DeltaTarget(EqualByArguments):
         if not is_template(self.path):
             Place(self.path)
         if not is_template(write_disposition):
-            _check_disposition(write_disposition)
+            check_disposition(write_disposition)
         if not is_template(timezone):
             zone_of(timezone)
         self.write_disposition = write_disposition
@@ -69,14 +67,8 @@ class DeltaTarget(EqualByArguments):
         Raises:
             ValueError: not such a URI.
         """
-        path, _, query = uri.partition("?")
-        options: dict[str, Any] = dict(parse_qsl(query, keep_blank_values=True))
-        if set(options) - {"write_disposition", "timezone"}:
-            raise ValueError(
-                f"target: {without_password(uri)!r} has an option other than write_disposition and timezone; write it "
-                f"as {ACCEPTED}"
-            )
-        return cls(path.partition("+")[2], **options)
+        options: Any = options_of(uri, ("write_disposition", "timezone"), ACCEPTED)
+        return cls(uri.partition("?")[0].partition("+")[2], **options)
 
     def __repr__(self) -> str:
         """Return what made the target, alike at each parse of the DAG file."""
@@ -92,7 +84,7 @@ class DeltaTarget(EqualByArguments):
             OSError: the place cannot be reached or written now.
         """
         place = Place(path_text(self.path))
-        _check_disposition(self.write_disposition)
+        check_disposition(self.write_disposition)
         timezone = zone_of(self.timezone).key
         try:
             from airflow_provider.altcraft.targets.delta.table import Layout
@@ -106,11 +98,6 @@ class DeltaTarget(EqualByArguments):
             if table is not None:
                 layout.check(table, scope)
         return DeltaWriter(place, layout, scope, timezone, Spool())
-
-
-def _check_disposition(value: object) -> None:
-    if value not in _DISPOSITIONS:
-        raise ValueError(f"write_disposition: expected 'merge' or 'replace', got {value!r}")
 
 
 class DeltaWriter(DayWriter):

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from airflow_provider.altcraft._arguments import is_template
 from airflow_provider.altcraft._extras import not_installed
+from airflow_provider.altcraft._redact import without_user
 from airflow_provider.altcraft.targets._equality import EqualByArguments
 from airflow_provider.altcraft.targets._protocols import Scope, Written
 from airflow_provider.altcraft.targets._writer import BaseWriter
@@ -154,8 +155,7 @@ def from_uri(uri: str) -> DltTarget:
     with contextlib.suppress(ValueError):
         options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
     if set(options) - {"destination", "write_disposition"} or "@" in parts.netloc or parts.fragment:
-        shown = re.sub(r"//[^/@]*@", "//***@", uri)
-        raise ValueError(f"target: {shown!r} is not such a URI as {ACCEPTED}")
+        raise ValueError(f"target: {without_user(uri)!r} is not such a URI as {ACCEPTED}")
     return DltTarget(parts.path[1:], conn_id=parts.netloc or None, **options)
 
 

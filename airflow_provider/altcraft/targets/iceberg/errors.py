@@ -19,6 +19,7 @@ from pyiceberg.exceptions import (
 
 from airflow_provider.altcraft._redact import redacted
 from airflow_provider.altcraft.targets._day_writer import InTheWayError
+from airflow_provider.altcraft.targets._writer import builtin_kind
 
 # After an unknown outcome too, the commit is made again from what the table then holds.
 _IN_THE_WAY = (
@@ -53,8 +54,7 @@ def saying(uri: str, namespace: str) -> Iterator[None]:
     except OSError as error:
         if uri in str(error):
             raise
-        kind = next(base for base in type(error).__mro__ if base.__module__ == "builtins")
-        raise kind(f"{uri}: cannot be read or written: {_said(error)}") from None
+        raise builtin_kind(error)(f"{uri}: cannot be read or written: {_said(error)}") from None
     except Exception as error:  # of a catalog's own library: SQLAlchemy's, boto's
         raise OSError(f"{uri}: the catalog or the table cannot be reached: {_said(error)}") from None
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl
 
 from airflow_provider.altcraft._arguments import is_template
 from airflow_provider.altcraft._extras import not_installed
 from airflow_provider.altcraft._redact import without_password
-from airflow_provider.altcraft.targets._day_writer import DayWriter
+from airflow_provider.altcraft.targets._day_writer import DayWriter, check_disposition
 from airflow_provider.altcraft.targets._equality import EqualByArguments
+from airflow_provider.altcraft.targets._locations import options_of
 from airflow_provider.altcraft.targets._protocols import Scope
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 ACCEPTED: Final = "'iceberg://conn_id/namespace.table'"
 
 SCHEMES: Final = ("iceberg",)
-
-_DISPOSITIONS: Final = ("merge", "replace")
 
 _NAME: Final = re.compile(r"[^\s./?#{}]+(\.[^\s./?#{}]+)+")
 _CONN_ID: Final = re.compile(r"[^\s/?#@:]+")
@@ -68,19 +66,13 @@ class IcebergTarget(EqualByArguments):
         Raises:
             ValueError: not such a URI.
         """
-        place, _, query = uri.partition("://")[2].partition("?")
-        conn_id, _, table = place.partition("/")
+        conn_id, _, table = uri.partition("://")[2].partition("?")[0].partition("/")
         if ":" in conn_id:
             raise ValueError(
                 f"target: {without_password(uri)!r} has a password or a port in it; name a connection of Airflow, "
                 f"as in {ACCEPTED}"
             )
-        options: dict[str, Any] = dict(parse_qsl(query, keep_blank_values=True))
-        if set(options) - {"write_disposition", "catalog"}:
-            raise ValueError(
-                f"target: {without_password(uri)!r} has an option other than write_disposition and catalog; write it "
-                f"as {ACCEPTED}"
-            )
+        options: Any = options_of(uri, ("write_disposition", "catalog"), ACCEPTED)
         return cls(conn_id.removesuffix("@"), table, **options)
 
     @property
@@ -122,8 +114,8 @@ class IcebergTarget(EqualByArguments):
             raise ValueError(f"conn_id: expected the id of an Airflow connection, got {self.conn_id!r}")
         if checked(self.table) and not (isinstance(self.table, str) and _NAME.fullmatch(self.table)):
             raise ValueError(f"table: expected 'namespace.table', as in {ACCEPTED}, got {self.table!r}")
-        if checked(self.write_disposition) and self.write_disposition not in _DISPOSITIONS:
-            raise ValueError(f"write_disposition: expected 'merge' or 'replace', got {self.write_disposition!r}")
+        if checked(self.write_disposition):
+            check_disposition(self.write_disposition)
         if self.catalog is not None and checked(self.catalog) and not (self.catalog and isinstance(self.catalog, str)):
             raise ValueError(f"catalog: expected the name of a catalog or None, got {self.catalog!r}")
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
+from airflow_provider.altcraft._redact import without_user
+
 Disposition: TypeAlias = Literal["merge", "replace", "append"]
 DISPOSITIONS: tuple[str, ...] = get_args(Disposition)
 
@@ -131,7 +133,7 @@ def from_uri(uri: str) -> dict[str, str]:
     Raises:
         ValueError: not such a URI.
     """
-    shown = re.sub(r"//[^/@]*@", "//***@", uri)
+    shown = without_user(uri)
     parts = urlsplit(uri)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     if parts.scheme != "sql" or not parts.netloc or len(parts.path) < 2 or parts.fragment:
