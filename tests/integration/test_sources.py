@@ -38,9 +38,11 @@ def values(source: Any) -> list[Any]:
     return [each["field_value"] for each in source.lookups(NOBODY, 1)]
 
 
-def test_a_query(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_query, "ROWS", 100)
-    assert values(SqlProfiles(sql(250), database.conn_id, **CRM)) == list(range(250))
+def test_a_query(database: Database) -> None:
+    many = _query.ROWS * 5 // 2
+    numbers = NUMBERS.partition("SELECT i AS")[0].format(last=249)
+    query = f"{numbers} SELECT a.i + 250 * b.i AS crm FROM n a CROSS JOIN n b WHERE a.i + 250 * b.i < {many} ORDER BY 1"
+    assert values(SqlProfiles(query, database.conn_id, **CRM)) == list(range(many))
     assert values(SqlProfiles(sql(1) + " WHERE i < 0", database.conn_id, **CRM)) == []
     where = f" WHERE i > {PLACEHOLDER[database.kind]}"
     assert values(SqlProfiles(sql(250) + where, database.conn_id, parameters=[240], **CRM)) == list(range(241, 250))

@@ -161,13 +161,12 @@ def test_a_time_in_the_future_holds_nothing_up(api: Emulator) -> None:
     assert len(set(keys(events))) == len(keys(events)) == 2
 
 
-def test_very_many_are_several_events(api: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider.altcraft.triggers._event.KEYS_AN_EVENT", 10)
-    for _ in range(25):
+def test_very_many_are_several_events(api: Emulator) -> None:
+    for _ in range(2500):
         api.add_event("ann@example.com", "form_post")
     events = asyncio.run(fired(watcher(Store()), api, requests=6))
-    assert [len(event["keys"]) for event in events] == [10, 10, 5]
-    assert len(set(keys(events))) == 25
+    assert [len(event["keys"]) for event in events] == [1000, 1000, 500]
+    assert len(set(keys(events))) == 2500
 
 
 # Whose
