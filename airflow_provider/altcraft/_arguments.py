@@ -12,7 +12,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -70,6 +70,15 @@ def is_nothing(value: object) -> bool:
 def ordered(value: object) -> Any:
     """A set as a list whose order is the same in each process, so that the serialized DAG is; any other as it is."""
     return sorted(value, key=str) if isinstance(value, set | frozenset) else value
+
+
+def listed(value: object) -> Any:
+    """A value with lists in place of the sequences that Airflow gives for mapped outputs, which are no JSON."""
+    if isinstance(value, Mapping):
+        return {key: listed(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [listed(item) for item in value]
+    return value
 
 
 def path_text(path: Any) -> Any:
@@ -257,7 +266,7 @@ def pair_of(value: object, name: str) -> tuple[int, int] | None:
         return None
     items = from_json(value, name)
     wrong = ValueError(f"{name}: expected a pair such as (0, 8), the first of eight, got {value!r}")
-    if not isinstance(items, list | tuple) or len(items) != 2:
+    if not isinstance(items, Sequence) or isinstance(items, str) or len(items) != 2:
         raise wrong
     try:
         number, count = (whole_number(each, name) for each in items)

@@ -19,6 +19,7 @@ ANN = "ann@example.com"
 UPSTREAM = {
     *("sql_target", "storage_target", "own_target", "sql_source", "parameters", "file_source", "platform_source"),
     *("mapped_target", "expanded_target", "events", "cohort", "database"),
+    *("several_in_query", "mapped_in_query", "mapped_shard"),
     *("refused_output", "refused_parameter", "refused_mapped", "refused_list"),
 }
 
@@ -49,7 +50,19 @@ def test_what_earlier_tasks_and_callables_give_is_pulled_and_nothing_is_refused(
     assert set(states) == {"success"}
 
     files = ("storage_target", "own_target", "sql_source", "parameters", "file_source", "platform_source")
-    written = {*files, "function", "generator", "expanded", "open", "open_too", "refused-1", "2026-01-01"}
+    written = {
+        *files,
+        "several_in_query",
+        "mapped_in_query",
+        "0000-of-0001",
+        "function",
+        "generator",
+        "expanded",
+        "open",
+        "open_too",
+        "refused-1",
+        "2026-01-01",
+    }
     found = {path.stem: path.read_text().count("\n") for path in tmp_path.glob("*.jsonl")}
     assert {name for name, rows in found.items() if rows} - {"0000-of-0002", "0001-of-0002"} == written
     assert found["0000-of-0002"] + found["0001-of-0002"] == 1

@@ -69,6 +69,10 @@ with DAG("rendering", schedule=None, params={"who": ANN, "nothing": None}, rende
     pull("parameters", profiles=SqlProfiles(query, "rendering_lite", columns="mail", parameters=[give(ANN)]))
     pull("file_source", profiles=FileProfiles(export(f"{OUT}/who.csv")))
     pull("platform_source", profiles=PlatformProfiles(query={"email": give(ANN)}))
+    several = give.override(task_id="several").expand(value=[ANN, "bob@example.com"])
+    pull("several_in_query", profiles=PlatformProfiles(query={"email": {"$in": several}}))
+    pull("mapped_in_query", profiles=PlatformProfiles(query={"email": {"$in": give([ANN]).map(str)}}))
+    pull("mapped_shard", shard=give([0, 1]).map(int), target=f"{OUT}/{{shard}}.jsonl")
     pull("function", profiles=people)
     pull("generator", profiles=people_of)
 

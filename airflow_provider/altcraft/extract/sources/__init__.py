@@ -14,7 +14,7 @@ from hashlib import blake2b
 from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider.altcraft._arguments import check_number_constant, is_template, path_text, whole_number
+from airflow_provider.altcraft._arguments import check_number_constant, is_template, listed, path_text, whole_number
 from airflow_provider.altcraft.client._lookup import CHECKS, EITHER, MATCHING, lookup_text
 from airflow_provider.altcraft.extract.sources import _files
 from airflow_provider.altcraft.extract.sources._kinds import advice_of_file, advice_of_query, name_of, plain
@@ -352,7 +352,7 @@ class PlatformProfiles(ProfileSource):
     def _rows(self, columns: list[str], client: AltcraftClient, list_id: int) -> Iterable[tuple[int, Sequence[Any]]]:
         profiles = client.iter_profiles(
             list_id=list_id,
-            query=self.query,
+            query=listed(self.query),
             fields=[name for name in columns if name != "id"],
             page_size=whole_number(self.page_size, "page_size", 1),
         )
