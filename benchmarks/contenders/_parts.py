@@ -8,9 +8,9 @@ from typing import Self
 import pyarrow as pa  # noqa: TID253 - imported before the clock starts
 
 from airflow_provider.altcraft.client.transport._httpx import Response
+from airflow_provider.altcraft.extract._protocol import PullSizes
 from airflow_provider.altcraft.extract.decoding.decoder import fast_batch
 from airflow_provider.altcraft.extract.decoding.rows import RowReader
-from airflow_provider.altcraft.extract.profiles.pull import BATCH_ROWS
 from airflow_provider.altcraft.schema import RowBuffer
 from airflow_provider.altcraft.targets import Scope, resolve_target
 from airflow_provider.altcraft.window import Window
@@ -40,7 +40,7 @@ def batches(job: Job) -> list[pa.RecordBatch]:
     for number, email in enumerate(job.emails):
         _, _, body = answers.history(number).partition(b"\r\n\r\n")
         buffer.extend(decode(body, "email", email))
-        if len(buffer) >= BATCH_ROWS:
+        if len(buffer) >= PullSizes().batch_rows:
             made.append(buffer.flush())
     return [*made, buffer.flush()] if len(buffer) else made
 
@@ -55,7 +55,7 @@ class Away:
     def add(self, batch: pa.RecordBatch) -> None:
         """Write the rows, many at a time."""
         self._buffer.extend(batch)
-        if len(self._buffer) >= BATCH_ROWS:
+        if len(self._buffer) >= PullSizes().batch_rows:
             self._writer.write(self._buffer.flush())
 
     def __enter__(self) -> Self:

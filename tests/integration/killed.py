@@ -11,7 +11,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-from airflow_provider.altcraft.extract.database import pull as database
+from airflow_provider.altcraft.extract._protocol import PullSizes
 from airflow_provider.altcraft.operators.history import AltcraftDatabaseHistoryOperator, AltcraftHistoryOperator
 from airflow_provider.altcraft.testing import Emulator
 
@@ -57,7 +57,7 @@ def pull_database(environ: dict[str, str], target: Any, batch_rows: int, how: di
     """Pull all, as the process's work."""
     os.environ.update(environ)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # its log
-    database.BATCH_ROWS = batch_rows
+    AltcraftDatabaseHistoryOperator.pull_sizes = PullSizes(batch_rows=batch_rows)
     AltcraftDatabaseHistoryOperator(task_id="pull", target=target, **how).execute({})
 
 

@@ -24,8 +24,8 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase
 
-from airflow_provider.altcraft.extract.database import pull as database_pull
-from airflow_provider.altcraft.extract.profiles import pull as profiles_pull
+from airflow_provider.altcraft.extract._protocol import PullSizes
+from airflow_provider.altcraft.operators._base import PullOperator
 from airflow_provider.altcraft.operators.history import AltcraftDatabaseHistoryOperator, AltcraftHistoryOperator
 from airflow_provider.altcraft.schema import SCHEMA
 from airflow_provider.altcraft.targets import ObjectStorageTarget, read_manifest
@@ -156,8 +156,7 @@ def api() -> Iterator[Emulator]:
             "extra": {"timeout": 5, "outage_timeout": 0},
         }
         patch.setenv(f"AIRFLOW_CONN_{CONNECTION.upper()}", json.dumps(value))
-        patch.setattr(profiles_pull, "BATCH_ROWS", 2)
-        patch.setattr(database_pull, "BATCH_ROWS", 2)
+        patch.setattr(PullOperator, "pull_sizes", PullSizes(batch_rows=2))
         yield api
 
 

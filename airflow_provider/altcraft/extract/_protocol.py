@@ -15,6 +15,29 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class PullSizes:
+    """How much of a pull is held, kept or tried at once.
+
+    Attributes:
+        batch_rows: rows of a batch, about.
+        kept_profiles: after how many profiles, at least, what is done is kept: a killed pull costs requests, and a part
+            is seldom full when each profile has few events.
+        kept_shares: after how many equal shares of the profiles, at most.
+        probes: profiles that are asked first for the days of the account's zone alone, to see whether their events
+            prove it.
+        least_proved: profiles, at least, for which that is worth the requests.
+        held_rows: rows that wait for a slower response before them, at which no other profile is asked.
+    """
+
+    batch_rows: int = 10_000
+    kept_profiles: int = 200
+    kept_shares: int = 50
+    probes: int = 32
+    least_proved: int = 640
+    held_rows: int = 50_000
+
+
+@dataclass(frozen=True, slots=True)
 class Piece:
     """A batch of ``schema.SCHEMA`` (``None`` where there are no new rows), and what is done once it is written.
 

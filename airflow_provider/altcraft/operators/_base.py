@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNotFoundException, BaseOperator
 
@@ -28,6 +28,7 @@ from airflow_provider.altcraft._arguments import (
     window_of,
 )
 from airflow_provider.altcraft._redact import without_secrets
+from airflow_provider.altcraft.extract._protocol import PullSizes
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
 from airflow_provider.altcraft.operators._lineage import LineageMixin
 from airflow_provider.altcraft.targets import SupportsFailureReport, SupportsResume, resolve_target
@@ -59,6 +60,7 @@ class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, 
         "shard",
         "altcraft_conn_id",
     )
+    pull_sizes: ClassVar[PullSizes] = PullSizes()
     ui_color = "#e8f4ec"
 
     follow: Callable[[Progress], object] | None = None

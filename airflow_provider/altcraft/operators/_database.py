@@ -177,6 +177,7 @@ class AltcraftDatabaseHistoryOperator(PullOperator):
             event_counts=EventCounts(window) if self._days_back() else None,
             again=self._again,
             event_key_by=self.event_key_by,
+            sizes=self.pull_sizes,
         )
         return pull, Scope(list_id, None, window, self.event_key_by)
 

@@ -138,6 +138,7 @@ class AltcraftHistoryOperator(PullOperator):
             if self.concurrency is None
             else min(whole_number(self.concurrency, "concurrency", 1), most),
             event_key_by=self.event_key_by,
+            sizes=self.pull_sizes,
         )
         return pull, Scope(list_id, lookups.texts, window, self.event_key_by)
 

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from airflow_provider.altcraft.client import AltcraftClient, AsyncAltcraftClient
 from airflow_provider.altcraft.client._bulk import BulkClient
 from airflow_provider.altcraft.client._days import AskedDays
+from airflow_provider.altcraft.extract._protocol import PullSizes
 from airflow_provider.altcraft.extract.database.pull import DatabasePull
 from airflow_provider.altcraft.extract.database.ranges import of_days
 from airflow_provider.altcraft.operators.history import AltcraftHistoryOperator
@@ -167,8 +168,7 @@ class TestProfiles:
 
     @pytest.fixture
     def many(self, api: Emulator, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-        monkeypatch.setattr("airflow_provider.altcraft.extract.profiles.pull.PROBES", 4)
-        monkeypatch.setattr("airflow_provider.altcraft.extract.profiles.pull.LEAST_PROVED", 20)
+        monkeypatch.setattr(AltcraftHistoryOperator, "pull_sizes", PullSizes(probes=4, least_proved=20))
         steady(api, 4)
         emails = [f"user{number}@example.com" for number in range(16)]
         for number, email in enumerate(emails):

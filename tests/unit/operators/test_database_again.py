@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from airflow_provider.altcraft.extract._protocol import PullSizes
 from airflow_provider.altcraft.operators.history import AltcraftDatabaseHistoryOperator
 from airflow_provider.altcraft.testing import Emulator
 from tests.unit.operators.whole_database import (
@@ -36,9 +37,7 @@ def test_pages_that_grow_while_they_are_walked(
     api: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cursor: Any
 ) -> None:
     """What was there before is there once; what comes up in the meantime may be, once."""
-    from airflow_provider.altcraft.extract.database import pull as database
-
-    monkeypatch.setattr(database, "BATCH_ROWS", 50)
+    monkeypatch.setattr(AltcraftDatabaseHistoryOperator, "pull_sizes", PullSizes(batch_rows=50))
     seed(api)
     api.cursor = cursor
     before = held(api)
@@ -155,9 +154,7 @@ class TestResumed:
     def test_the_rows_are_those_of_one_pull(
         self, api: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cursor: Any, how: dict[str, Any]
     ) -> None:
-        from airflow_provider.altcraft.extract.database import pull as database
-
-        monkeypatch.setattr(database, "BATCH_ROWS", 60)
+        monkeypatch.setattr(AltcraftDatabaseHistoryOperator, "pull_sizes", PullSizes(batch_rows=60))
         seed(api)
         api.cursor = cursor
         whole = Target()
@@ -177,9 +174,7 @@ class TestResumed:
         assert len(api.requests) <= needed + 3 * (3 * 4 + 2)
 
     def test_another_pull_starts_again(self, api: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        from airflow_provider.altcraft.extract.database import pull as database
-
-        monkeypatch.setattr(database, "BATCH_ROWS", 60)
+        monkeypatch.setattr(AltcraftDatabaseHistoryOperator, "pull_sizes", PullSizes(batch_rows=60))
         seed(api, profiles=5)
         target = Durable(3)
         with pytest.raises(OSError, match="disk is full"):

@@ -14,8 +14,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider.altcraft.client import AltcraftError, AsyncAltcraftClient, RetriableError
-from airflow_provider.altcraft.extract.database import pull as database_pull
-from airflow_provider.altcraft.extract.profiles import pull as profiles_pull
+from airflow_provider.altcraft.extract._protocol import PullSizes
 from airflow_provider.altcraft.extract.sources import PlatformProfiles
 from airflow_provider.altcraft.operators.history import AltcraftDatabaseHistoryOperator, AltcraftHistoryOperator
 from airflow_provider.altcraft.targets import ObjectStorageTarget, read_manifest
@@ -165,8 +164,8 @@ def test_parts_go_on_after_an_outage_that_was_too_long(
     api: Emulator, connect: Connect, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect(api, max_connections=4, outage_timeout=1)
-    monkeypatch.setattr(profiles_pull, "KEPT_PROFILES", 5)
-    monkeypatch.setattr(database_pull, "BATCH_ROWS", 5)
+    operator = AltcraftHistoryOperator if what == "profiles" else AltcraftDatabaseHistoryOperator
+    monkeypatch.setattr(operator, "pull_sizes", PullSizes(batch_rows=5, kept_profiles=5))
     target = ObjectStorageTarget(f"file://{tmp_path}/parts/", part_rows=5)
     work = (lambda: pull_profiles(target)) if what == "profiles" else (lambda: pull_database(target))
     with away(api, after=10 if what == "database" else 30, seconds=60), pytest.raises(AltcraftError):

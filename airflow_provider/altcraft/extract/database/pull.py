@@ -25,7 +25,7 @@ from airflow_provider.altcraft.client._days import Asked, AskedDays, Found, say_
 from airflow_provider.altcraft.client._paging import cursor_error
 from airflow_provider.altcraft.extract._lateness import EventCounts
 from airflow_provider.altcraft.extract._progress import Progress, WalkProgress
-from airflow_provider.altcraft.extract._protocol import Piece
+from airflow_provider.altcraft.extract._protocol import Piece, PullSizes
 from airflow_provider.altcraft.extract.database.page import PageReader
 from airflow_provider.altcraft.extract.database.ranges import Range, compose
 from airflow_provider.altcraft.extract.database.walk import HistoryPage, OrderError, RangeWalk
@@ -33,8 +33,6 @@ from airflow_provider.altcraft.schema import KeyBy
 from airflow_provider.altcraft.window import Window
 
 log = logging.getLogger(__name__)
-
-BATCH_ROWS = 10_000
 
 _AHEAD = 1
 """Pages of a walk that wait for their turn, without the one being decoded and the one being fetched."""
@@ -66,6 +64,7 @@ class DatabasePull:
         event_counts: counts events, to find out how late they come; ``None`` does not.
         event_key_by: see ``schema.identities_of``.
         again: this is the second walk, because the platform refused a cursor during the first: nothing is resumed.
+        sizes: how large its batches are.
         failed: none ever, as there is nothing to pass over.
     """
 
@@ -81,6 +80,7 @@ class DatabasePull:
     event_counts: EventCounts | None = None
     event_key_by: KeyBy = "row"
     again: bool = False
+    sizes: PullSizes = field(default_factory=PullSizes)
     failed: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -169,7 +169,7 @@ class DatabasePull:
         gathered: list[pa.RecordBatch] = []
         async for turn in self._turns():
             gathered += turn
-            if sum(batch.num_rows for batch in gathered) >= BATCH_ROWS:
+            if sum(batch.num_rows for batch in gathered) >= self.sizes.batch_rows:
                 yield self._piece(gathered)
                 gathered = []
         yield self._piece(gathered)

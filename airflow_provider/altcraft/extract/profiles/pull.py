@@ -21,7 +21,7 @@ from airflow_provider.altcraft.client._days import Asked, AskedDays, Found, say_
 from airflow_provider.altcraft.client._lookup import lookup_text
 from airflow_provider.altcraft.client.transport._httpx import Response
 from airflow_provider.altcraft.extract._progress import Progress
-from airflow_provider.altcraft.extract._protocol import Piece
+from airflow_provider.altcraft.extract._protocol import Piece, PullSizes
 from airflow_provider.altcraft.extract.decoding.decoder import fast_batch
 from airflow_provider.altcraft.extract.decoding.rows import RowReader
 from airflow_provider.altcraft.extract.profiles.lookups import Lookups
@@ -30,22 +30,6 @@ from airflow_provider.altcraft.schema import KeyBy, RowBuffer, batch_of_events
 from airflow_provider.altcraft.window import Window
 
 log = logging.getLogger(__name__)
-
-BATCH_ROWS = 10_000
-
-KEPT_PROFILES = 200
-KEPT_SHARES = 50
-"""What is done is kept after each of so many equal shares of the profiles, or so many profiles where that is more: a
-killed pull costs requests, and a part is seldom full when each profile has few events."""
-
-PROBES = 32
-"""Profiles that are asked first for the days of the account's zone alone, to see whether their events prove it."""
-
-LEAST_PROVED = 20 * PROBES
-"""Profiles, at least, for which that is worth the requests."""
-
-HELD_ROWS = 50_000
-"""Rows that wait for a slower response before them, at which no other profile is asked."""
 
 
 @dataclass
@@ -63,6 +47,7 @@ class ProfilesPull:
         max_failed_profiles: how many ``skip`` passes over before it gives up as well.
         concurrency: profiles asked at once.
         event_key_by: see ``schema.identities_of``.
+        sizes: how much is held, kept and tried at once.
         failed: the profiles passed over so far: ``{"lookup": {…}, "error": "…"}`` each.
         asked_wider_because: why days are asked around those of the account's zone; ``None`` where they are not, or
             where the zone is not known.
@@ -76,6 +61,7 @@ class ProfilesPull:
     max_failed_profiles: int = 100
     concurrency: int = 16
     event_key_by: KeyBy = "row"
+    sizes: PullSizes = field(default_factory=PullSizes)
     failed: list[dict[str, Any]] = field(default_factory=list)
     asked_wider_because: str | None = None
 
@@ -109,13 +95,13 @@ class ProfilesPull:
         await self._prove_days()
         buffer = RowBuffer()
         # Counted from the first profile, so that the parts of a pull that was killed end where those of another do.
-        share = max(KEPT_PROFILES, len(self.lookups) // KEPT_SHARES)
+        share = max(self.sizes.kept_profiles, len(self.lookups) // self.sizes.kept_shares)
         async for lookup, outcome in ordered(
             self.lookups.since(self.progress.profiles),
             self._ask,
             workers=self.concurrency,
             size=lambda outcome: 0 if isinstance(outcome, AltcraftError) else outcome.num_rows,
-            most=HELD_ROWS,
+            most=self.sizes.held_rows,
         ):
             if isinstance(outcome, AltcraftError):
                 self._pass_over(lookup, outcome)
@@ -126,7 +112,7 @@ class ProfilesPull:
                 self._without_events += not outcome.num_rows
                 self._asked_by.add(" ".join(filter(None, (lookup.get("matching", "xxh"), lookup.get("field_name")))))
             keep = self.progress.profiles % share == 0
-            if keep or len(buffer) >= BATCH_ROWS:
+            if keep or len(buffer) >= self.sizes.batch_rows:
                 yield self._piece(buffer, keep=keep)
         if self.failed and len(self.failed) == len(self.lookups):
             error = self._last_error or RetriableError(self.failed[-1]["error"])
@@ -143,13 +129,12 @@ class ProfilesPull:
         days, found = AskedDays.known(self.window, self.client.settings.zone), None
         if days is None:
             return
-        if len(self.lookups) < LEAST_PROVED:
-            self.asked_wider_because = f"too few profiles to prove the days by: {len(self.lookups)} of {LEAST_PROVED}"
+        count, least, first = len(self.lookups), self.sizes.least_proved, self.sizes.probes
+        if count < least:
+            self.asked_wider_because = f"too few profiles to prove the days by: {count} of {least}"
             return
         (self._asked,) = days.asked
-        probes = ordered(
-            islice(self.lookups, PROBES), self._ask, workers=self.concurrency, size=lambda _: 1, most=PROBES
-        )
+        probes = ordered(islice(self.lookups, first), self._ask, workers=self.concurrency, size=lambda _: 1, most=first)
         async for _, outcome in probes:
             if not isinstance(outcome, AltcraftError) and outcome.num_rows:
                 times = outcome["datetime"]  # in order
