@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider.altcraft._arguments import instant_of, list_id_of, timedelta_of
+from airflow_provider.altcraft._arguments import list_id_of, timedelta_of
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
 from airflow_provider.altcraft.triggers._shared_poller import Poll, SharedPoller, Subscription, poller_of
 from airflow_provider.altcraft.triggers._watch_state import WatchProgress, WatchState
 from airflow_provider.altcraft.triggers._watch_times import WatchTimes
 from airflow_provider.altcraft.waiting.audience import DEFAULT_LOOKBACK, Audience, names_of, seconds_of
 from airflow_provider.altcraft.waiting.condition import warn_of_undocumented, whole_second
-from airflow_provider.altcraft.window import DateLike
+from airflow_provider.altcraft.window import DateLike, Window, parse_date, zone_of
 
 if TYPE_CHECKING:
     from airflow_provider.altcraft.client import HistoryEvent, ProfileLookup
@@ -28,6 +28,8 @@ try:
     from airflow.triggers.base import BaseEventTrigger
 except ImportError:  # Airflow 2 has no watchers: there the class can be imported, and nothing more
     BaseEventTrigger = BaseTrigger  # type: ignore[misc,assignment]
+
+_ZONE: Final = "UTC"
 
 KEYS_AN_EVENT: Final = 1000
 """Keys that one event of the trigger holds at most; more are several events."""
@@ -47,9 +49,10 @@ class AltcraftActionEventTrigger(BaseEventTrigger):
             also as JSON text); ``None`` is everybody in the database, at the price of a walk through its days with each
             poll.
         list_id: the profile database; the connection's own where ``None``.
-        since: a date (its first instant in UTC) or an aware date-time: only events from then on count; ``None`` is the
-            moment at which the trigger first starts.
+        since: a date (its first instant in ``timezone``) or an aware date-time: only events from then on count;
+            ``None`` is the moment at which the trigger first starts.
         lookback: how late an event may appear and still count: a ``timedelta`` or its ISO 8601 text, such as ``PT6H``.
+        timezone: IANA name of the time zone whose days are meant, by ``since`` and by ``lookback``.
         poll_interval: seconds between two polls. Watchers of the same audience share their polls (Airflow 3.3): the
             shortest interval counts.
         altcraft_conn_id: the connection.
@@ -71,6 +74,7 @@ class AltcraftActionEventTrigger(BaseEventTrigger):
         list_id: int | None = None,
         since: DateLike = None,
         lookback: dt.timedelta | str | float = DEFAULT_LOOKBACK,
+        timezone: str = _ZONE,
         poll_interval: float | dt.timedelta = 60.0,
         altcraft_conn_id: str = AltcraftHook.default_conn_name,
     ) -> None:
@@ -79,7 +83,9 @@ class AltcraftActionEventTrigger(BaseEventTrigger):
         warn_of_undocumented(self.actions)
         self.list_id = list_id_of(list_id)
         self.audience = Audience.of(profiles, self.list_id)
-        self.since = instant_of(since, "since")
+        self.timezone, zone = timezone, zone_of(timezone)
+        # Not by `instant_of`: a date-time without a zone is refused, as no run's partition key comes here.
+        self.since = Window.of(parse_date(since, "since"), zone=zone).start
         if isinstance(lookback, float) and math.isfinite(lookback):  # as `serialize` stores it
             lookback = dt.timedelta(seconds=lookback)
         self.lookback = timedelta_of(lookback, "lookback")
@@ -101,7 +107,9 @@ class AltcraftActionEventTrigger(BaseEventTrigger):
                 "lookback": self.lookback.total_seconds(),
                 "poll_interval": self.poll_interval,
                 "altcraft_conn_id": self.altcraft_conn_id,
-            },
+            }
+            # Absent as in what earlier versions stored, by which Airflow knows a trigger that it has already.
+            | ({} if self.timezone == _ZONE else {"timezone": self.timezone}),
         )
 
     def shared_stream_key(self) -> Hashable | None:
@@ -135,7 +143,7 @@ class AltcraftActionEventTrigger(BaseEventTrigger):
     async def _events(self, polls: AsyncIterator[Poll], poller: SharedPoller) -> AsyncGenerator[TriggerEvent]:
         state = WatchState(getattr(self, "asset_state_store", None), self._identity(), self.watch_times)
         since = whole_second(self.since or dt.datetime.now(dt.UTC))
-        progress = WatchProgress(await state.load(since), self.lookback, self.watch_times)
+        progress = WatchProgress(await state.load(since), self.lookback, self.watch_times, zone_of(self.timezone))
         subscription = Subscription(frozenset(self.actions), progress.start, self.poll_interval)
         async with state.storing(progress):
             with poller.subscribed(subscription):

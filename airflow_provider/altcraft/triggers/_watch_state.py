@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider.altcraft.triggers._watch_times import WatchTimes
 from airflow_provider.altcraft.waiting.processed_keys import ProcessedKeys
+from airflow_provider.altcraft.window import UTC, back
 
 if TYPE_CHECKING:
     from airflow_provider.altcraft.client import HistoryEvent
@@ -35,12 +36,14 @@ class WatchProgress:
     """Tells new events from those that were fired for.
 
     Events that were fired for go into ``processed`` a while later, when Airflow surely has them: what is stored never
-    says of an event that it was fired for before it is so.
+    says of an event that it was fired for before it is so. ``zone`` is whose days the lookback has.
     """
 
-    def __init__(self, processed: ProcessedKeys, lookback: dt.timedelta, times: WatchTimes) -> None:
+    def __init__(
+        self, processed: ProcessedKeys, lookback: dt.timedelta, times: WatchTimes, zone: dt.tzinfo = UTC
+    ) -> None:
         self.processed = processed
-        self._lookback = lookback
+        self._lookback, self._zone = lookback, zone
         self._times = times
         self._firings: deque[_Firing] = deque()
         self._stored = time.monotonic()
@@ -82,7 +85,7 @@ class WatchProgress:
         return True
 
     def _horizon(self, watermark: dt.datetime) -> dt.datetime:
-        return max(self.processed.since, watermark - self._lookback)
+        return max(self.processed.since, back(watermark, self._lookback, self._zone))
 
 
 class WatchState:
