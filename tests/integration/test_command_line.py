@@ -83,22 +83,32 @@ def test_who_reads_only_the_beginning_ends_it_quietly(unbuffered: str, api: Emul
     assert ended.stdout.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", [["history", ANN], ["pull", "--target", "parts/", "--profile", ANN]], ids=" ".join)
-def test_ctrl_c_ends_it_quietly_and_leaves_nothing(command: list[str], api: Emulator, tmp_path: Path) -> None:
+def _ended_by(number: signal.Signals, command: list[str], api: Emulator, folder: Path) -> int:
+    """The exit code of a command that a signal ends while the platform has yet to answer."""
     api.latency = 60
-    process = subprocess.Popen(
-        [*MODULE, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
-    )
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder)
     try:
         until = time.monotonic() + 60
         while not api.requests and time.monotonic() < until:
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert process.communicate(timeout=20) == ("", "")
-        assert process.returncode == 130
-        assert [path for path in tmp_path.rglob("*") if not path.is_dir()] == []
+        return process.returncode
     finally:
         process.kill()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_ctrl_c_ends_it_quietly(command: list[str], api: Emulator, tmp_path: Path) -> None:
+    assert _ended_by(signal.SIGINT, [*command, "history", ANN], api, tmp_path) == 130
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_pull_that_is_ended_leaves_nothing(number: signal.Signals, api: Emulator, tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_text("as it was")
+    code = _ended_by(number, [*MODULE, "pull", "--target", "a.parquet", "--profile", ANN], api, tmp_path)
+    assert code == 128 + number
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.parquet", "as it was")]
 
 
 @pytest.mark.parametrize("arguments", [[], ["--verbose"]])

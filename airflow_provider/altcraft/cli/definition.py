@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 
 _HERE: Final = "airflow_provider.altcraft.cli"
 
-_CONNECTION: Final = Arg(("--conn-id",), help="The Airflow connection of type altcraft", default="altcraft_default")
+_CONNECTION: Final = Arg(
+    ("--conn-id",), help="The Airflow connection (default: altcraft_default)", default="altcraft_default"
+)
 _LIST_ID: Final = Arg(("--list-id",), help="The profile database; the connection's own where left out")
-_TIMEZONE: Final = Arg(("--timezone",), help="IANA name of the time zone whose days are meant", default="UTC")
+_TIMEZONE: Final = Arg(
+    ("--timezone",), help="IANA name of the time zone whose days are meant (default: UTC)", default="UTC"
+)
 _OUTPUT: Final = Arg(
     ("-o", "--output"),
     help="Output format (default: table)",
@@ -101,7 +105,13 @@ def _test() -> ActionCommand:
         "test",
         "look.test",
         "Test a connection, as the Test button of its page does; the exit code is 1 where it fails",
-        Arg(("conn_id",), help="The connection", nargs="?", default="altcraft_default", metavar="CONN_ID"),
+        Arg(
+            ("conn_id",),
+            help="The connection (default: altcraft_default)",
+            nargs="?",
+            default="altcraft_default",
+            metavar="CONN_ID",
+        ),
     )
 
 

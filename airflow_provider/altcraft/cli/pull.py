@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from argparse import Namespace
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -39,7 +41,7 @@ _SHOWN: Final = (
 def pull(options: Namespace) -> Record:
     """Pull and write; the result is that of the operator."""
     operator = _operator(options)
-    with _bar(options) as operator.follow:
+    with _cleaning_up(), _bar(options) as operator.follow:
         result = operator.pull()
     return Record(record=result, columns=_SHOWN)
 
@@ -116,3 +118,20 @@ def _bar(options: Namespace) -> AbstractContextManager[Callable[[Progress], obje
     from airflow_provider.altcraft.cli._bar import ProgressBar
 
     return ProgressBar()
+
+
+@contextmanager
+def _cleaning_up() -> Iterator[None]:
+    """Let what is staged be removed too where the process is to end or its terminal is closed, as by Ctrl-C."""
+    numbers = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is signal.SIG_DFL]
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    for each in numbers:
+        signal.signal(each, end)
+    try:
+        yield
+    finally:
+        for each in numbers:
+            signal.signal(each, signal.SIG_DFL)
