@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from airflow_provider.altcraft.targets._order import lookups_digest
 from airflow_provider.altcraft.targets._protocols import Scope, Written
-from airflow_provider.altcraft.targets._writer import BaseWriter
+from airflow_provider.altcraft.targets._writer import BaseWriter, InTheWayError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,10 +20,6 @@ log = logging.getLogger(__name__)
 
 _PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0)
 """Seconds, at most, before each further try to commit where another writer was in the way."""
-
-
-class InTheWayError(OSError):
-    """Another writer of the table was in the way, so nothing was written; to do it again may go through."""
 
 
 def check_disposition(value: object) -> None:

@@ -15,6 +15,10 @@ from airflow_provider.altcraft._redact import redacted, without_secrets
 log = logging.getLogger(__name__)
 
 
+class InTheWayError(OSError):
+    """Another writer of the table was in the way, so nothing was written; to do it again may go through."""
+
+
 class BaseWriter:
     """A writer to ``uri``. Subclasses run each step within ``_guard``, and say in ``_drop`` what an abort drops."""
 

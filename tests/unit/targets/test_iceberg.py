@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from airflow_provider.altcraft.targets import IcebergTarget, Scope, resolve_target
-from airflow_provider.altcraft.targets._day_writer import InTheWayError
+from airflow_provider.altcraft.targets._writer import InTheWayError
 from airflow_provider.altcraft.targets.iceberg import table
 from airflow_provider.altcraft.targets.iceberg.errors import saying
 from airflow_provider.altcraft.window import Window

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from airflow_provider.altcraft._redact import redacted
-from airflow_provider.altcraft.targets._day_writer import InTheWayError
-from airflow_provider.altcraft.targets._writer import builtin_kind
+from airflow_provider.altcraft.targets._writer import InTheWayError, builtin_kind
 
 # Where a text goes on with values, tables of rows or the like.
 _VALUE = re.compile(r"""["'`\[({+|\n]""")

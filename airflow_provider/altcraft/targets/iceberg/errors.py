@@ -18,8 +18,7 @@ from pyiceberg.exceptions import (
 )
 
 from airflow_provider.altcraft._redact import redacted
-from airflow_provider.altcraft.targets._day_writer import InTheWayError
-from airflow_provider.altcraft.targets._writer import builtin_kind
+from airflow_provider.altcraft.targets._writer import InTheWayError, builtin_kind
 
 # After an unknown outcome too, the commit is made again from what the table then holds.
 _IN_THE_WAY = (

@@ -36,10 +36,6 @@ class UnreachableError(OSError):
     """No connection could be made, so nothing was done; a later try may go through."""
 
 
-class InTheWayError(OSError):
-    """Another writer was in the way, so the transaction was rolled back whole; to do it again may go through."""
-
-
 def of_driver(error: BaseException) -> BaseException | None:
     """The error of the database's driver, where it is one, from within what SQLAlchemy makes of it."""
     error = getattr(error, "orig", None) or error

@@ -15,7 +15,7 @@ from airflow_provider.altcraft._arguments import is_template
 from airflow_provider.altcraft._extras import not_installed
 from airflow_provider.altcraft.targets._equality import EqualByArguments
 from airflow_provider.altcraft.targets._protocols import Scope, Written
-from airflow_provider.altcraft.targets._writer import BaseWriter
+from airflow_provider.altcraft.targets._writer import BaseWriter, InTheWayError
 from airflow_provider.altcraft.targets.sql import names
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class _Place:
                 raise errors.UnreachableError(f"{self.uri}: {errors.message_of(driver)}") from None
             # Not chained: some databases tell the row that they did not take.
             if errors.in_the_way(driver):
-                raise errors.InTheWayError(
+                raise InTheWayError(
                     f"{self.uri}: another writer of the table was in the way, and nothing was written; "
                     f"a retry may go through: {errors.message_of(driver)}"
                 ) from None
@@ -275,7 +275,7 @@ class SqlWriter(BaseWriter):
 
     def _write_in_the_end(self) -> int:
         """Write all, at the latest when patience ends; nothing was written by a try that failed so."""
-        from airflow_provider.altcraft.targets.sql.errors import InTheWayError, UnreachableError
+        from airflow_provider.altcraft.targets.sql.errors import UnreachableError
 
         pauses, deadline = iter(_PAUSES), time.monotonic() + self.reconnects_for
         while True:
