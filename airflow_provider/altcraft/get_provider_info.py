@@ -8,63 +8,87 @@ from airflow_provider.altcraft import __version__
 
 _PACKAGE: Final = "airflow_provider.altcraft"
 
+
+def _choice(unset: str, **words: str) -> dict[str, Any]:
+    """A field's schema with what may be chosen and the words that Airflow 3.2 and later show for it."""
+    return {
+        "type": ["string", "null"],
+        "enum": [None, *words],
+        "values_display": {"null": unset} | words,
+    }
+
+
 FIELD_BEHAVIOUR: Final[dict[str, Any]] = {
-    # Not `extra`: Airflow 2.11's page then makes no editor of it, and its Test button fails for every type.
-    "hidden-fields": ["login", "port", "schema"],
-    "relabeling": {"host": "Base URL", "password": "API token"},
-    "placeholders": {"host": "https://example.com"},
+    # Not `extra`: Airflow 2.11's page then makes no editor of it, and its Test button fails for every type. Not `port`:
+    # the Test button of Airflow 3.3.2 is refused where the stored connection has none (apache/airflow#73298).
+    "hidden-fields": ["login", "schema"],
+    # Airflow marks and explains no standard field by itself, so label and placeholder do.
+    "relabeling": {"host": "Base URL *", "password": "API token *", "port": "Port (for the Test button)"},
+    "placeholders": {
+        "host": "https://example.com",
+        "password": "a token of the platform's API",
+        "port": "443, or the base URL's",
+    },
 }
+
+# On Airflow 3.2 and later each section folds; one is open at a time.
+_DATABASE: Final = {"section": "Database"}
+_CALLS: Final = {"section": "Calls: limits, TLS, proxy"}
 
 FORM_FIELDS: Final[dict[str, dict[str, Any]]] = {
     "list_id": {
         "label": "Database (list_id)",
-        "description": "The profile database that is meant where a task names none.",
-        "schema": {"type": ["integer", "null"], "minimum": 1},
+        "description": "Number of the profile database that is meant where a task names none; the connection test "
+        "lists those that the token sees.",
+        "schema": {"type": ["integer", "null"], "minimum": 1} | _DATABASE,
     },
     "timezone": {
         "label": "Time zone of the account",
         "description": "IANA name, such as Europe/Moscow, by which the platform counts days; asks fewer days.",
-        "schema": {"type": ["string", "null"]},
+        "schema": {"type": ["string", "null"]} | _DATABASE,
     },
     "timeout": {
         "label": "Timeout (seconds)",
         "description": "Seconds that one call may take in all; 60 where empty.",
-        "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
+        "schema": {"type": ["number", "null"], "exclusiveMinimum": 0} | _CALLS,
     },
     "max_connections": {
         "label": "Connections",
         "description": "Calls under way at once, at most; 16 where empty.",
-        "schema": {"type": ["integer", "null"], "minimum": 1},
+        "schema": {"type": ["integer", "null"], "minimum": 1} | _CALLS,
     },
     "requests_per_second": {
         "label": "Requests per second",
         "description": "Calls that leave in a second, at most, of each task; no limit where empty.",
-        "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
+        "schema": {"type": ["number", "null"], "exclusiveMinimum": 0} | _CALLS,
     },
     "outage_timeout": {
         "label": "Outage timeout (seconds)",
         "description": "Seconds without any answer after which a pull gives up; 120 where empty.",
-        "schema": {"type": ["number", "null"], "minimum": 0},
+        "schema": {"type": ["number", "null"], "minimum": 0} | _CALLS,
     },
     "auth": {
         "label": "Token goes in",
-        "description": "The request's body, or an Authorization header (newer installations); the body where empty.",
-        "schema": {"type": ["string", "null"], "enum": ["body", "header", None]},
+        "description": "body, the request's body, or header, an Authorization header (newer installations); body "
+        "where nothing is chosen.",
+        "schema": _choice("not set: the request's body", body="the request's body", header="an Authorization header")
+        | _CALLS,
     },
     "verify": {
         "label": "Verify TLS",
         "description": "true, false, or the path of a file of CA certificates; true where empty.",
-        "schema": {"type": ["string", "null"]},
+        "schema": {"type": ["string", "null"]} | _CALLS,
     },
     "proxy": {
         "label": "Proxy",
         "description": "http://user:password@proxy.example.com:3128; the environment's (HTTPS_PROXY) where empty.",
-        "schema": {"type": ["string", "null"], "format": "password"},
+        "schema": {"type": ["string", "null"], "format": "password"} | _CALLS,
     },
     "on_missing_profile": {
         "label": "Profile not found",
-        "description": "Where the platform answers so by an error: an empty history, or an error; empty where empty.",
-        "schema": {"type": ["string", "null"], "enum": ["empty", "error", None]},
+        "description": "Where the platform answers so by an error: empty, an empty history, or error; empty where "
+        "nothing is chosen.",
+        "schema": _choice("not set: an empty history", empty="an empty history", error="an error") | _DATABASE,
     },
 }
 

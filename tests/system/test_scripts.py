@@ -94,8 +94,8 @@ def test_a_whole_airflow_shows_the_form_and_leaves_nothing(standalone: subproces
     assert set(form["extra_fields"]) == set(FORM_FIELDS)
     assert form["hook_name"] == "Altcraft"
     standard = form["standard_fields"]
-    assert (standard["url_schema"]["hidden"], standard["login"]["hidden"], standard["port"]["hidden"]) == (True,) * 3
-    assert (standard["host"]["title"], standard["password"]["title"]) == ("Base URL", "API token")
+    assert (standard["url_schema"]["hidden"], standard["login"]["hidden"]) == (True, True)
+    assert (standard["host"]["title"], standard["password"]["title"]) == ("Base URL *", "API token *")
     # Workers that rename themselves no longer show their environment, so descent is looked at as well.
     family = psutil.Process(standalone.pid).children(recursive=True)
     assert any("worker" in name for name in map(_title, family)), "the executor's workers are those that stay behind"

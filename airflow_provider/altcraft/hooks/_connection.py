@@ -94,7 +94,9 @@ def _extra(connection: ConnectionLike) -> dict[str, Any]:
         return {}
     if not isinstance(extra, dict) or not extra:
         raise ValueError('extra: expected a JSON object, such as {"list_id": 20}')
-    for name in extra.keys() - FORM_FIELDS.keys():
+    # The Test button of Airflow 2.11 sends each of the form's fields by a second name too.
+    known = {*FORM_FIELDS, *(f"extra__altcraft__{name}" for name in FORM_FIELDS)}
+    for name in extra.keys() - known:
         _warn(connection, f"the extra field {name!r} is not known and has no effect{did_you_mean(name, FORM_FIELDS)}")
     return {key: value for key, value in extra.items() if value is not None and value != ""}
 
