@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from stage import AWAITED, PEOPLE, ROOT, airflow_environment, populate
+from stage import AWAITED, PEOPLE, ROOT, airflow_environment, connection_to, populate
 
 from airflow_provider.altcraft.testing import Emulator
 
@@ -36,7 +37,8 @@ def main() -> int:
             events = populate(api)
             say(f"Altcraft emulator at {api.url}: {PEOPLE} people, {events} events in January 2026, and Ann")
             os.environ.clear()
-            os.environ.update(airflow_environment(HOME, api))
+            os.environ.update(airflow_environment(HOME))
+            os.environ["AIRFLOW_CONN_ALTCRAFT_DEFAULT"] = json.dumps(connection_to(api))
             _migrate(say)
             done = threading.Event()
             ann = threading.Thread(target=_ann, args=(api, say, done), daemon=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from airflow_provider.altcraft.testing import Emulator
 
@@ -17,20 +17,29 @@ PEOPLE = 60
 JANUARY = (dt.datetime(2026, 1, 5, 9, tzinfo=dt.UTC), dt.datetime(2026, 1, 12, 9, tzinfo=dt.UTC))
 
 
-def airflow_environment(home: Path, api: Emulator) -> dict[str, str]:
-    """The environment of an Airflow that lives in ``home``, shows the examples and is connected to the emulator.
+def connection_to(api: Emulator) -> dict[str, Any]:
+    """What a connection to the emulator holds, but for its id."""
+    return {
+        "conn_type": "altcraft",
+        "description": "The emulator of the Altcraft Platform that runs with this Airflow",
+        "host": api.url,
+        "port": int(api.url.rpartition(":")[2]),
+        "password": api.token,
+        "extra": {"list_id": 1, "max_connections": 8},
+    }
+
+
+def airflow_environment(home: Path) -> dict[str, str]:
+    """The environment of an Airflow that lives in ``home`` and shows the examples.
 
     What the caller's own environment says about Airflow is left out, so that nobody's real Airflow is touched.
     """
     own = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
-    extra = {"list_id": 1, "max_connections": 8}
-    connection = {"conn_type": "altcraft", "host": api.url, "password": api.token, "extra": extra}
     return own | {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(EXAMPLES),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-        "AIRFLOW_CONN_ALTCRAFT_DEFAULT": json.dumps(connection),
         # A proxy of the caller's would be asked even for this machine.
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",

@@ -18,11 +18,11 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from stage import AWAITED, JANUARY, ROOT, airflow_environment, populate
+from stage import AWAITED, JANUARY, ROOT, airflow_environment, connection_to, populate
 
 from airflow_provider.altcraft.testing import Emulator
 
@@ -56,7 +56,7 @@ def main() -> int:
     yesterday = dt.datetime.now(dt.UTC).replace(hour=9, minute=0, second=0, microsecond=0) - dt.timedelta(days=1)
     with Emulator() as api, LOG.open("w") as log:
         populate(api, [*JANUARY, yesterday])
-        environment = airflow_environment(HOME, api) | _settings(url)
+        environment = airflow_environment(HOME) | _settings(url)
         print(f"Altcraft emulator at {api.url}", flush=True)
         print(f"Airflow {version('apache-airflow')} starts, which takes a minute; its log is {LOG} …", flush=True)
         processes: list[subprocess.Popen[bytes]] = []
@@ -77,11 +77,12 @@ def main() -> int:
             return all(process.poll() is None for process in processes)
 
         try:
-            migration = start("db", "migrate")
-            while running() and not end.wait(0.2):
-                """It is short."""
-            if migration.poll() == 0:
-                processes.clear()
+            with _connections_file(api) as path:
+                prepared = all(
+                    _ended_well(start(*command), processes, end)
+                    for command in (("db", "migrate"), ("connections", "import", "--overwrite", str(path)))
+                )
+            if prepared:
                 for component in COMPONENTS:
                     start(*component)
                 if _wait_until_healthy(url, running, end):
@@ -96,6 +97,30 @@ def main() -> int:
     if not asked_for:
         print("Airflow did not start, or ended by itself. The end of its log:", *tail, sep="\n  ", file=sys.stderr)
     return 0 if asked_for else 1
+
+
+@contextlib.contextmanager
+def _connections_file(api: Emulator) -> Iterator[Path]:
+    """A file for ``airflow connections import``: the UI shows what it stores, and a command line is seen by all."""
+    path = HOME / "connections.json"
+    path.unlink(missing_ok=True)
+    path.touch(0o600)
+    try:
+        path.write_text(json.dumps({"altcraft_default": connection_to(api)}))
+        yield path
+    finally:
+        path.unlink()
+
+
+def _ended_well(
+    process: subprocess.Popen[bytes], processes: list[subprocess.Popen[bytes]], end: threading.Event
+) -> bool:
+    """Wait for a command that is short, or the end; one that ended well is none of the processes any more."""
+    while process.poll() is None and not end.wait(0.2):
+        """It is short."""
+    if process.poll() == 0:
+        processes.remove(process)
+    return process.poll() == 0
 
 
 def _port() -> int | None:
@@ -138,8 +163,9 @@ def _guide(url: str, api: Emulator) -> str:
 Airflow is ready: {url}
 
   The examples       {url}/dags?tags=altcraft
-  The connection     {url}/connections - add one of type Altcraft, host {api.url},
-                     password {api.token}, database 1, and test it. The examples have theirs by the environment.
+  The connection     {url}/connections - altcraft_default, which the examples use; its Test button names the
+                     databases. To add another: type Altcraft, base URL {api.url},
+                     token {api.token}, port {api.url.rpartition(":")[2]}.
   altcraft_demo      trigger it: it waits for {AWAITED}, who posts the form and confirms some 15 seconds later.
   altcraft_daily_export  has run for yesterday, into {HOME}/lake
 

@@ -96,6 +96,12 @@ def test_a_whole_airflow_shows_the_form_and_leaves_nothing(standalone: subproces
     standard = form["standard_fields"]
     assert (standard["url_schema"]["hidden"], standard["login"]["hidden"]) == (True, True)
     assert (standard["host"]["title"], standard["password"]["title"]) == ("Base URL *", "API token *")
+    (connection,) = _ask(url, "/api/v2/connections")["connections"]
+    assert (connection["connection_id"], connection["password"]) == ("altcraft_default", "***")
+    asked = {name: connection[name] for name in ("connection_id", "conn_type", "host", "port", "password", "extra")}
+    tested = _ask(url, "/api/v2/connections/test", **asked)  # as the page's button asks
+    assert tested["message"].startswith("The platform answers; the token sees 1 database: 1 "), tested
+    assert not list(tmp_path.glob("connections*")), "the file with the token is gone"
     # Workers that rename themselves no longer show their environment, so descent is looked at as well.
     family = psutil.Process(standalone.pid).children(recursive=True)
     assert any("worker" in name for name in map(_title, family)), "the executor's workers are those that stay behind"
@@ -125,12 +131,13 @@ def _address(standalone: subprocess.Popen[str]) -> str:
     raise AssertionError(said)
 
 
-def _ask(url: str, path: str) -> Any:
+def _ask(url: str, path: str, **body: Any) -> Any:
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     for _ in range(50):  # the UI's part may come up after the rest
         with direct.open(f"{url}/auth/token", timeout=30) as answer:
             token = json.load(answer)["access_token"]
-        request = urllib.request.Request(url + path, headers={"Authorization": f"Bearer {token}"})
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        request = urllib.request.Request(url + path, json.dumps(body).encode() if body else None, headers)
         try:
             with direct.open(request, timeout=60) as answer:
                 return json.load(answer)
