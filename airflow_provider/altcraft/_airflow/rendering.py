@@ -201,6 +201,23 @@ def follow(task: Any, fields: Mapping[str, Any]) -> None:
                     task.set_upstream(operator)
 
 
+def is_of_several(task: Any, name: str, context: Any) -> bool:
+    """Whether an earlier task gives the argument's value to this and another instance of a mapped task."""
+    if getattr(context.get("ti"), "map_index", -1) in {-1, None}:
+        return False
+    given: Any = getattr(getattr(task.get_dag().get_task(task.task_id), "expand_input", None), "value", None)
+    if is_reference(given):
+        values = [each.get(name) for each in given.resolve(context) if isinstance(each, Mapping)]
+    elif isinstance(given, Mapping) and is_reference(given.get(name)):
+        values = list(given[name].resolve(context))
+        others = (value for other, value in given.items() if other != name)
+        if any(len(value.resolve(context) if is_reference(value) else value) > 1 for value in others):
+            values *= 2  # each is given with each of them
+    else:
+        return False
+    return values.count(getattr(task, name)) > 1
+
+
 class _NothingError(ValueError):
     """A template or an output gave nothing."""
 

@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNot
 
 from airflow_provider.altcraft._airflow.event_loop import run_apart
 from airflow_provider.altcraft._airflow.interrupt import Interruptible, interruptible
-from airflow_provider.altcraft._airflow.rendering import RenderedOperator
+from airflow_provider.altcraft._airflow.rendering import RenderedOperator, is_of_several
 from airflow_provider.altcraft._airflow.undefined import DefinedNames
 from airflow_provider.altcraft._arguments import (
     check_event_key_by,
@@ -116,6 +116,11 @@ class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, 
     @interruptible
     def execute(self, context: Context) -> dict[str, Any]:
         """Pull and write; the result is the XCom."""
+        if is_of_several(self, "target", context):
+            try:
+                self.check_mapped({"target": self.target}, None)
+            except ValueError as error:
+                raise AirflowFailException(str(error)) from error
         result = self.pull()
         self.report(context, result, AltcraftHook(self.altcraft_conn_id))
         return result

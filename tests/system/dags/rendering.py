@@ -104,6 +104,16 @@ with DAG("rendering", schedule=None, params={"who": ANN, "nothing": None}, rende
     refused = {"profiles": ANN, "target": OUT + "/refused-{{ ti.map_index }}.jsonl", "retries": 3}
     partial(task_id="refused_mapped", **refused).expand_kwargs(bounds)
     partial(task_id="refused_list", **refused).expand(date_from=bounds.map(lambda each: each["date_from"]))
+    # Of two that write one object, only the last would be left.
+    alike = give.override(task_id="alike")(
+        [{"profiles": who, "target": f"{OUT}/alike.jsonl"} for who in (ANN, "bob@x.com")]
+    )
+    partial(task_id="refused_alike", retries=3).expand_kwargs(alike)
+    objects = give.override(task_id="objects")([f"{OUT}/object.jsonl"])
+    partial(task_id="refused_product", retries=3).expand(target=objects, profiles=give(["bob@x.com", ANN]))
+    apart = [{"profiles": ANN, "target": f"{OUT}/{name}.jsonl"} for name in ("apart", "apart_too")]
+    partial(task_id="apart").expand_kwargs(give(apart))
+    partial(task_id="one_of_each").expand(target=give([f"{OUT}/one.jsonl", f"{OUT}/one_too.jsonl"]), profiles=[ANN])
     # Written into the DAG file, it is an open bound.
     partial(task_id="open_bound", profiles=ANN).expand_kwargs(
         [{"date_from": None, "target": f"{OUT}/open.jsonl"}, {"date_to": None, "target": f"{OUT}/open_too.jsonl"}]
