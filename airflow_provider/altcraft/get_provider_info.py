@@ -26,8 +26,8 @@ FIELD_BEHAVIOUR: Final[dict[str, Any]] = {
     "relabeling": {"host": "Base URL *", "password": "API token *", "port": "Port (for the Test button)"},
     "placeholders": {
         "host": "https://example.com",
-        "password": "a token of the platform's API",
-        "port": "443, or the base URL's",
+        "password": "a token of the API",
+        "port": "443 or the URL's",
     },
 }
 
