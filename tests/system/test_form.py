@@ -240,6 +240,14 @@ def test_a_connection_without_a_port(form: Form, api: Emulator, site: tuple[Chro
     assert "Connection success!" in tested.stdout, tested.stdout + tested.stderr
 
 
+def test_a_connection_with_nothing_filled_in(form: Form) -> None:
+    form.begin("altcraft_empty", "Altcraft")
+    if ON_AIRFLOW_3:
+        form.fill(port="443")  # which the button needs
+        form.save()
+    assert form.tested("altcraft_empty").startswith("host, password: missing; expected the address of the installation")
+
+
 def test_what_must_be_filled_in_comes_first_and_is_marked(form: Form) -> None:
     form.begin("altcraft_looked_at", "Altcraft")
     form.find("//*[normalize-space()='Base URL *']")
