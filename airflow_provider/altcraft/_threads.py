@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import _thread
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
+
+_LOOK: Final = 0.5
+"""Seconds after which the caller looks for signals, at the latest."""
 
 
 def run_in_thread(work: Callable[[], T], interrupt: Callable[[], object]) -> T:
@@ -42,16 +45,21 @@ class _Thread(Generic[T]):
         try:
             self._running.acquire()
             _thread.start_new_thread(self._run, ())
-            self._running.acquire()
+            self._wait()
         except BaseException:
             self._interrupted = True
             if self._begun and not self._over:  # a thread that begins after this does nothing
                 self._interrupt()
-                self._running.acquire()
+                self._wait()
             raise
         if self._error is not None:
             raise self._error
         return self._given[0]
+
+    def _wait(self) -> None:
+        # A signal that comes just before the wait, or to another thread, does not end it.
+        while not self._running.acquire(timeout=_LOOK):
+            pass
 
     def _run(self) -> None:
         self._begun = True

@@ -70,6 +70,29 @@ def test_what_the_work_raises() -> None:
         run_in_thread(fail, pytest.fail)
 
 
+def test_a_signal_to_another_thread_interrupts_the_caller() -> None:
+    """Python runs its handler in the main thread, which nothing has woken."""
+    heard = threading.Event()
+
+    def work() -> None:
+        signal.raise_signal(signal.SIGUSR1)
+        assert heard.wait(10)
+
+    class TimeOut(BaseException):
+        pass
+
+    def end(*_: object) -> None:
+        raise TimeOut
+
+    before = signal.signal(signal.SIGUSR1, end)
+    try:
+        with pytest.raises(TimeOut):
+            run_in_thread(work, heard.set)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert heard.is_set()
+
+
 def test_an_interrupted_caller_waits_for_the_work() -> None:
     """As by a time-out: the work hears of it, and is over before the caller goes on."""
     heard, over = threading.Event(), threading.Event()
