@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import random
 import time
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
-from airflow_provider.altcraft.targets._order import lookups_digest
+from airflow_provider.altcraft.targets._order import lookups_digest, say_overtaken
 from airflow_provider.altcraft.targets._protocols import Scope, Written
 from airflow_provider.altcraft.targets._writer import BaseWriter, InTheWayError
+from airflow_provider.altcraft.window import UTC, Window
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,16 +48,46 @@ def refuse_database_rows(found: int) -> None:
         )
 
 
-def commit_properties(scope: Scope, disposition: str) -> dict[str, str]:
+def commit_properties(scope: Scope, disposition: str, began: dt.datetime) -> dict[str, str]:
     """What a table's history tells of a commit."""
     window = scope.window.to_json()
     return {
         "altcraft.write_disposition": disposition,
+        "altcraft.began": began.isoformat(),
         "altcraft.list_id": str(scope.list_id),
         "altcraft.lookups": lookups_digest(scope),
         "altcraft.window_start": window["start"] or "",
         "altcraft.window_end": window["end"] or "",
     }
+
+
+def later_windows(commits: Iterable[Mapping[str, Any]], scope: Scope, began: dt.datetime, uri: str) -> list[Window]:
+    """The windows of the pulls of the same list and lookups that began later, and have written already; says so.
+
+    Args:
+        commits: properties of those commits that the table's history tells of.
+        scope: of the pull.
+        began: when it began, by the worker's clock.
+        uri: of the table.
+    """
+    found, lookups = [], lookups_digest(scope)
+    for each in commits:
+        if (each.get("altcraft.list_id"), each.get("altcraft.lookups")) != (str(scope.list_id), lookups):
+            continue
+        if dt.datetime.fromisoformat(each.get("altcraft.began") or began.isoformat()) <= began:
+            continue
+        start, end = (each.get(f"altcraft.window_{name}") or None for name in ("start", "end"))
+        window = Window(start and dt.datetime.fromisoformat(start), end and dt.datetime.fromisoformat(end))
+        if _overlap(window, scope.window):
+            say_overtaken(f"{uri}, {start or 'the beginning'} to {end or 'the end'}", str(each["altcraft.began"]))
+            found.append(window)
+    return found
+
+
+def _overlap(one: Window, other: Window) -> bool:
+    return all(
+        start is None or end is None or start < end for start, end in ((one.start, other.end), (other.start, one.end))
+    )
 
 
 class DayWriter(BaseWriter):
@@ -72,6 +105,7 @@ class DayWriter(BaseWriter):
         self._scope = scope
         self._timezone = timezone
         self._spool = spool
+        self._began = dt.datetime.now(UTC)  # before any request
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Put one batch aside."""
@@ -88,20 +122,21 @@ class DayWriter(BaseWriter):
         with self._guard():
             for pause in _PAUSES:
                 try:
-                    self._write()
+                    rows = self._write()
                     break
                 except InTheWayError as error:
                     log.warning("%s; once more", error)
                     time.sleep(random.uniform(pause / 2, pause))
             else:
-                self._write()
-            rows = self._spool.rows
+                rows = self._write()
             self._ended = "committed"
             self._spool.close()
         return Written(uris=(self._uri,), rows=rows)
 
-    def _write(self) -> None:
-        """Put what was put aside into the table as it is now.
+    def _write(self) -> int:
+        """Put what was put aside into the table as it is now, and give the number of rows that were written.
+
+        What a pull of the same that began later has written stays, and the rows that are left out for it do not count.
 
         Raises:
             InTheWayError: it has changed since it was read.

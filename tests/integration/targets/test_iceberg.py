@@ -113,7 +113,8 @@ def test_the_table_is_by_day_and_keeps_its_own_settings(local):
 
 def test_the_history_has_scope_and_window(local):
     put(target(local, "replace"), pull_of(draw_events(3), scope(*DAYS, lookups=None, list_id=7)))
-    summary = table(local).current_snapshot().summary.additional_properties
+    summary = dict(table(local).current_snapshot().summary.additional_properties)
+    assert dt.datetime.fromisoformat(summary.pop("altcraft.began")).tzinfo
     assert {name: value for name, value in summary.items() if name.startswith("altcraft.")} == {
         "altcraft.write_disposition": "replace",
         "altcraft.list_id": "7",
@@ -121,6 +122,28 @@ def test_the_history_has_scope_and_window(local):
         "altcraft.window_start": "2026-01-01T00:00:00+00:00",
         "altcraft.window_end": "2026-01-04T00:00:00+00:00",
     }
+
+
+@pytest.mark.parametrize("disposition", ["merge", "replace"])
+@pytest.mark.parametrize("later", [DAYS, ("2026-01-02", "2026-01-02"), ("2026-01-03", "2026-01-04")])
+def test_what_a_pull_that_began_later_has_written_stays(local, disposition, later):
+    """As of a slow backfill next to the scheduled run of the next day, with a lookback."""
+    events = draw_events(60, days=3)
+    slow = target(local, disposition).open(scope(*DAYS))
+    newer = pull_of([each | {"count": 9} for each in events], scope(*later))
+    put(target(local, disposition), newer)
+    older = pull_of([each | {"count": 1} for each in events], scope(*DAYS))
+    for batch in older.batches:
+        slow.write(batch)
+    written = slow.commit()
+    window = scope(*later).window
+    by_later = [row["datetime"] in window for row in older.table.to_pylist()]
+    found = rows(local)
+    assert sorted(row["event_key"] for row in found) == sorted(
+        {*older.table["event_key"].to_pylist(), *newer.table["event_key"].to_pylist()}
+    )
+    assert all(row["count"] == (9 if row["datetime"] in window else 1) for row in found)
+    assert written.rows == by_later.count(False)
 
 
 @pytest.mark.parametrize("disposition", ["merge", "replace"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -23,6 +23,7 @@ from airflow_provider.altcraft.targets._writer import room_in
 
 if TYPE_CHECKING:
     from airflow_provider.altcraft.targets.delta.place import Place
+    from airflow_provider.altcraft.window import Window
 
 pc: Any = _pc
 
@@ -87,8 +88,16 @@ class Layout:
         if zone and zone != self._timezone:
             yield f"its days are of the time zone {zone!r}, the target's of {self._timezone!r}; give timezone={zone!r}"
 
-    def commit(self, place: Place, table: DeltaTable | None, scope: Scope, spool: Spool) -> None:
-        """Put what was put aside into the table in one transaction.
+    def commit(
+        self,
+        place: Place,
+        table: DeltaTable | None,
+        scope: Scope,
+        spool: Spool,
+        began: dt.datetime,
+        later: Sequence[Window],
+    ) -> int:
+        """Put what was put aside into the table in one transaction, and give the number of rows that were written.
 
         Args:
             place: of the table.
@@ -96,15 +105,18 @@ class Layout:
                 writes, nothing is written.
             scope: of the pull.
             spool: its rows by day.
+            began: when it began.
+            later: windows that later pulls of the same have written.
         """
         if table is not None and self._disposition == "merge" and not spool.rows:
-            return
+            return 0
         with room_in(tempfile.gettempdir()), tempfile.TemporaryFile(prefix="altcraft-") as file:
-            ranges, rows = self._plan(table, scope, spool)
+            kept = self._kept(scope, spool, later)
+            ranges, rows = self._plan(table, scope, spool, kept)
             self._write_rows(file, rows)
             # Read by the library without any Python: a generator that fails within it may end the process badly.
             with pa.OSFile(f"/dev/fd/{file.fileno()}", "rb") as source, pa.ipc.open_stream(source) as reader:
-                properties = commit_properties(scope, self._disposition)
+                properties = commit_properties(scope, self._disposition, began)
                 how: Any = {
                     "writer_properties": WriterProperties(compression="ZSTD", max_row_group_size=_GROUP),
                     "commit_properties": CommitProperties(custom_metadata=properties),
@@ -114,21 +126,29 @@ class Layout:
                     write_deltalake(place.address, reader, partition_by=[DATE], storage_options=options, **how)
                 else:
                     write_deltalake(table, reader, mode="overwrite", predicate=predicate_of(ranges), **how)
+        return spool.rows - kept.left_out
 
-    def _plan(self, table: DeltaTable | None, scope: Scope, spool: Spool) -> tuple[Ranges, Iterator[pa.RecordBatch]]:
+    def _kept(self, scope: Scope, spool: Spool, later: Sequence[Window]) -> Newest | Scoped:
+        if self._disposition == "replace":
+            return Scoped(scope, spool, later)
+        return Newest(spool, later, across_days=scope.event_key_by == "event_id")
+
+    def _plan(
+        self, table: DeltaTable | None, scope: Scope, spool: Spool, kept: Newest | Scoped
+    ) -> tuple[Ranges, Iterator[pa.RecordBatch]]:
         """Which days are put in place, and all their rows."""
         days = spool.keys()
-        if self._disposition == "replace":
-            kept: Any = Scoped(scope, spool)
+        if isinstance(kept, Scoped):
             ranges = Ranges.of(days, days_touched(scope.window, ZoneInfo(self._timezone)))
         else:
-            kept = Newest(spool, across_days=scope.event_key_by == "event_id")
             if table is not None and scope.event_key_by == "event_id":
                 days = {*days, *_days_held(table.to_pyarrow_dataset(), kept)}
             ranges = Ranges.of(days)
         return ranges, self._rows(table, ranges, kept, spool)
 
-    def _rows(self, table: DeltaTable | None, ranges: Ranges, kept: Any, spool: Spool) -> Iterator[pa.RecordBatch]:
+    def _rows(
+        self, table: DeltaTable | None, ranges: Ranges, kept: Newest | Scoped, spool: Spool
+    ) -> Iterator[pa.RecordBatch]:
         with Spool() as old:
             if table is not None:
                 scanner = table.to_pyarrow_dataset().scanner(

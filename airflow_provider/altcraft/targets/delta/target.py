@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider.altcraft._arguments import is_template, path_text
 from airflow_provider.altcraft._extras import not_installed
 from airflow_provider.altcraft._redact import without_password
-from airflow_provider.altcraft.targets._day_writer import DayWriter, check_disposition
+from airflow_provider.altcraft.targets._day_writer import DayWriter, check_disposition, later_windows
 from airflow_provider.altcraft.targets._equality import EqualByArguments
 from airflow_provider.altcraft.targets._locations import options_of
 from airflow_provider.altcraft.targets._protocols import Scope
@@ -97,20 +97,26 @@ class DeltaTarget(EqualByArguments):
         with place.table() as table:
             if table is not None:
                 layout.check(table, scope)
-        return DeltaWriter(place, layout, scope, timezone, Spool())
+            version = -1 if table is None else table.version()
+        return DeltaWriter(place, layout, scope, timezone, Spool(), version)
 
 
 class DeltaWriter(DayWriter):
     """Puts batches aside by day, and commits them in one transaction. An error ends the writer."""
 
-    def __init__(self, place: Place, layout: Layout, scope: Scope, timezone: str, spool: Spool) -> None:
+    def __init__(self, place: Place, layout: Layout, scope: Scope, timezone: str, spool: Spool, version: int) -> None:
         super().__init__(place.uri, scope, timezone, spool)
         self._place = place
         self._layout = layout
+        self._version = version  # of the table when the pull began
 
-    def _write(self) -> None:
+    def _write(self) -> int:
         table: Table | None
         with self._place.table() as table:
             if table is not None:
                 self._layout.check(table, self._scope)
-            self._layout.commit(self._place, table, self._scope, self._spool)
+            since: list[dict[str, Any]] = []
+            if table is not None and table.version() > self._version:
+                since = table.history(table.version() - self._version)
+            later = later_windows(since, self._scope, self._began, self._uri)
+            return self._layout.commit(self._place, table, self._scope, self._spool, self._began, later)

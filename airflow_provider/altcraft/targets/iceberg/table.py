@@ -27,7 +27,7 @@ from pyiceberg.transforms import DayTransform, IdentityTransform, VoidTransform
 from pyiceberg.types import IcebergType, LongType, NestedField, StringType, TimestamptzType
 
 from airflow_provider.altcraft.schema import COLUMNS, SCHEMA
-from airflow_provider.altcraft.targets._day_writer import commit_properties, refuse_database_rows
+from airflow_provider.altcraft.targets._day_writer import commit_properties, later_windows, refuse_database_rows
 from airflow_provider.altcraft.targets._days import Ranges, by_day, days_touched
 from airflow_provider.altcraft.targets._kept import Newest, Scoped
 from airflow_provider.altcraft.targets._protocols import Scope, check_keys
@@ -90,12 +90,13 @@ class IcebergTable:
                 file.write(b"")
             there.io.delete(probe)
 
-    def commit(self, scope: Scope, spool: Spool) -> None:
-        """Put what was put aside into the table in one commit of the catalog.
+    def commit(self, scope: Scope, spool: Spool, began: dt.datetime) -> int:
+        """Put what was put aside into the table in one commit of the catalog, and give the number of rows.
 
         Args:
             scope: of the pull.
             spool: its rows by day.
+            began: when it began. Rows that lie where a later pull of the same has written are left out.
 
         Raises:
             InTheWayError: another writer has committed since the table was read.
@@ -103,14 +104,22 @@ class IcebergTable:
         with saying(self.uri, self._namespace), room_in(tempfile.gettempdir()):
             catalog = self._catalog()
             table = self._load(catalog)
+            later = later_windows(_commits(table), scope, began, self.uri)
             if table is not None:
                 self._check(table, scope)
                 if self._disposition == "merge" and not spool.rows:
-                    return
+                    return 0
                 _never_retry(table)
             transaction = table.transaction() if table is not None else self._creation(catalog)
-            self._replace_days(transaction, table, scope, spool)
+            kept: Newest | Scoped
+            if self._disposition == "replace":
+                kept = Scoped(scope, spool, later)
+            else:
+                kept = Newest(spool, later, across_days=scope.event_key_by == "event_id")
+            days = _days_to_write(table, scope, spool, kept)
+            _replace_days(transaction, table, days, kept, spool, commit_properties(scope, self._disposition, began))
             transaction.commit_transaction()
+            return spool.rows - kept.left_out
 
     @property
     def _namespace(self) -> str:
@@ -159,31 +168,44 @@ class IcebergTable:
             of_database = table.scan(f"{here} and lookup is null", selected_fields=("lookup",), limit=1)
             refuse_database_rows(of_database.to_arrow().num_rows)
 
-    def _replace_days(self, transaction: Transaction, table: Table | None, scope: Scope, spool: Spool) -> None:
-        days = spool.keys()
-        kept: Any
-        if self._disposition == "replace":
-            kept = Scoped(scope, spool)
-            if table is not None:
-                days |= _days_of(table, _in_window(scope))
-        else:
-            kept = Newest(spool, across_days=scope.event_key_by == "event_id")
-            if table is not None and scope.event_key_by == "event_id":
-                days |= _days_held(table, kept)
-        properties = commit_properties(scope, self._disposition)
-        if table is not None and days:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of days on which there is nothing yet
-                transaction.delete(_on(days), snapshot_properties=properties)
-        counter, update = itertools.count(), transaction.update_snapshot(snapshot_properties=properties)
-        with update.fast_append() as append:
-            for day in sorted(days):
-                for rows in _tables(_rows_of(table, day, kept, spool)):
-                    files = _dataframe_to_data_files(
-                        transaction.table_metadata, rows, transaction._table.io, append.commit_uuid, counter
-                    )
-                    for file in files:
-                        append.append_data_file(file)
+
+def _days_to_write(table: Table | None, scope: Scope, spool: Spool, kept: Newest | Scoped) -> set[dt.date]:
+    days: set[dt.date] = spool.keys()
+    if table is None:
+        return days
+    if isinstance(kept, Scoped):
+        return days | _days_of(table, _in_window(scope))
+    return days | _days_held(table, kept) if scope.event_key_by == "event_id" else days
+
+
+def _replace_days(
+    transaction: Transaction,
+    table: Table | None,
+    days: set[dt.date],
+    kept: Newest | Scoped,
+    spool: Spool,
+    properties: dict[str, str],
+) -> None:
+    """Remove what the table has of the days, and add all rows that they have after the commit."""
+    if table is not None and days:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of days on which there is nothing yet
+            transaction.delete(_on(days), snapshot_properties=properties)
+    counter, update = itertools.count(), transaction.update_snapshot(snapshot_properties=properties)
+    with update.fast_append() as append:
+        for day in sorted(days):
+            for rows in _tables(_rows_of(table, day, kept, spool)):
+                files = _dataframe_to_data_files(
+                    transaction.table_metadata, rows, transaction._table.io, append.commit_uuid, counter
+                )
+                for file in files:
+                    append.append_data_file(file)
+
+
+def _commits(table: Table | None) -> list[dict[str, str]]:
+    """What the history tells of each commit."""
+    summaries = [each.summary for each in table.snapshots()] if table is not None else []
+    return [each.additional_properties for each in summaries if each is not None]
 
 
 def _never_retry(table: Table) -> None:
@@ -259,7 +281,7 @@ def _unique_days(batch: pa.RecordBatch) -> Iterator[dt.date]:
         yield day
 
 
-def _rows_of(table: Table | None, day: dt.date, kept: Any, spool: Spool) -> Iterator[pa.RecordBatch]:
+def _rows_of(table: Table | None, day: dt.date, kept: Newest | Scoped, spool: Spool) -> Iterator[pa.RecordBatch]:
     """All rows that a day has after the commit."""
     with kept.on(day) as (left, new):
         if table is not None:

@@ -127,5 +127,5 @@ class IcebergWriter(DayWriter):
         super().__init__(table.uri, scope, "UTC", spool)
         self._table = table
 
-    def _write(self) -> None:
-        self._table.commit(self._scope, self._spool)
+    def _write(self) -> int:
+        return self._table.commit(self._scope, self._spool, self._began)
