@@ -20,9 +20,11 @@ UPSTREAM = {
     *("sql_target", "storage_target", "own_target", "sql_source", "parameters", "file_source", "platform_source"),
     *("mapped_target", "expanded_target", "events", "cohort", "database"),
     *("several_in_query", "mapped_in_query", "mapped_shard"),
-    *("refused_alike", "refused_product", "apart", "one_of_each"),
+    *("refused_alike", "refused_product", "apart", "one_of_each", "refused_group.pull", "group.pull"),
     *("refused_output", "refused_parameter", "refused_mapped", "refused_list"),
 }
+SEVERAL = ("refused_alike", "refused_product", "refused_group.pull")
+"""Of which instances share an object."""
 
 pytestmark = pytest.mark.usefixtures("airflow_db")
 
@@ -46,7 +48,7 @@ def test_what_earlier_tasks_and_callables_give_is_pulled_and_nothing_is_refused(
     for instance in dag.test().get_task_instances():
         states[str(instance.state)].add((instance.task_id, instance.map_index))
     alone = ("output", "parameter", "template", "text", "name", "attribute")
-    both = {(name, instance) for name in ("refused_alike", "refused_product") for instance in (0, 1)}
+    both = {(name, instance) for name in SEVERAL for instance in (0, 1)}
     failed = both | {("refused_mapped", 0), ("refused_list", 0), *((f"refused_{name}", -1) for name in alone)}
     assert states.pop("failed") == failed  # not up for a retry
     assert set(states) == {"success"}
@@ -62,7 +64,7 @@ def test_what_earlier_tasks_and_callables_give_is_pulled_and_nothing_is_refused(
         "expanded",
         "open",
         "open_too",
-        *("apart", "apart_too", "one", "one_too"),
+        *("apart", "apart_too", "one", "one_too", "group", "group_too"),
         "refused-1",
         "2026-01-01",
     }

@@ -202,15 +202,20 @@ def follow(task: Any, fields: Mapping[str, Any]) -> None:
 
 
 def is_of_several(task: Any, name: str, context: Any) -> bool:
-    """Whether an earlier task gives the argument's value to this and another instance of a mapped task."""
+    """Whether an earlier task gives the argument's value to this and another instance of a mapped task or group."""
     if getattr(context.get("ti"), "map_index", -1) in {-1, None}:
         return False
-    given: Any = getattr(getattr(task.get_dag().get_task(task.task_id), "expand_input", None), "value", None)
+    parsed = task.get_dag().get_task(task.task_id)
+    expand_input, key = getattr(parsed, "expand_input", None), name
+    if expand_input is None:  # Airflow gives a group's arguments to its tasks as references of a kind of their own
+        argument = getattr(parsed, name, None)
+        expand_input, key = getattr(argument, "_input", None), getattr(argument, "_key", name)
+    given: Any = getattr(expand_input, "value", None)
     if is_reference(given):
-        values = [each.get(name) for each in given.resolve(context) if isinstance(each, Mapping)]
-    elif isinstance(given, Mapping) and is_reference(given.get(name)):
-        values = list(given[name].resolve(context))
-        others = (value for other, value in given.items() if other != name)
+        values = [each.get(key) for each in given.resolve(context) if isinstance(each, Mapping)]
+    elif isinstance(given, Mapping) and is_reference(given.get(key)):
+        values = list(given[key].resolve(context))
+        others = (value for other, value in given.items() if other != key)
         if any(len(value.resolve(context) if is_reference(value) else value) > 1 for value in others):
             values *= 2  # each is given with each of them
     else:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, task
+from airflow.providers.common.compat.sdk import DAG, task, task_group
 
 from airflow_provider.altcraft.extract.sources import FileProfiles, PlatformProfiles, SqlProfiles
 from airflow_provider.altcraft.operators.events import AltcraftEventsOperator
@@ -114,6 +114,18 @@ with DAG("rendering", schedule=None, params={"who": ANN, "nothing": None}, rende
     apart = [{"profiles": ANN, "target": f"{OUT}/{name}.jsonl"} for name in ("apart", "apart_too")]
     partial(task_id="apart").expand_kwargs(give(apart))
     partial(task_id="one_of_each").expand(target=give([f"{OUT}/one.jsonl", f"{OUT}/one_too.jsonl"]), profiles=[ANN])
+
+    # The same of a group, whose tasks are no mapped ones themselves.
+    @task_group
+    def refused_group(path: Any) -> None:
+        pull("pull", target=path, retries=3)
+
+    @task_group
+    def group(path: Any) -> None:
+        pull("pull", target=path)
+
+    refused_group.expand(path=give.override(task_id="alike_in_group")([f"{OUT}/group.jsonl"] * 2))
+    group.expand(path=give.override(task_id="apart_in_group")([f"{OUT}/group.jsonl", f"{OUT}/group_too.jsonl"]))
     # Written into the DAG file, it is an open bound.
     partial(task_id="open_bound", profiles=ANN).expand_kwargs(
         [{"date_from": None, "target": f"{OUT}/open.jsonl"}, {"date_to": None, "target": f"{OUT}/open_too.jsonl"}]
