@@ -69,6 +69,7 @@ def test_a_connection_in_the_database_needs_no_port(api: Emulator) -> None:
     added = run(f"{BIN}/airflow", "connections", "add", "stored", "--conn-json", stored)
     assert added.returncode == 0, added.stderr
     ended = run(*COMMANDS[-1].values[0], "test", "stored")
+    run(f"{BIN}/airflow", "connections", "delete", "stored")
     assert (ended.returncode, ended.stdout) == (0, "The platform answers; the token sees 1 database: 1 Database #1.\n")
 
 
@@ -86,7 +87,15 @@ def test_who_reads_only_the_beginning_ends_it_quietly(unbuffered: str, api: Emul
 def _ended_by(number: signal.Signals, command: list[str], api: Emulator, folder: Path) -> int:
     """The exit code of a command that a signal ends while the platform has yet to answer."""
     api.latency = 60
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        # Tests in a shell's background have it ignored, and what they start too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no thread of ours holds a lock
+    )
     try:
         until = time.monotonic() + 60
         while not api.requests and time.monotonic() < until:

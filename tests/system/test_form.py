@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import subprocess
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import ClassVar
 
@@ -190,6 +192,9 @@ def site(airflow_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     home = tmp_path_factory.mktemp("home")
     with chromium(tmp_path_factory.mktemp("profile")) as driver:
         shutil.copy(airflow_db / "airflow.db", home)
+        # What other tests have stored is encrypted by another key, and no page would list it.
+        with closing(sqlite3.connect(home / "airflow.db")) as database, database:
+            database.execute("DELETE FROM connection")
         with served(home) as (url, environment):
             yield driver, url, environment
 
