@@ -53,7 +53,7 @@ test-readers: $(READY) ## Read what is written by Spark, DataFusion and ClickHou
 
 LOWEST := tests/unit/client tests/unit/extract tests/unit/test_arrow.py tests/unit/targets/test_formats.py tests/unit/targets/test_object_storage.py \
   tests/integration/targets/test_local.py tests/integration/targets/test_conformance.py \
-  -k 'not (S3 or Azure or Gcs or Postgres or MariaDB or DuckDB or Delta or LocalFolder or Replace or Append or at_any_point)'
+  -k 'not (S3 or Azure or Gcs or Postgres or MariaDB or DuckDB or Delta or Iceberg or LocalFolder or Replace or Append or at_any_point)'
 test-lowest: ## Run client, extraction and local targets with the lowest versions that pyproject.toml admits
 	@$(MAKE) --no-print-directory test PINNED=lowest ARGS="$(LOWEST)"
 
