@@ -69,6 +69,15 @@ def pull(environ: dict[str, str], target: Any, profiles: int, concurrency: int) 
     AltcraftHistoryOperator(task_id="pull", profiles=emails, target=target, concurrency=concurrency).execute({})
 
 
+def start_time_out(path: str, profiles: int, seconds: float) -> ForkServerProcess:
+    """Begin to pull, for so long."""
+    import killed
+
+    from tests.integration import forks
+
+    return forks.start(killed.time_out, path, profiles, seconds)
+
+
 class TimeOut(BaseException):
     """As Airflow's: raised by the handler of a signal."""
 
