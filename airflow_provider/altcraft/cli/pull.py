@@ -15,6 +15,7 @@ from airflow_provider.altcraft.cli._arguments import field_of, list_id_given, us
 from airflow_provider.altcraft.cli._errors import UsageError
 from airflow_provider.altcraft.cli._output import Record
 from airflow_provider.altcraft.extract.sources import FileProfiles
+from airflow_provider.altcraft.operators._base import SUMMARY
 from airflow_provider.altcraft.operators.history import AltcraftDatabaseHistoryOperator, AltcraftHistoryOperator
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ _SHOWN: Final = (
     "partition_fallback_reason",
     "asked_wider_because",
 )
-"""What a table has of a result. The other formats have all."""
+"""What a table has of a result. The other formats have all but counts of events, for the page in Airflow."""
 
 
 def pull(options: Namespace) -> Record:
@@ -43,6 +44,7 @@ def pull(options: Namespace) -> Record:
     operator = _operator(options)
     with _cleaning_up(), _bar(options) as operator.follow:
         result = operator.pull()
+        del result[SUMMARY]
     return Record(record=result, columns=_SHOWN)
 
 

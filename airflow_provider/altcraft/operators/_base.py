@@ -40,9 +40,13 @@ if TYPE_CHECKING:
     from airflow_provider.altcraft.client._bulk import BulkClient
     from airflow_provider.altcraft.extract._progress import Progress
     from airflow_provider.altcraft.extract._protocol import Piece, Pull
+    from airflow_provider.altcraft.extract._summary import EventSummary
     from airflow_provider.altcraft.targets import Scope, Target, TargetWriter, Written
 
 log = logging.getLogger(__name__)
+
+SUMMARY = "summary"
+"""Where the result, and what is kept of a pull for a retry, have the counts of its events."""
 
 
 class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, BaseOperator):
@@ -187,6 +191,9 @@ class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, 
             raise AirflowFailException(_message_of(error)) from error
 
     def _run(self, pull: Pull, writer: TargetWriter) -> dict[str, Any]:
+        from airflow_provider.altcraft.extract._summary import EventSummary
+
+        summary = EventSummary(pull.window.zone)
         try:
             if self.follow is not None:
                 self.follow(pull.progress)
@@ -194,16 +201,18 @@ class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, 
                 state = writer.resume(pull.fingerprint)
                 if state is not None:
                     pull.resume(state)
+                    if SUMMARY in state:  # not in what a version before it has left
+                        summary.resume(state[SUMMARY])
                     log.info("Going on from an earlier attempt: %s", pull.progress.line())
             with _heap_left_out():
-                run_apart(_hand_on(pull, writer, self.event_key_by))
+                run_apart(_hand_on(pull, writer, summary, self.event_key_by))
             failed_uri = writer.keep_failures(pull.failed) if isinstance(writer, SupportsFailureReport) else None
             self._written = written = writer.commit()
         except BaseException:
             writer.abort()
             raise
         log.info("%s; written to %s", pull.progress.line(), ", ".join(written.uris))
-        return self._result(pull, written, failed_uri)
+        return self._result(pull, written, failed_uri) | {SUMMARY: summary.result()}
 
 
 @contextmanager
@@ -219,14 +228,14 @@ def _heap_left_out() -> Iterator[None]:
         gc.unfreeze()
 
 
-async def _hand_on(pull: Pull, writer: TargetWriter, event_key_by: str) -> None:
+async def _hand_on(pull: Pull, writer: TargetWriter, summary: EventSummary, event_key_by: str) -> None:
     without = 0
     async with pull.client:
         async for piece in pull.batches():
             if event_key_by == "event_id" and piece.batch is not None:
                 without += piece.batch.column("event_id").null_count
             # Writing blocks, so it runs in a thread next to the event loop, one piece at a time.
-            await asyncio.to_thread(_keep, writer, piece)
+            await asyncio.to_thread(_keep, writer, summary, piece)
 
     if without:
         log.warning(
@@ -234,11 +243,12 @@ async def _hand_on(pull: Pull, writer: TargetWriter, event_key_by: str) -> None:
         )
 
 
-def _keep(writer: TargetWriter, piece: Piece) -> None:
+def _keep(writer: TargetWriter, summary: EventSummary, piece: Piece) -> None:
     if piece.batch is not None:
+        summary.add(piece.batch)
         writer.write(piece.batch)
     if isinstance(writer, SupportsResume) and piece.state is not None:
-        writer.checkpoint(piece.state, keep=piece.keep)
+        writer.checkpoint(piece.state | {SUMMARY: summary.state}, keep=piece.keep)
 
 
 def _has_what_may_differ(value: Any) -> bool:

@@ -73,9 +73,9 @@ class AltcraftDatabaseHistoryOperator(PullOperator):
     Returns:
         The XCom: ``uris``, ``rows``, ``bytes``, ``window`` (``start``, ``end``, UTC), ``pages``, ``ranges`` (for each
         its ``start``, ``end``, ``pages``, ``rows`` and how its walk ``ended``), ``partition_fallback_reason`` (why
-        there were no partitions although they were asked for, else ``None``), where the connection has a ``timezone``
-        ``asked_wider_because`` (why more days were asked than its own, else ``None``) and, with ``lookback``,
-        ``lateness``.
+        there were no partitions although they were asked for, else ``None``), ``summary`` (counts of the events that
+        were pulled: see docs/page.md), where the connection has a ``timezone`` ``asked_wider_because`` (why more days
+        were asked than its own, else ``None``) and, with ``lookback``, ``lateness``.
 
     Raises:
         ValueError: a constant argument that does not fit, when the DAG file is parsed.

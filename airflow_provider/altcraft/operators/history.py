@@ -64,8 +64,9 @@ class AltcraftHistoryOperator(PullOperator):
 
     Returns:
         The XCom: ``uris``, ``rows``, ``bytes``, ``profiles`` (how many were asked), ``failed_profiles`` (a list of
-        ``{"lookup": {…}, "error": "…"}``), ``failed_profiles_uri``, ``window`` (``start``, ``end``, UTC) and, where the
-        connection has a ``timezone``, ``asked_wider_because`` (why days around its own were asked, else ``None``).
+        ``{"lookup": {…}, "error": "…"}``), ``failed_profiles_uri``, ``window`` (``start``, ``end``, UTC), ``summary``
+        (counts of the events that were pulled: see docs/page.md) and, where the connection has a ``timezone``,
+        ``asked_wider_because`` (why days around its own were asked, else ``None``).
 
     Raises:
         ValueError: a constant argument that does not fit, when the DAG file is parsed.

@@ -133,6 +133,7 @@ def test_the_result(api: Emulator, tmp_path: Path) -> None:
     seed(api, profiles=5)
     result = run(tmp_path, parallel_ranges=2, page_size=50)
     first, second = result.pop("ranges")
+    assert result.pop("summary")["events"] == sum(held(api).values())
     assert result == {
         "uris": [f"file://{tmp_path}/all.parquet"],
         "rows": sum(held(api).values()),

@@ -58,6 +58,7 @@ def test_one_profile_one_day(api: Emulator, tmp_path: Path) -> None:
     (row,) = rows(path)
     assert (row["email"], row["datetime"], row["message_id"], row["list_id"]) == ("ann@example.com", NOON, 2, 1)
     assert json.loads(row["extra"])["note"] == "ж\n\"'"
+    assert result.pop("summary")["events"] == 1
     assert result == {
         "uris": [f"file://{path}"],
         "rows": 1,
