@@ -1,0 +1,182 @@
+"""What a table by days keeps in addition to the promise, in each lakehouse format: cases that a class inherits."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from airflow_provider.altcraft.schema import SCHEMA
+from airflow_provider.altcraft.targets import Scope
+from airflow_provider.altcraft.testing.conformance import draw_events, pull_of
+from airflow_provider.altcraft.testing.conformance.held import scope
+from airflow_provider.altcraft.testing.conformance.writing import put
+
+DAYS = ("2026-01-01", "2026-01-03")
+DISPOSITIONS = pytest.mark.parametrize("disposition", ["merge", "replace"])
+
+
+class Table:
+    """A table that is not there yet."""
+
+    def target(self, *args, **kwargs):
+        """Make a target of it that a test may use in its own process."""
+        raise NotImplementedError
+
+    def rows(self):
+        """Read its rows as the format's library does."""
+        raise NotImplementedError
+
+    def summary(self):
+        """Read what the table's own history says of its last commit."""
+        raise NotImplementedError
+
+    def counts(self, name):
+        """Count the events by action as a function of docs/lakehouse.md does."""
+        raise NotImplementedError
+
+
+class LakehouseCases:
+    """The fixture ``lake``, a ``Table``, is of the module that inherits them."""
+
+    @pytest.fixture
+    def raced(self, lake):
+        """Give the table that writers race for."""
+        return lake
+
+    @pytest.fixture
+    def partitioned_otherwise(self, lake):
+        """Give a table that somebody else has made, without days."""
+        raise NotImplementedError
+
+    @pytest.mark.parametrize("alike", [False, True], ids=["other events", "the same events"])
+    def test_racing_writers_leave_each_row_once(self, raced, alike):
+        """Each library refuses or repeats what two write at once; neither tries again as is needed here."""
+        pulls = [[pull_of(draw_events(40, seed=2 * n + m), scope(*DAYS)) for m in range(2)] for n in range(3)]
+        if alike:
+            pulls[2] = pulls[0]
+        errors = []
+
+        def work(mine):
+            try:
+                for pull in mine:
+                    put(raced.target(), pull)
+            except BaseException as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=work, args=(mine,)) for mine in pulls]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        assert errors == []
+        expected = {key for mine in pulls for pull in mine for key in pull.table["event_key"].to_pylist()}
+        found = [row["event_key"] for row in raced.rows()]
+        assert len(found) == len(expected)
+        assert set(found) == expected
+
+    @DISPOSITIONS
+    @pytest.mark.parametrize("later", [DAYS, ("2026-01-02", "2026-01-02"), ("2026-01-03", "2026-01-04")])
+    def test_what_a_pull_that_began_later_has_written_stays(self, lake, disposition, later):
+        """As of a slow backfill next to the scheduled run of the next day, with a lookback."""
+        events = draw_events(60, days=3)
+        slow = lake.target(disposition).open(scope(*DAYS))
+        newer = pull_of([each | {"count": 9} for each in events], scope(*later))
+        put(lake.target(disposition), newer)
+        older = pull_of([each | {"count": 1} for each in events], scope(*DAYS))
+        for batch in older.batches:
+            slow.write(batch)
+        written = slow.commit()
+        window = scope(*later).window
+        by_later = [row["datetime"] in window for row in older.table.to_pylist()]
+        found = lake.rows()
+        assert sorted(row["event_key"] for row in found) == sorted(
+            {*older.table["event_key"].to_pylist(), *newer.table["event_key"].to_pylist()}
+        )
+        assert all(row["count"] == (9 if row["datetime"] in window else 1) for row in found)
+        assert written.rows == by_later.count(False)
+
+    def test_of_one_event_twice_in_a_pull_the_last_is_written(self, lake):
+        (event,) = draw_events(1, days=1)
+        pull = pull_of([event], Scope(1, None))
+        writer = lake.target().open(Scope(1, None))
+        for count in (5, 6):
+            for batch in pull.batches:
+                writer.write(batch.set_column(6, "count", pa.array([count])).cast(SCHEMA))
+        writer.commit()
+        assert [row["count"] for row in lake.rows()] == [6]
+
+    def test_an_event_by_event_id_is_found_on_another_day(self, lake):
+        """Such a key does not hold the instant."""
+        (event,) = draw_events(1, days=1)
+        for day in (1, 2):
+            writer = lake.target().open(Scope(1, None, event_key_by="event_id"))
+            for batch in pull_of([event], Scope(1, None)).batches:
+                moved = [
+                    row | {"event_key": "i1", "event_id": "7", "datetime": dt.datetime(2026, 1, day, tzinfo=dt.UTC)}
+                    for row in batch.to_pylist()
+                ]
+                writer.write(pa.RecordBatch.from_pylist(moved, SCHEMA))
+            writer.commit()
+        assert [(row["event_key"], row["datetime"].day) for row in lake.rows()] == [("i1", 2)]
+        with pytest.raises(ValueError, match="event_key_by: the table holds events"):
+            lake.target().open(Scope(1, None))
+
+    def test_profiles_into_a_whole_database_are_refused(self, lake):
+        put(lake.target("replace"), pull_of(draw_events(9), scope(*DAYS, lookups=None)))
+        with pytest.raises(ValueError, match="holds rows of a whole database"):
+            lake.target("replace").open(scope(*DAYS))
+        lake.target("replace").open(scope(*DAYS, list_id=2)).abort()
+        lake.target("replace").open(scope("2026-02-01", "2026-02-01")).abort()
+
+    @pytest.mark.parametrize("days", [("2026-01-02", None), (None, "2026-01-02"), (None, None)])
+    def test_a_replacement_with_an_open_window(self, lake, days):
+        put(lake.target("replace"), pull_of(draw_events(60, days=3), scope(*DAYS)))
+        newer = pull_of(draw_events(20, seed=1, days=3), scope(*days))
+        put(lake.target("replace"), newer)
+        window = scope(*days).window
+        held = [row for row in lake.rows() if row["datetime"] in window]
+        assert sorted(row["event_key"] for row in held) == sorted(newer.table["event_key"].to_pylist())
+
+    def test_a_commit_says_scope_and_window(self, lake):
+        put(lake.target("replace"), pull_of(draw_events(3), scope(*DAYS, lookups=None, list_id=7)))
+        said = {name: value for name, value in lake.summary().items() if name.startswith("altcraft.")}
+        assert dt.datetime.fromisoformat(said.pop("altcraft.began")).tzinfo
+        assert said == {
+            "altcraft.write_disposition": "replace",
+            "altcraft.list_id": "7",
+            "altcraft.lookups": "all",
+            "altcraft.window_start": "2026-01-01T00:00:00+00:00",
+            "altcraft.window_end": "2026-01-04T00:00:00+00:00",
+        }
+
+    @DISPOSITIONS
+    def test_a_table_of_other_partitions(self, partitioned_otherwise, disposition):
+        pulls = [pull_of(draw_events(50, seed=seed), scope(*DAYS)) for seed in range(2)]
+        for pull in pulls:
+            put(partitioned_otherwise.target(disposition), pull)
+        found = [row["event_key"] for row in partitioned_otherwise.rows()]
+        keys = [{*pull.table["event_key"].to_pylist()} for pull in pulls]
+        assert len(found) == len(set(found))
+        assert set(found) == (keys[1] if disposition == "replace" else keys[0] | keys[1])
+
+    @pytest.mark.parametrize("name", ["by_duckdb", "by_polars"])
+    def test_it_is_read_as_the_docs_say(self, lake, name):
+        pull = pull_of(draw_events(50), scope(*DAYS))
+        put(lake.target(), pull)
+        assert sorted(lake.counts(name)) == sorted(Counter(pull.table["action"].to_pylist()).items())
+
+
+def functions_of_the_docs(first: str, last: str | None = None) -> dict[str, Any]:
+    """Return what the Python blocks of docs/lakehouse.md between two headings define."""
+    page = (Path(__file__).parents[3] / "docs/lakehouse.md").read_text().partition(f"# {first}")[2]
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", page.partition(f"# {last}")[0] if last else page, re.DOTALL):
+        exec(block, names)
+    return names
