@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -70,6 +71,21 @@ def test_what_the_work_raises() -> None:
         run_in_thread(fail, pytest.fail)
 
 
+class TimeOut(BaseException):
+    """As the handler of a task's time-out raises it."""
+
+
+@pytest.fixture
+def time_out_by_signal() -> Iterator[None]:
+    def end(*_: object) -> None:
+        raise TimeOut
+
+    before = signal.signal(signal.SIGUSR1, end)
+    yield
+    signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.usefixtures("time_out_by_signal")
 def test_a_signal_to_another_thread_interrupts_the_caller() -> None:
     """Python runs its handler in the main thread, which nothing has woken."""
     heard = threading.Event()
@@ -78,21 +94,12 @@ def test_a_signal_to_another_thread_interrupts_the_caller() -> None:
         signal.raise_signal(signal.SIGUSR1)
         assert heard.wait(10)
 
-    class TimeOut(BaseException):
-        pass
-
-    def end(*_: object) -> None:
-        raise TimeOut
-
-    before = signal.signal(signal.SIGUSR1, end)
-    try:
-        with pytest.raises(TimeOut):
-            run_in_thread(work, heard.set)
-    finally:
-        signal.signal(signal.SIGUSR1, before)
+    with pytest.raises(TimeOut):
+        run_in_thread(work, heard.set)
     assert heard.is_set()
 
 
+@pytest.mark.usefixtures("time_out_by_signal")
 def test_an_interrupted_caller_waits_for_the_work() -> None:
     """As by a time-out: the work hears of it, and is over before the caller goes on."""
     heard, over = threading.Event(), threading.Event()
@@ -103,16 +110,6 @@ def test_an_interrupted_caller_waits_for_the_work() -> None:
         time.sleep(0.1)
         over.set()
 
-    class TimeOut(BaseException):
-        pass
-
-    def end(*_: object) -> None:
-        raise TimeOut
-
-    before = signal.signal(signal.SIGUSR1, end)
-    try:
-        with pytest.raises(TimeOut):
-            run_in_thread(work, heard.set)
-    finally:
-        signal.signal(signal.SIGUSR1, before)
+    with pytest.raises(TimeOut):
+        run_in_thread(work, heard.set)
     assert over.is_set()
