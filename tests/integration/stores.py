@@ -6,11 +6,9 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -23,6 +21,7 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+from tests.integration.relay import Relay, free_port, relay_to
 
 AZURITE = "azurite@3.35.0"  # the last for Node 20
 # The account that Azurite comes with; its key is in its documentation.
@@ -200,7 +199,7 @@ def serve_s3(conn_id: str, *, relayed: bool = False) -> Iterator[S3]:
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with _running(command, f"{endpoint}/moto-api/"), _relay(port, relayed) as relay:
+    with _running(command, f"{endpoint}/moto-api/"), relay_to(port, relayed) as relay:
         login = {"login": "key", "password": "s3cr3t-of-s3"}
         # Few and quick retries: here a server that is gone stays gone.
         extra = {
@@ -230,7 +229,7 @@ def serve_azure(conn_id: str, *, relayed: bool = False) -> Iterator[Azure]:
     with tempfile.TemporaryDirectory(prefix="altcraft-azurite-") as folder:
         command = ["node", str(_azurite()), "--silent", "--skipApiVersionCheck", "--inMemoryPersistence"]
         command += ["--blobHost", "127.0.0.1", "--blobPort", str(port), "--disableTelemetry"]
-        with _running(command, f"{endpoint}?comp=list", folder), _relay(port, relayed) as relay:
+        with _running(command, f"{endpoint}?comp=list", folder), relay_to(port, relayed) as relay:
             connection = (
                 f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};"
                 f"BlobEndpoint=http://127.0.0.1:{{port}}/{ACCOUNT};"
@@ -249,7 +248,7 @@ def serve_gcs(conn_id: str, *, relayed: bool = False) -> Iterator[Gcs]:
     endpoint = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory(prefix="altcraft-gcs-") as folder:
         command = [sys.executable, str(Path(__file__).with_name("gcs_server.py")), str(port), folder]
-        with _running(command, f"{endpoint}/storage/v1/b/lake", folder), _relay(port, relayed) as relay:
+        with _running(command, f"{endpoint}/storage/v1/b/lake", folder), relay_to(port, relayed) as relay:
             reached = f"http://127.0.0.1:{relay.port if relay else port}"
             extra = {"is_anonymous": True, "project": "altcraft-test", "gcs.endpoint": reached}
             _connect(conn_id, {"conn_type": "google_cloud_platform", "extra": extra})
@@ -312,12 +311,6 @@ def _connect(conn_id: str, connection: dict[str, Any]) -> None:
     os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(connection)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.contextmanager
 def _running(command: list[str], url: str, folder: str | None = None) -> Iterator[None]:
     """Run a server from when it answers at all until the end."""
@@ -343,65 +336,3 @@ def _running(command: list[str], url: str, folder: str | None = None) -> Iterato
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
-
-
-class Relay:
-    """A port before a server that keeps nothing on disk: with the port closed and what is open cut, it is gone.
-
-    Targets go by it; what tests see themselves, they see directly.
-    """
-
-    def __init__(self, to: int) -> None:
-        self._to, self.port = to, free_port()
-        self._open: set[socket.socket] = set()
-        self._lock = threading.Lock()
-        self._listener: socket.socket | None = None
-        self.start()
-
-    def start(self) -> None:
-        """Let everybody in."""
-        if self._listener is None:
-            self._listener = socket.create_server(("127.0.0.1", self.port), backlog=64)
-            threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
-
-    def stop(self) -> None:
-        """Refuse everybody, and cut who is in."""
-        with self._lock:
-            listener, self._listener = self._listener, None
-            found, self._open = self._open, set()
-        for each in (*found, *([listener] if listener else [])):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-
-    def _accept(self, listener: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # it is stopped
-            while True:
-                here, _ = listener.accept()
-                there = socket.create_connection(("127.0.0.1", self._to))
-                with self._lock:
-                    if self._listener is not listener:
-                        here.close()
-                        there.close()
-                        return
-                    self._open |= {here, there}
-                for pair in ((here, there), (there, here)):
-                    threading.Thread(target=_pass_on, args=pair, daemon=True).start()
-
-
-def _pass_on(source: socket.socket, to: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(1 << 16):
-            to.sendall(data)
-    with contextlib.suppress(OSError):
-        to.shutdown(socket.SHUT_WR)
-
-
-@contextlib.contextmanager
-def _relay(to: int, relayed: bool) -> Iterator[Relay | None]:
-    relay = Relay(to) if relayed else None
-    try:
-        yield relay
-    finally:
-        if relay:
-            relay.stop()

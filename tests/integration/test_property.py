@@ -30,7 +30,7 @@ from airflow_provider.altcraft.operators.history import AltcraftDatabaseHistoryO
 from airflow_provider.altcraft.schema import SCHEMA
 from airflow_provider.altcraft.targets import ObjectStorageTarget, read_manifest
 from airflow_provider.altcraft.testing import Emulator
-from tests.integration import stories
+from tests.integration import expected, stories
 from tests.integration.stores import Disk
 
 CONNECTION = "altcraft_stories"
@@ -52,13 +52,13 @@ class Kind:
 
     new: Callable[[], Any]
     read: Callable[[Any], list[dict[str, Any]]]
-    holds: type[stories.Last]
+    holds: type[expected.Last]
     whole_days: bool = False
     again: bool = False
 
     @property
     def stories(self) -> st.SearchStrategy[stories.Story]:
-        too_late = self.holds is not stories.All
+        too_late = self.holds is not expected.All
         return stories.stories(whole_days=self.whole_days, again=self.again, reported_too_late=too_late)
 
 
@@ -77,7 +77,7 @@ def decoded(name: str, data: bytes) -> list[dict[str, Any]]:
     return rows
 
 
-def objects(store: Any, shape: str, holds: type[stories.Last], **how: bool) -> Kind:
+def objects(store: Any, shape: str, holds: type[expected.Last], **how: bool) -> Kind:
     """A kind of target in a store, each time with a prefix of its own."""
     number = itertools.count()
 
@@ -113,11 +113,11 @@ def table(database: Any, disposition: str) -> Kind:
     def read(target: Any) -> list[dict[str, Any]]:
         return database.rows(target.table) if database.exists(target.table) else []
 
-    holds = {"merge": stories.Union, "replace": stories.Scopes, "append": stories.All}[disposition]
+    holds = {"merge": expected.Union, "replace": expected.Scopes, "append": expected.All}[disposition]
     return Kind(lambda: database.target(database.new_table(), disposition), read, holds, again=disposition != "append")
 
 
-class Parts(stories.Last):
+class Parts(expected.Last):
     """The last pull; a retry goes on with what its earlier tries got, so an event may be as it was at any of them."""
 
     resumes = True
@@ -138,8 +138,8 @@ def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     if shape == "parts":
         return parts(store)
     if shape == "days":
-        return objects(store, "date={date}/a.parquet", stories.ByDay, whole_days=True, again=True)
-    return objects(store, f"a.{shape}" if shape in {"jsonl", "csv"} else "a.parquet", stories.Last)
+        return objects(store, "date={date}/a.parquet", expected.ByDay, whole_days=True, again=True)
+    return objects(store, f"a.{shape}" if shape in {"jsonl", "csv"} else "a.parquet", expected.Last)
 
 
 # What runs
@@ -248,31 +248,31 @@ def tell(story: stories.Story, api: Emulator, kind: Kind, first: int) -> Counter
                 holds.took(pull, list_id, gives)
             else:
                 tries.setdefault(pull, []).append(gives)
-            assert stories.counted(got) == stories.counted(holds.held), "the target holds other rows"
+            assert expected.counted(got) == expected.counted(holds.held), "the target holds other rows"
             check_keys(got, kind.holds)
     return counts
 
 
 def one_of(got: stories.Rows, tries: list[stories.Rows]) -> stories.Rows:
     """These rows, each of which must be as it was at one of the tries, and there as often as then."""
-    known = set().union(*map(stories.counted, tries))
-    assert not stories.counted(got).keys() - known, "the target holds rows of no try"
-    now = Counter(map(stories.by_lookup, got))
-    then = [Counter(map(stories.by_lookup, rows)) for rows in tries]
+    known = set().union(*map(expected.counted, tries))
+    assert not expected.counted(got).keys() - known, "the target holds rows of no try"
+    now = Counter(map(expected.by_lookup, got))
+    then = [Counter(map(expected.by_lookup, rows)) for rows in tries]
     for event in now.keys() | set().union(*then):
         assert min(each[event] for each in then) <= now[event] <= max(each[event] for each in then), event
     return got
 
 
-def check_keys(got: stories.Rows, holds: type[stories.Last]) -> None:
+def check_keys(got: stories.Rows, holds: type[expected.Last]) -> None:
     """An ``event_key`` is of one event, and events alike have one each."""
     events: dict[str, Any] = {}
     for row in got:
-        assert events.setdefault(row["event_key"], stories.identity_of(row)) == stories.identity_of(row)
-    if holds is not stories.All:
+        assert events.setdefault(row["event_key"], expected.identity_of(row)) == expected.identity_of(row)
+    if holds is not expected.All:
         by_key = Counter((row["event_key"], row["matching"], row["lookup"]) for row in got)
         assert max(by_key.values(), default=1) == 1
-    if holds is stories.Union:
+    if holds is expected.Union:
         assert len(events) == len(got)
 
 

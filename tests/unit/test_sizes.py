@@ -1,4 +1,4 @@
-"""The package's functions and modules stay short enough to be read at once."""
+"""Functions and modules stay short enough to be read at once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-PACKAGE = Path(__file__).parents[2] / "airflow_provider"
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "airflow_provider"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -18,8 +19,10 @@ def _functions(path: Path) -> Iterator[tuple[str, int]]:
 
 
 def test_no_module_has_over_400_lines() -> None:
-    lines = {str(path.relative_to(PACKAGE)): len(path.read_text().splitlines()) for path in MODULES}
-    assert len(lines) > 100
+    folders = (PACKAGE, *(ROOT / name for name in ("tests", "scripts", "benchmarks", "example_dags", "docs")))
+    modules = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
+    lines = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in modules}
+    assert len(lines) > 300
     assert {name: count for name, count in lines.items() if count > 400} == {}
 
 

@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
-import multiprocessing
-import os
 import re
-import threading
 import uuid
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath  # noqa: F401 - Airflow sets up its logging now
-from databases import Database, define
 
-from airflow_provider.altcraft.targets import Scope, SqlTarget, TargetWriter
+from airflow_provider.altcraft.targets import Scope, SqlTarget
 from airflow_provider.altcraft.targets.sql import target as sql
 from airflow_provider.altcraft.targets.sql.dialects.generic import OtherSession
-from airflow_provider.altcraft.targets.sql.dialects.mysql import MySqlSession
-from airflow_provider.altcraft.targets.sql.pulls import Pulls
-from airflow_provider.altcraft.targets.sql.session import Session
 from airflow_provider.altcraft.window import Window
 from tests.batches import make_batch
+from tests.integration.databases import Database
+from tests.integration.targets.sql_pulls import ANN, BOB, DAYS, begin, end, held, notes, write
 
-DAYS = [dt.date(2026, 1, number) for number in range(1, 6)]
-ANN, BOB = [("email", "ann@example.com")], [("email", "bob@example.com")]
 SAYS = "a pull of the same that began later"
-UNPROTECTED = "so nothing keeps an earlier pull that commits later from replacing what a later one has written"
 
 
 @pytest.fixture(params=["postgres", "mariadb", "sqlite", "duckdb", "other sqlite", "other postgres"])
@@ -44,35 +33,6 @@ def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Da
 @pytest.fixture(params=["merge", "replace"])
 def target(request: pytest.FixtureRequest, place: Database) -> SqlTarget:
     return place.target(place.new_table(), request.param)
-
-
-def begin(target: SqlTarget, first: int, last: int, lookups: Any = ANN, list_id: int = 1) -> TargetWriter:
-    return target.open(Scope(list_id, lookups, Window.of(DAYS[first], DAYS[last])))
-
-
-def write(writer: TargetWriter, who: str, *days: int, lookups: Any = ANN, list_id: int = 1, at: int = 12) -> None:
-    """Write one event of each of some days, which is the same for each pull, marked by who pulled it."""
-    matching, lookup = lookups[0] if lookups else (None, None)
-    for day in days:
-        instant = dt.datetime.combine(DAYS[day], dt.time(at), dt.UTC)
-        columns = {"matching": matching, "lookup": lookup, "list_id": list_id, "datetime": instant, "email": who}
-        number = 1000 * list_id + 100 * at + 10 * day + (lookups == BOB)
-        writer.write(make_batch(1, start=number, **columns))
-
-
-def end(writer: TargetWriter, who: str, *days: int, **how: Any) -> int:
-    write(writer, who, *days, **how)
-    return writer.commit().rows
-
-
-def held(database: Database, target: SqlTarget, **only: Any) -> list[tuple[int, str]]:
-    """Of each row the day and who pulled it."""
-    rows = [row for row in database.rows(target.table) if only.items() <= row.items()]
-    return sorted((DAYS.index(row["datetime"].date()), row["email"]) for row in rows)
-
-
-def notes(database: Database, target: SqlTarget) -> list[tuple[Any, ...]]:
-    return sorted(database.execute(f"SELECT window_start, window_end, began FROM {target.table}_pulls"))
 
 
 def test_a_backfill_and_the_run_of_the_next_day(
@@ -268,205 +228,3 @@ def test_a_name_too_long_for_another_next_to_it(database: Database) -> None:
         assert end(earlier, "earlier", 0, 1) == 0
         (companion,) = database.tables() - before - {target.table}
         assert re.fullmatch("altcraft_pulls_[0-9a-f]{16}", companion) or database.kind == "sqlite"
-
-
-# Cut off, and at once
-
-
-def _commit_and_die(target: SqlTarget, step: str) -> None:
-    def die(*of: Any) -> None:
-        os._exit(9)
-
-    writer: Any = begin(target, 0, 1)
-    write(writer, "killed", 0, 1)
-    setattr(*((Pulls, "note", die) if step == "note" else (writer._place._session_class, "commit", die)))
-    MySqlSession.begin_after_ddl = lambda session: None  # type: ignore[method-assign]
-    writer.commit()
-
-
-@pytest.mark.parametrize("step", ["note", "commit"])
-def test_a_killed_commit_leaves_both_tables_as_they_were(database: Database, step: str) -> None:
-    for disposition in ("merge", "replace"):
-        target = database.target(database.new_table(), disposition)
-        end(begin(target, 0, 1), "before", 0, 1)
-        noted = notes(database, target)
-        process = multiprocessing.get_context("fork").Process(target=_commit_and_die, args=(target, step))
-        process.start()
-        process.join(60)
-        assert process.exitcode == 9
-        assert held(database, target) == [(0, "before"), (1, "before")]
-        assert notes(database, target) == noted
-        end(begin(target, 0, 1), "again", 0, 1)
-        assert held(database, target) == [(0, "again"), (1, "again")]
-
-
-@pytest.mark.parametrize("disposition", ["merge", "replace"])
-def test_two_commits_at_once(database: Database, disposition: str) -> None:
-    """The first time with no table there yet."""
-    target = database.target(database.new_table(), disposition)
-    for number in range(6):
-        writers = [begin(target, 0, 2), begin(target, 1, 3)]
-        write(writers[0], f"earlier {number}", 0, 1, 2)
-        write(writers[1], f"later {number}", 1, 2, 3)
-        errors: list[BaseException] = []
-
-        def commit(writer: TargetWriter, errors: list[BaseException] = errors) -> None:
-            try:
-                writer.commit()
-            except BaseException as error:
-                errors.append(error)
-
-        threads = [threading.Thread(target=commit, args=(writer,)) for writer in writers[:: (-1) ** number]]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
-        assert errors == []
-        assert held(database, target) == [(0, f"earlier {number}"), *((day, f"later {number}") for day in (1, 2, 3))]
-
-
-class Error(Exception):
-    """As drivers have it, by PEP 249."""
-
-    sqlstate = "40P01"
-
-
-def test_a_commit_that_is_tried_again(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After another writer was in the way, the notes are read again."""
-    target = database.target(database.new_table(), "replace")
-    earlier, later = begin(target, 0, 1), begin(target, 0, 1)
-    real, failed = Session.write, []
-
-    def write_once_more(session: Session, *of: Any) -> int:
-        if not failed:
-            failed.append(True)
-            raise Error("deadlock detected")
-        return real(session, *of)
-
-    def sleep(pause: float) -> None:
-        end(later, "later", 0, 1)
-
-    monkeypatch.setattr(Session, "write", write_once_more)
-    monkeypatch.setattr(sql.time, "sleep", sleep)
-    assert end(earlier, "earlier", 0, 1) == 0
-    assert held(database, target) == [(0, "later"), (1, "later")]
-
-
-# Rights
-
-
-@pytest.fixture(params=["postgres", "mariadb"])
-def poor(request: pytest.FixtureRequest) -> Iterator[tuple[Database, str, str]]:
-    """A database, a user who may nothing yet, and the user's connection."""
-    database = request.getfixturevalue(request.param)
-    user = f"poor_{uuid.uuid4().hex[:12]}"
-    database.execute(f"CREATE USER {user}")
-    conn_id = define(
-        "altcraft_poor_pulls",
-        conn_type="mysql" if database.kind == "mariadb" else "postgres",
-        host="127.0.0.1",
-        port=database.arguments["port"],
-        login=user,
-        schema=database.arguments.get("dbname") or database.arguments["database"],
-        extra={"client": "mysql-connector-python"} if database.kind == "mariadb" else {},
-    )
-    if database.kind == "mariadb":
-        database.execute(f"GRANT CREATE TEMPORARY TABLES ON * TO {user}")
-    yield database, user, conn_id
-    if database.kind == "postgres":
-        database.execute(f"DROP OWNED BY {user}")
-    database.execute(f"DROP USER {user}")
-
-
-@pytest.mark.parametrize("there", [False, True])
-@pytest.mark.parametrize("disposition", ["merge", "replace"])
-def test_no_right_to_the_notes(
-    poor: tuple[Database, str, str], disposition: str, there: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The pull goes on without, and says once what to run; then it has them."""
-    database, user, conn_id = poor
-    owner = database.target(database.new_table(), disposition)
-    end(begin(owner, 0, 1), "before", 0, 1)
-    if not there:
-        database.execute(f"DROP TABLE {owner.table}_pulls")
-    database.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {owner.table} TO {user}")
-    caplog.set_level(logging.INFO)
-    target = SqlTarget(conn_id, owner.table, owner.write_disposition)
-    earlier, later = begin(target, 0, 1), begin(target, 0, 1)
-    assert UNPROTECTED not in caplog.text
-    end(later, "later", 0, 1)
-    assert caplog.text.count(UNPROTECTED) == 1
-    assert end(earlier, "earlier", 0, 1) == 2
-    assert held(database, owner) == [(0, "earlier"), (1, "earlier")]
-    said = next(record.getMessage() for record in caplog.records if UNPROTECTED in record.getMessage())
-    assert {record.levelname for record in caplog.records if UNPROTECTED in record.getMessage()} == {"INFO"}
-    for statement in re.findall(r"(CREATE TABLE [^;]*); (GRANT .*)", said)[0]:
-        if not (there and statement.startswith("CREATE")):
-            database.execute(statement.replace("…", user))
-    earlier, later = begin(target, 0, 1), begin(target, 0, 1)
-    end(later, "later", 0, 1)
-    assert end(earlier, "earlier", 0, 1) == 0
-    assert held(database, owner) == [(0, "later"), (1, "later")]
-
-
-def test_a_right_to_make_the_notes_and_none_to_write_them(mariadb: Database, caplog: pytest.LogCaptureFixture) -> None:
-    table, user = mariadb.new_table(), f"poor_{uuid.uuid4().hex[:12]}"
-    end(begin(mariadb.target(table), 0, 1), "before", 0, 1)
-    mariadb.execute(f"DROP TABLE {table}_pulls")
-    mariadb.execute(f"CREATE USER {user}")
-    try:
-        mariadb.execute(f"GRANT CREATE ON * TO {user}")
-        mariadb.execute(f"GRANT SELECT, INSERT, UPDATE ON {table} TO {user}")
-        database, client = mariadb.arguments["database"], {"client": "mysql-connector-python"}
-        conn_id = define(
-            "altcraft_maker", conn_type="mysql", host="127.0.0.1", port=3306, login=user, schema=database, extra=client
-        )
-        caplog.set_level(logging.INFO)
-        for who in ("first", "second"):
-            assert end(begin(SqlTarget(conn_id, table), 0, 1), who, 0, 1) == 2
-            assert UNPROTECTED in caplog.text
-            caplog.clear()
-    finally:
-        mariadb.execute(f"DROP USER {user}")
-
-
-@pytest.mark.parametrize("kind", ["postgres", "mariadb"])
-def test_the_clock_is_the_servers(kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker whose clock is slow is not taken for an earlier pull."""
-    database = request.getfixturevalue(kind)
-    target = database.target(database.new_table())
-
-    class Slow(dt.datetime):
-        @classmethod
-        def now(cls, tz: dt.tzinfo | None = None) -> Slow:
-            return cls(2020, 1, 1, tzinfo=tz)
-
-    end(begin(target, 0, 1), "before", 0, 1)
-    monkeypatch.setattr(dt, "datetime", Slow)
-    assert end(begin(target, 0, 1), "again", 0, 1) == 2
-    monkeypatch.undo()
-    ((_, _, began),) = notes(database, target)
-    noted = dt.datetime.fromisoformat(began).replace(tzinfo=dt.UTC)
-    assert abs(dt.datetime.now(dt.UTC) - noted) < dt.timedelta(minutes=5)
-
-
-def test_the_notes_are_in_the_schema_of_the_table(postgres: Database) -> None:
-    """Also where the search path finds the table in a schema that is not its first."""
-    schema, table = f"s_{uuid.uuid4().hex[:12]}", postgres.new_table()
-    user = f"seeker_{uuid.uuid4().hex[:12]}"
-    postgres.execute(f"CREATE SCHEMA {schema}")
-    postgres.execute(f"CREATE USER {user} SUPERUSER")
-    try:
-        end(begin(postgres.target(f"{schema}.{table}", "merge"), 0, 1), "before", 0, 1)
-        postgres.execute(f"DROP TABLE {schema}.{table}_pulls")
-        postgres.execute(f"ALTER ROLE {user} SET search_path = public, {schema}")
-        database = postgres.arguments["dbname"]
-        conn_id = define(
-            "altcraft_seeker", conn_type="postgres", host="127.0.0.1", port=5432, login=user, schema=database
-        )
-        end(begin(SqlTarget(conn_id, table), 0, 1), "again", 0, 1)
-        found = postgres.execute("SELECT schemaname FROM pg_tables WHERE tablename = %s", (f"{table}_pulls",))
-        assert found == [(schema,)]
-    finally:
-        postgres.execute(f"DROP SCHEMA {schema} CASCADE")
-        postgres.execute(f"DROP USER {user}")

@@ -3,53 +3,22 @@
 from __future__ import annotations
 
 import copy
-import datetime as dt
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
-from airflow_provider.altcraft.client import ProfileLookup, ServerError
+from airflow_provider.altcraft.client import ProfileLookup
 from airflow_provider.altcraft.extract import _progress
 from airflow_provider.altcraft.extract.sources import FileProfiles, PlatformProfiles
 from airflow_provider.altcraft.operators.history import AltcraftHistoryOperator
 from airflow_provider.altcraft.targets import ObjectStorageTarget
 from airflow_provider.altcraft.testing import Emulator, faults
-
-Connect = Callable[..., str]
-NOON = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC)
-
-
-@pytest.fixture
-def api(altcraft_api: Emulator, connect: Connect) -> Emulator:
-    connect(altcraft_api)
-    for name in ("ann", "bob", "cat"):
-        altcraft_api.add_profile(email=f"{name}@example.com", custom={"CRM_ID": name})
-        for day in (-1, 0, 1):
-            at = NOON + dt.timedelta(days=day)
-            altcraft_api.add_event(f"{name}@example.com", "open", at=at, message_id=day + 2, note="ж\n\"'")
-    return altcraft_api
-
-
-def run(**arguments: Any) -> dict[str, Any]:
-    operator = AltcraftHistoryOperator(task_id="pull", **arguments)
-    result: dict[str, Any] = operator.execute({})
-    assert json.loads(json.dumps(result)) == result
-    return result
-
-
-def rows(path: Path) -> list[dict[str, Any]]:
-    return pq.read_table(path).to_pylist()
-
-
-def keys(found: Iterable[dict[str, Any]]) -> list[str]:
-    return [row["event_key"] for row in found]
+from tests.unit.operators.profile_history import NOON, Connect, keys, rows, run
 
 
 def test_one_profile_one_day(api: Emulator, tmp_path: Path) -> None:
@@ -153,83 +122,6 @@ def test_concurrency_is_bounded(api: Emulator, connect: Connect, tmp_path: Path)
     assert len({request.peer for request in api.requests}) == 8
 
 
-class TestFailingProfiles:
-    """``on_profile_error``."""
-
-    PROFILES = ("ann@example.com", "bob@example.com", "cat@example.com")
-
-    @pytest.fixture
-    def broken(self, api: Emulator) -> Emulator:
-        api.play_forever(faults.error(400, "bob@example.com is odd"), lookup="bob@example.com")
-        return api
-
-    def test_fail(self, broken: Emulator, tmp_path: Path) -> None:
-        (tmp_path / "a.parquet").write_bytes(b"as it was")
-        with pytest.raises(AirflowFailException) as caught:
-            run(profiles=self.PROFILES, target=str(tmp_path / "a.parquet"))
-        said = str(caught.value)
-        assert "error 400: *** is odd" in said
-        assert "profile 2 of 3, looked up by email" in said
-        assert "bob@" not in said
-        assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a.parquet", b"as it was")]
-
-    def test_skip(self, broken: Emulator, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-        result = run(profiles=self.PROFILES, target=str(tmp_path / "a.parquet"), on_profile_error="skip")
-        assert {row["email"] for row in rows(tmp_path / "a.parquet")} == {"ann@example.com", "cat@example.com"}
-        (failed,) = result["failed_profiles"]
-        assert failed["lookup"] == {"matching": "email", "email": "bob@example.com"}
-        assert "error 400" in failed["error"]
-        report = tmp_path / "a.parquet.failed.jsonl"
-        assert result["failed_profiles_uri"] == f"file://{report}"
-        assert [json.loads(line) for line in report.read_text().splitlines()] == [failed]
-        assert "Skipped profile 2 of 3" in caplog.text
-        assert "bob@" not in caplog.text
-
-    def test_what_failed_once_is_not_reported_for_ever(self, broken: Emulator, tmp_path: Path) -> None:
-        arguments: dict[str, Any] = {"target": str(tmp_path / "a.parquet"), "on_profile_error": "skip"}
-        run(profiles=self.PROFILES, **arguments)
-        broken.reset()
-        result = run(profiles=self.PROFILES, **arguments)
-        assert (result["failed_profiles"], result["failed_profiles_uri"], result["rows"]) == ([], None, 9)
-        assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
-
-    def test_skip_has_a_cap(self, api: Emulator, tmp_path: Path) -> None:
-        for email in self.PROFILES[1:]:
-            api.play_forever(faults.error(400, "no"), lookup=email)
-        arguments: dict[str, Any] = {"target": str(tmp_path / "a.parquet"), "on_profile_error": "skip"}
-        with pytest.raises(AirflowFailException, match="More than max_failed_profiles=1"):
-            run(profiles=self.PROFILES, max_failed_profiles=1, **arguments)
-        assert list(tmp_path.iterdir()) == []
-        assert len(run(profiles=self.PROFILES, max_failed_profiles=2, **arguments)["failed_profiles"]) == 2
-
-    @pytest.mark.parametrize("fault", [faults.error(400, "no"), faults.status(503), faults.html(404)])
-    def test_nothing_good_is_replaced_where_no_profile_could_be_had(
-        self, api: Emulator, tmp_path: Path, fault: Any
-    ) -> None:
-        (tmp_path / "a.parquet").write_bytes(b"as it was")
-        api.play_forever(fault)
-        with pytest.raises((AirflowFailException, ServerError)):
-            run(profiles=self.PROFILES, target=str(tmp_path / "a.parquet"), on_profile_error="skip")
-        assert (tmp_path / "a.parquet").read_bytes() == b"as it was"
-
-    def test_a_wrong_address_is_nobodys_own_trouble(self, api: Emulator, tmp_path: Path) -> None:
-        api.play(faults.html(404))
-        with pytest.raises(AirflowFailException, match="is the connection's host right"):
-            run(profiles=self.PROFILES, target=str(tmp_path / "a.parquet"), on_profile_error="skip")
-
-    def test_what_may_pass_is_left_to_the_retries_of_airflow(self, api: Emulator, tmp_path: Path) -> None:
-        api.play_forever(faults.status(503), lookup="bob@example.com")
-        with pytest.raises(ServerError):
-            run(profiles=self.PROFILES, target=str(tmp_path / "a.parquet"))
-        assert list(tmp_path.iterdir()) == []
-
-    @pytest.mark.parametrize("code", [401, 402, 403])
-    def test_what_hits_every_profile_is_never_skipped(self, api: Emulator, tmp_path: Path, code: int) -> None:
-        api.play_forever(faults.error(code, "no"))
-        with pytest.raises(AirflowFailException, match=f"error {code}"):
-            run(profiles=self.PROFILES, target=str(tmp_path / "a.parquet"), on_profile_error="skip")
-
-
 class TestShards:
     """A part of the profiles, written to a place of its own."""
 
@@ -294,71 +186,6 @@ class TestShards:
         with pytest.raises(AirflowFailException, match="error 403"):
             run(profiles=PlatformProfiles(), target=str(tmp_path / "a.parquet"))
         assert [path.name for path in tmp_path.iterdir()] == ["who.csv"]
-
-
-class TestRefused:
-    """Wrong input ends before any request or write."""
-
-    @pytest.mark.parametrize(
-        ("arguments", "said"),
-        [
-            ({"profiles": "no address"}, "email"),
-            ({"profiles": ["ann@example.com", {"xxh": "1"}]}, r"profiles\[1\]: xxh"),
-            ({"date_from": "yesterday"}, "date_from"),
-            ({"date_from": "2026-01-02", "date_to": "2026-01-01"}, "before"),
-            ({"list_id": "main"}, "list_id"),
-            ({"target": "history.txt"}, "history.txt"),
-            ({"target": 5}, "target"),
-            ({"on_profile_error": "ignore"}, "on_profile_error"),
-            ({"on_profile_error": ["skip"]}, r"on_profile_error: expected 'fail' or 'skip', got \['skip'\]"),
-            ({"event_key_by": ["row"]}, r"event_key_by: expected 'row' or 'event_id', got \['row'\]"),
-            ({"max_failed_profiles": -1}, "max_failed_profiles"),
-            ({"concurrency": 0}, "concurrency"),
-        ],
-    )
-    def test_constants_at_the_parse(self, arguments: dict[str, Any], said: str) -> None:
-        with pytest.raises(ValueError, match=said):
-            AltcraftHistoryOperator(
-                task_id="pull", **{"profiles": "ann@example.com", "target": "file:///tmp/a.parquet"} | arguments
-            )
-
-    @pytest.mark.parametrize(
-        ("rendered", "said"),
-        [
-            ({"profiles": "{{ 'no address' }}"}, "email"),
-            ({"profiles": "{{ ['ann@example.com'] }}"}, "tojson"),
-            ({"date_from": "{{ 'yesterday' }}"}, "date_from"),
-            ({"date_to": "{{ '' }}"}, "date_to"),
-            ({"list_id": "{{ 'main' }}"}, "list_id"),
-            ({"target": "{{ 'history.txt' }}"}, "history.txt"),
-            ({"on_profile_error": "{{ 'ignore' }}"}, "on_profile_error"),
-        ],
-    )
-    def test_templates_when_the_task_runs(
-        self, api: Emulator, rendered: dict[str, Any], said: str, tmp_path: Path
-    ) -> None:
-        arguments = {"profiles": "ann@example.com", "target": str(tmp_path / "a.parquet")} | rendered
-        with DAG("d", schedule=None):
-            operator = AltcraftHistoryOperator(task_id="pull", **arguments)
-        operator.render_template_fields({})
-        with pytest.raises(AirflowFailException, match=said):
-            operator.execute({})
-        assert api.requests == []
-        assert list(tmp_path.iterdir()) == []
-
-    def test_no_database_named_anywhere(self, api: Emulator, connect: Connect, tmp_path: Path) -> None:
-        connect(api, list_id=None)
-        with pytest.raises(AirflowFailException, match="list_id"):
-            run(profiles="ann@example.com", target=str(tmp_path / "a.parquet"))
-        assert api.requests == []
-
-    def test_a_target_that_cannot_be_written_is_found_out_before_any_request(
-        self, api: Emulator, tmp_path: Path
-    ) -> None:
-        (tmp_path / "a.parquet").mkdir()
-        with pytest.raises(AirflowFailException, match="is a folder; name a file in it"):  # no retry would help
-            run(profiles="ann@example.com", target=str(tmp_path / "a.parquet"))
-        assert api.requests == []
 
 
 def test_every_text_is_a_template(api: Emulator, tmp_path: Path) -> None:

@@ -9,166 +9,32 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException, ObjectStoragePath, task
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
 from airflow_provider.altcraft.client import ProfileLookup
-from airflow_provider.altcraft.extract.sources import FileProfiles, PlatformProfiles, SqlProfiles
+from airflow_provider.altcraft.extract.sources import PlatformProfiles, SqlProfiles
 from airflow_provider.altcraft.operators.events import AltcraftEventsOperator
 from airflow_provider.altcraft.operators.history import AltcraftDatabaseHistoryOperator, AltcraftHistoryOperator
 from airflow_provider.altcraft.sensors.action import AltcraftActionSensor
-from airflow_provider.altcraft.targets import ObjectStorageTarget, SqlTarget, read_manifest, resolve_target
-from airflow_provider.altcraft.targets.dlt import DltTarget
+from airflow_provider.altcraft.targets import ObjectStorageTarget, SqlTarget
 from airflow_provider.altcraft.testing import Emulator
+from tests.unit.operators.rendering import (
+    ANN,
+    NATIVE,
+    OPERATORS,
+    Frozen,
+    Kept,
+    OwnTarget,
+    Slots,
+    everywhere,
+    made,
+    rendered,
+)
 from tests.unit.sensors.modes import context as run_context
-
-ANN = "ann@example.com"
-WINDOW = {"date_from": "2026-01-01", "date_to": "2026-01-02"}
-OPERATORS: dict[Any, dict[str, Any]] = {
-    AltcraftHistoryOperator: {"profiles": ANN, "target": "sql://lite/history"},
-    AltcraftDatabaseHistoryOperator: {"target": "sql://lite/history", **WINDOW},
-    AltcraftEventsOperator: {"actions": "open"},
-    AltcraftActionSensor: {"profile": ANN, "actions": "open"},
-}
-NATIVE = pytest.mark.parametrize("native", [False, True], ids=["text", "native"])
-
-
-@dataclass
-class OwnTarget:
-    """A target of the user's own, with an object within it."""
-
-    template_fields = ("place", "inner")
-    place: Any = "here"
-    inner: Any = None
-    other: Any = field(default=None, repr=False)
-
-    def open(self, scope: Any) -> Any:
-        raise NotImplementedError
-
-
-class Kept:
-    """A target of the user's own that checks what it is given, and so keeps it under another name."""
-
-    template_fields = ("place",)
-
-    def __init__(self, place: Any) -> None:
-        self.place = place
-
-    @property
-    def place(self) -> Any:
-        return self._place
-
-    @place.setter
-    def place(self, value: Any) -> None:
-        self._place = value
-
-    def open(self, scope: Any) -> Any:
-        raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class Frozen:
-    """A target of the user's own that cannot be changed."""
-
-    place: Any
-    template_fields = ("place",)
-
-    def open(self, scope: Any) -> Any:
-        raise NotImplementedError
-
-
-class Slots:
-    """A target of the user's own without ``__dict__``."""
-
-    __slots__ = ("other", "place")
-    template_fields = ("place",)
-
-    def __init__(self, place: Any = "here", other: Any = None) -> None:
-        self.place = place
-        self.other = other
-
-    def open(self, scope: Any) -> Any:
-        raise NotImplementedError
-
-
-def made(kind: Any, native: bool = False, **arguments: Any) -> Any:
-    if "profiles" in arguments and kind is AltcraftActionSensor:
-        arguments.setdefault("profile", None)
-    with DAG("d", schedule=None, render_template_as_native_obj=native):
-        return kind(task_id="t", **OPERATORS[kind] | arguments)
-
-
-def rendered(kind: Any, native: bool = False, context: Any = None, **arguments: Any) -> Any:
-    operator = made(kind, native, **arguments).prepare_for_execution()
-    operator.render_template_fields({"ti": SimpleNamespace(map_index=0)} | (context or {}))
-    return operator
-
-
-def within(kind: str, value: Any) -> list[Any]:
-    """Targets and sources with the value in each field that is rendered, and the place that errors name."""
-    return {
-        "targets": [
-            ObjectStorageTarget(value),
-            ObjectStorageTarget("/x/{{ ti.map_index }}/", part_rows=value),
-            SqlTarget(value, "history"),
-            SqlTarget("lite", value),
-            SqlTarget("lite", "history", value),
-            SqlTarget("lite", "history", nul_replacement=value),
-            DltTarget(value, conn_id="lite"),
-            DltTarget("a.b", conn_id=value),
-            OwnTarget(value),
-            Kept(value),
-            Frozen(value),
-            Slots(value),
-            OwnTarget(inner=[{"deep": OwnTarget(value)}]),
-        ],
-        "profiles": [
-            FileProfiles(value),
-            FileProfiles("/x/a.csv", matching=value),
-            FileProfiles("/x/a.csv", columns=value),
-            FileProfiles("/x/a.csv", columns={"email": value}),
-            FileProfiles("/x/a.csv", matching="custom", columns="a", fixed={"field_name": value}),
-            SqlProfiles(value, "lite"),
-            SqlProfiles("select 1", value),
-            SqlProfiles("select 1", "lite", parameters=[value]),
-            PlatformProfiles(query={"email": {"$in": [value]}}),
-            PlatformProfiles(page_size=value),
-        ],
-    }[kind]
-
-
-def everywhere(value: Any) -> list[Any]:
-    """Each operator with the value in each argument that is rendered."""
-    names = ("list_id", "date_from", "date_to", "timezone", "altcraft_conn_id")
-    pull: list[dict[str, Any]] = [{name: value} for name in names]
-    pull += [{"target": value}, *({"target": target} for target in within("targets", value))]
-    profiles = [
-        *({name: value} for name in ("profiles", "shard", "on_profile_error", "max_failed_profiles", "concurrency")),
-        *({"profiles": source} for source in within("profiles", value)),
-        {"profiles": [ANN, value]},
-        {"profiles": {"matching": "custom", "field_name": "CRM_ID", "field_value": value}},
-        {"shard": (value, 2)},
-    ]
-    database: list[dict[str, Any]] = [
-        {name: value} for name in ("fields", "lookback", "parallel_ranges", "parallel_partitions", "shard", "page_size")
-    ]
-    database += [{"shard": [0, value]}, {"fields": [value]}]
-    events = ("actions", "profiles", "list_id", "since", "lookback", "timezone", "max_events", "altcraft_conn_id")
-    sensor = [name for name in AltcraftActionSensor.template_fields if name not in {"profiles", "quorum"}]
-    return [
-        *((AltcraftHistoryOperator, each) for each in [*pull, *profiles]),
-        *((AltcraftDatabaseHistoryOperator, each) for each in [*pull, *database]),
-        *((AltcraftEventsOperator, {name: value}) for name in events),
-        *((AltcraftActionSensor, {name: value}) for name in sensor),
-        *((AltcraftActionSensor, each) for each in ({"profiles": [value]}, {"profiles": [ANN], "quorum": value})),
-        (AltcraftActionSensor, {"actions": ["open", value]}),
-    ]
 
 
 def test_every_field_is_tried() -> None:
@@ -326,23 +192,6 @@ def test_what_does_not_fit_is_refused_by_name_and_for_good(
     assert list(tmp_path.iterdir()) == []
 
 
-def plain() -> list[str]:
-    return [ANN]
-
-
-def with_context(context: Any) -> list[str]:
-    return [context["who"]]
-
-
-def as_airflow_does(context: Any, jinja_env: Any) -> Any:
-    yield jinja_env.from_string("{{ who }}").render(context)
-
-
-class WithCall:
-    def __call__(self, **given: Any) -> list[str]:
-        return [given["context"]["who"]]
-
-
 @NATIVE
 @pytest.mark.parametrize("kind", [AltcraftHistoryOperator, AltcraftDatabaseHistoryOperator])
 def test_an_interval_without_length_is_refused(kind: Any, native: bool) -> None:
@@ -358,102 +207,6 @@ def test_a_connection_that_is_not_there_costs_no_retry(kind: Any) -> None:
     operator = rendered(kind, altcraft_conn_id="nowhere", date_from="2026-01-01", date_to="2026-01-01")
     with pytest.raises(AirflowFailException, match="nowhere"):
         operator.execute(run_context())
-
-
-@NATIVE
-@pytest.mark.parametrize(
-    "function", [plain, with_context, as_airflow_does, lambda: [ANN], partial(with_context), WithCall()]
-)
-def test_profiles_by_a_callable(
-    altcraft_api: Emulator, connect: Callable[..., str], tmp_path: Path, native: bool, function: Any
-) -> None:
-    connect(altcraft_api)
-    altcraft_api.add_profile(email=ANN)
-    altcraft_api.add_event(ANN, "open")
-    who = {"who": ANN}
-    target = str(tmp_path / "a.jsonl")
-    history = rendered(AltcraftHistoryOperator, native, who, profiles=function, target=target)
-    assert "example.com" not in str(history.profiles)  # rendered fields are shown to all
-    assert history.execute({})["rows"] == 1
-    for arguments in ({"profiles": function}, {"profile": function}):
-        sensor = rendered(AltcraftActionSensor, native, who, since=None, timeout=0, **arguments)
-        assert sensor.execute(run_context())
-
-
-@pytest.mark.parametrize("kind", [AltcraftHistoryOperator, AltcraftEventsOperator, AltcraftActionSensor])
-def test_a_callable_that_cannot_be_called_is_refused_at_parse(kind: Any) -> None:
-    @task
-    def who() -> list[str]:
-        return [ANN]
-
-    with pytest.raises(ValueError, match=r"profiles: expected a callable that takes nothing, or context and jinja_env"):
-        made(kind, profiles=lambda day: [day])
-    with pytest.raises(ValueError, match="profiles: expected profiles or a callable, got a task; call the task"):
-        made(kind, profiles=who)
-
-
-@task
-def earlier() -> str:
-    return ANN
-
-
-@pytest.fixture
-def dag() -> Any:
-    with DAG("d", schedule=None) as found:
-        yield found
-
-
-def fitting(kind: Any, arguments: dict[str, Any]) -> dict[str, Any]:
-    found = OPERATORS[kind] | arguments
-    if "profiles" in arguments and kind is AltcraftActionSensor:
-        del found["profile"]
-    return found
-
-
-def test_earlier_outputs_are_upstream_wherever_they_stand(dag: DAG) -> None:
-    first = earlier()
-    for number, (kind, arguments) in enumerate(everywhere(first)):
-        operator = kind(task_id=f"t{number}", **fitting(kind, arguments))
-        assert operator.upstream_task_ids == {"earlier"}, (kind, arguments)
-
-
-def test_earlier_outputs_are_upstream_of_mapped_tasks(dag: DAG) -> None:
-    first = earlier()
-    for number, (kind, arguments) in enumerate(everywhere(first)):
-        free = {"altcraft_conn_id": ["a", "b"]} if "altcraft_conn_id" not in arguments else {"list_id": [1, 2]}
-        constant = {name: value for name, value in fitting(kind, arguments).items() if name not in free}
-        mapped = kind.partial(task_id=f"t{number}", **constant).expand(**free)
-        assert mapped.upstream_task_ids == {"earlier"}, (kind, arguments)
-        rest = {name: value for name, value in fitting(kind, arguments).items() if name not in arguments}
-        by_kwargs = kind.partial(task_id=f"k{number}", **rest).expand_kwargs([arguments, arguments])
-        assert by_kwargs.upstream_task_ids == {"earlier"}, (kind, arguments)
-    target = SqlTarget("lite", first)
-    by_target = AltcraftHistoryOperator.partial(task_id="by_target", profiles=ANN).expand(target=[target, "/x/a.jsonl"])
-    assert by_target.upstream_task_ids == {"earlier"}
-
-
-def test_an_output_that_is_assigned_later_is_upstream_too(dag: DAG) -> None:
-    operator = AltcraftHistoryOperator(task_id="t", **OPERATORS[AltcraftHistoryOperator])
-    operator.target = SqlTarget("lite", earlier())
-    assert operator.upstream_task_ids == {"earlier"}
-
-
-@pytest.mark.parametrize(
-    ("place", "make"),
-    [
-        ("target.other", lambda output: OwnTarget(other=output)),
-        (r"target.other\['a'\]", lambda output: OwnTarget(other={"a": output})),
-        ("target.destination", lambda output: DltTarget("a.b", destination=partial(dict, credentials=output))),
-        ("target.other", lambda output: Slots(other=output)),
-        ("target.inner.other", lambda output: OwnTarget(inner=OwnTarget(other=output))),
-    ],
-)
-def test_an_output_that_cannot_be_followed_is_refused_at_parse(dag: DAG, place: str, make: Any) -> None:
-    first = earlier()
-    with pytest.raises(ValueError, match=rf"^{place}.*: expected a value known when the DAG file is parsed"):
-        AltcraftHistoryOperator(task_id="t", profiles=ANN, target=make(first))
-    with pytest.raises(ValueError, match=rf"^{place}.*: expected a value known when the DAG file is parsed"):
-        AltcraftHistoryOperator.partial(task_id="m", target=make(first)).expand(profiles=[ANN])
 
 
 def test_objects_that_runs_share_are_not_rendered_in_place() -> None:
@@ -474,38 +227,6 @@ def test_targets_of_ones_own_are_rendered_however_they_keep_their_fields(kind: A
         shared = kind(given)
         assert rendered(AltcraftHistoryOperator, context={"x": "1"}, target=shared).target.place == expected
         assert shared.place == given
-
-
-def test_paths_of_any_kind(tmp_path: Path) -> None:
-    s3 = ObjectStoragePath("s3://lake@bucket/{{ ds }}/a.jsonl")
-    for given, expected in (
-        (tmp_path / "{{ ds }}.jsonl", f"{tmp_path}/day.jsonl"),
-        (s3, "s3://lake@bucket/day/a.jsonl"),
-    ):
-        for kind in (AltcraftHistoryOperator, AltcraftDatabaseHistoryOperator):
-            assert rendered(kind, context={"ds": "day"}, target=given).target == expected
-            inside = rendered(kind, context={"ds": "day"}, target=ObjectStorageTarget(given)).target
-            assert inside == ObjectStorageTarget(expected)
-        source = rendered(AltcraftHistoryOperator, context={"ds": "day"}, profiles=FileProfiles(given)).profiles
-        assert source == FileProfiles(expected)
-    for path in (tmp_path / "a.jsonl", ObjectStoragePath(f"file://{tmp_path}/a.jsonl")):
-        assert resolve_target(path) == ObjectStorageTarget(str(path))
-
-
-def test_an_output_may_be_a_path(tmp_path: Path) -> None:
-    for path in (tmp_path / "a.jsonl", ObjectStoragePath(f"file://{tmp_path}/a.jsonl")):
-        operator = rendered(AltcraftHistoryOperator, True, {"x": path}, target="{{ x }}")
-        assert resolve_target(operator.target) == ObjectStorageTarget(str(path))
-        target = ObjectStorageTarget("{{ x }}")
-        assert rendered(AltcraftHistoryOperator, True, {"x": path}, target=target).target.for_shard(0, 1).path == str(
-            path
-        )
-
-
-def test_a_manifest_is_read_by_a_path(altcraft_api: Emulator, connect: Callable[..., str], tmp_path: Path) -> None:
-    connect(altcraft_api)
-    rendered(AltcraftHistoryOperator, target=f"{tmp_path}/folder/").execute({})
-    assert read_manifest(tmp_path / "folder") == read_manifest(f"{tmp_path}/folder/")
 
 
 SETS = """
