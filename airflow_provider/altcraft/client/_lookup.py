@@ -71,6 +71,9 @@ EITHER: Final = frozenset({"email_phone", "email_phone_sub"})
 
 LOOKUP_FIELDS: Final = tuple(CHECKS)
 
+_NAMES: Final = ("provider", "field_name")
+"""The fields that name what a value is of; they may stand in a log."""
+
 
 def check_lookup(value: object) -> dict[str, Any]:
     """The request fields of a lookup: ``{"xxh": …}``, or ``matching`` with its fields.
@@ -128,7 +131,31 @@ def lookup_text(fields: Mapping[str, Any]) -> tuple[str, str]:
 
 def personal(fields: Mapping[str, Any]) -> list[str]:
     """The values of a lookup that must not stand in a log."""
-    return [str(value) for key, value in fields.items() if key not in {"matching", "provider", "field_name"}]
+    return [str(value) for key, value in fields.items() if key not in {"matching", *_NAMES}]
+
+
+def masked(fields: Mapping[str, Any]) -> str:
+    """What a profile may be called in logs and on pages: enough to recognize it, not enough to reach a person.
+
+    ``a***@example.com``, ``phone +7***01``, ``CRM_ID=***34``, ``xxh 12***ef``: short values are hidden whole.
+    """
+    if "xxh" in fields:
+        return f"xxh {_masked(fields['xxh'])}"
+    matching = fields["matching"]
+    shown = [_masked(str(fields[key])) for key in MATCHING[matching] if key not in _NAMES and key in fields]
+    name = next((f"{fields[key]}=" for key in _NAMES if key in fields), None)
+    if name is None:
+        name = "" if "email" in fields else f"{'phone' if 'phone' in fields else matching} "
+    return name + " ".join(shown)
+
+
+def _masked(value: str) -> str:
+    local, at, domain = value.partition("@")
+    if at:
+        return f"{local[0] if len(local) > 2 else ''}***@{domain}"
+    if len(value) < 6:
+        return "***"
+    return f"{value[:2] if len(value) > 9 else ''}***{value[-2:]}"
 
 
 def _checked(fields: dict[str, Any]) -> dict[str, Any]:

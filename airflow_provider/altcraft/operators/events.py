@@ -32,7 +32,8 @@ from airflow_provider.altcraft._arguments import (
 )
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
 from airflow_provider.altcraft.operators._ledger import Keyed, Ledger, Store, Variables
-from airflow_provider.altcraft.sensors.action import RUN_DUE, _run_due
+from airflow_provider.altcraft.sensors._moments import run_due
+from airflow_provider.altcraft.sensors.action import RUN_DUE
 from airflow_provider.altcraft.waiting.audience import DEFAULT_LOOKBACK, Audience, names_of
 from airflow_provider.altcraft.waiting.condition import warn_of_undocumented, whole_second
 from airflow_provider.altcraft.window import DateLike, Window, zone_of
@@ -236,7 +237,7 @@ def _ledger_of(
     context: Mapping[str, Any] | Context, asset: Any, since: DateLike, *, zone: dt.tzinfo, **how: Any
 ) -> Ledger:
     announced = None if since != RUN_DUE else _announced(context)
-    begin = _run_due(context) if since == RUN_DUE else instant_of(since, "since", zone)  # type: ignore[arg-type]
+    begin = run_due(context) if since == RUN_DUE else instant_of(since, "since", zone)  # type: ignore[arg-type]
     if begin is None:
         raise ValueError(f"since: expected a date or a date-time, got {since!r}")
     ledger = Ledger(

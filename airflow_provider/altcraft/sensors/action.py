@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import math
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +19,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider.altcraft._airflow.interrupt import Interruptible, interruptible
+from airflow_provider.altcraft._airflow.records import keep
 from airflow_provider.altcraft._airflow.rendering import RenderedOperator
 from airflow_provider.altcraft._airflow.undefined import DefinedNames
 from airflow_provider.altcraft._arguments import RUN_DUE as _RUN_DUE
@@ -36,10 +36,13 @@ from airflow_provider.altcraft._arguments import (
     profiles_of,
     whole_number,
 )
+from airflow_provider.altcraft._words import duration
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
 from airflow_provider.altcraft.sensors._earlier_polls import earlier_failures, earlier_polls, keep_failures
+from airflow_provider.altcraft.sensors._moments import later, reported_at, reschedule_at, run_due
 from airflow_provider.altcraft.sensors._poll import poll
 from airflow_provider.altcraft.waiting.condition import ActionCondition, Match, quorum_of, warn_of_names, whole_second
+from airflow_provider.altcraft.waiting.progress import WAIT_KEY, contrary, not_done
 from airflow_provider.altcraft.waiting.state import MAX_FAILURES, Outcome, Pauses, WaitState
 from airflow_provider.altcraft.window import DateLike, utc, zone_of
 
@@ -188,6 +191,8 @@ class AltcraftActionSensor(Interruptible, DefinedNames, RenderedOperator, BaseSe
                 raise AirflowSkipException(str(error)) from error
             raise
         wait.condition.warn_of_undocumented()
+        if not wait.polls:
+            wait.announce()
         return self._end(context, self._wait_here(context, wait))
 
     def poke(self, context: Context) -> PokeReturnValue:
@@ -217,8 +222,12 @@ class AltcraftActionSensor(Interruptible, DefinedNames, RenderedOperator, BaseSe
             if left is not None and left <= 0:
                 return wait.expired()
             before = wait.failures
-            if (outcome := wait.finish_poll(poll(self.altcraft_conn_id, wait, list_id_of(self.list_id)))) is not None:
+            outcome = wait.finish_poll(poll(self.altcraft_conn_id, wait, list_id_of(self.list_id)))
+            if outcome is not None:
                 return outcome
+            # Airflow clears it before each poll in reschedule mode.
+            if (progress := wait.progress() if self.reschedule else wait.news) is not None:
+                keep(context, WAIT_KEY, progress)
             pause = wait.pause()
             if self.deferrable:
                 self._defer(wait, pause)
@@ -229,25 +238,28 @@ class AltcraftActionSensor(Interruptible, DefinedNames, RenderedOperator, BaseSe
                 continue
             if wait.failures != before:
                 keep_failures(context, wait.failures)
-            raise _reschedule(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=pause))
+            raise reschedule_at(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=pause))
 
     def _end(self, context: Context, outcome: Outcome) -> Any:
         """What an outcome is to Airflow. The result is the XCom."""
-        cohort = outcome.get("cohort")
+        cohort, progress = outcome.get("cohort"), outcome.get("progress")
+        if progress is not None:  # none where no triggerer, or one of an earlier version, ran the trigger
+            keep(context, WAIT_KEY, progress)
         if outcome["status"] == "met":
             return outcome["events"] if cohort is None else cohort
+        if progress is None and self.profiles is None:
+            progress = self._wait(context).progress(outcome["status"])
         if cohort is not None:  # the missing profiles matter most where the wait was not met
             context["ti"].xcom_push(key="return_value", value=cohort)
         match outcome["status"]:
             case "failed":
-                raise self._unmet(AirflowFailException(_contrary(outcome)))
+                raise self._unmet(AirflowFailException(contrary(outcome)))
             case "timeout":
-                raise self._unmet(
-                    AirflowSensorTimeout(f"The actions did not come within the timeout of {self.timeout:g} s.")
-                )
+                limit = f"timeout of {duration(self.timeout)}"
+                raise self._unmet(AirflowSensorTimeout(not_done(progress, limit)))
             case "execution_timeout":
                 # Never skipped: on Airflow 2.11 it ends a deferred task before this is asked.
-                raise AirflowTaskTimeout(f"The execution_timeout of {self.execution_timeout} is over.")
+                raise AirflowTaskTimeout(not_done(progress, f"execution_timeout of {self.execution_timeout}"))
         if outcome.get("fatal"):
             raise self._for_good(outcome["message"])
         if self.never_fail:
@@ -285,7 +297,7 @@ class AltcraftActionSensor(Interruptible, DefinedNames, RenderedOperator, BaseSe
                 exponential_backoff=wait.pauses.exponential,
                 max_wait=wait.pauses.longest,
                 execution_deadline=None if wait.execution_deadline is None else wait.execution_deadline.isoformat(),
-                next_look=_later(dt.datetime.now(dt.UTC), pause).isoformat(),
+                next_look=later(dt.datetime.now(dt.UTC), pause).isoformat(),
                 failures=wait.failures,
             ),
             method_name="execute_complete",
@@ -313,8 +325,9 @@ class AltcraftActionSensor(Interruptible, DefinedNames, RenderedOperator, BaseSe
             condition=self._condition(),
             quorum=quorum_of(self.quorum, len(lookups)) if cohort else None,
             since=self._since(context),
-            deadline=_later(began or now, self.timeout),
-            execution_deadline=None if limit is None else _later(began or now, limit.total_seconds()),
+            # Where logs give it, it is in the user's zone.
+            deadline=later(began or now, self.timeout, zone_of(self.timezone)),
+            execution_deadline=None if limit is None else later(began or now, limit.total_seconds()),
             pauses=Pauses(
                 self.poke_interval,
                 self.exponential_backoff,
@@ -323,6 +336,7 @@ class AltcraftActionSensor(Interruptible, DefinedNames, RenderedOperator, BaseSe
             budget=None if self.silent_fail else self._allowed_failures(),
             polls=polls,
             failures=earlier_failures(context) if polls else 0,
+            reported_at=reported_at(began or now, now, self.poke_interval),
         )
 
     def _allowed_failures(self) -> int:
@@ -330,7 +344,7 @@ class AltcraftActionSensor(Interruptible, DefinedNames, RenderedOperator, BaseSe
 
     def _since(self, context: Context) -> dt.datetime | None:
         zone = zone_of(self.timezone)
-        since = _run_due(context) if self.since == RUN_DUE else instant_of(self.since, "since", zone)
+        since = run_due(context) if self.since == RUN_DUE else instant_of(self.since, "since", zone)
         return None if since is None else whole_second(since)
 
     def _condition_arguments(self) -> dict[str, Any]:
@@ -351,37 +365,3 @@ class AltcraftActionSensor(Interruptible, DefinedNames, RenderedOperator, BaseSe
             if arguments[name] is not None:
                 arguments[name] = whole_number(arguments[name], name)
         return ActionCondition(**arguments)
-
-
-def _run_due(context: Context) -> dt.datetime:
-    """When the run was due. Airflow before 3 does not keep it: there it is the end of a scheduled run's interval."""
-    run: Any = context["dag_run"]
-    if (due := getattr(run, "run_after", None)) is None:
-        due = run.data_interval_end if run.run_type in {"scheduled", "backfill"} else run.logical_date
-    return utc(due)
-
-
-def _later(moment: dt.datetime, seconds: float) -> dt.datetime:
-    try:
-        return moment + dt.timedelta(seconds=seconds)
-    except OverflowError:
-        return dt.datetime.max.replace(tzinfo=dt.UTC)
-
-
-def _reschedule(at: dt.datetime) -> Exception:
-    try:
-        from airflow.sdk.exceptions import AirflowRescheduleException
-    except ImportError:  # Airflow 2
-        from airflow.exceptions import AirflowRescheduleException
-    return AirflowRescheduleException(at)  # type: ignore[no-untyped-call]
-
-
-def _contrary(outcome: Outcome) -> str:
-    cohort = outcome.get("cohort")
-    if cohort is None:
-        (event,) = outcome["events"]
-        return f"The profile did {event['action']!r} at {event['datetime']}, which fail_on names."
-    did = Counter(event["action"] for event in cohort["failed"].values())
-    what = ", ".join(f"{action!r}: {count}" for action, count in sorted(did.items()))
-    left = len(cohort["met"]) + len(cohort["missing"])
-    return f"Too few are left for the quorum of {cohort['quorum']}: {left}. Of what fail_on names profiles did {what}."

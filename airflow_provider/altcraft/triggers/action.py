@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider.altcraft._airflow.records import keep_from_trigger
 from airflow_provider.altcraft.triggers._event import AltcraftActionEventTrigger
 from airflow_provider.altcraft.triggers._shared_client import PollResult, SharedClient
 from airflow_provider.altcraft.waiting.condition import ActionCondition
+from airflow_provider.altcraft.waiting.progress import WAIT_KEY
 from airflow_provider.altcraft.waiting.state import MAX_FAILURES, Outcome, Pauses, WaitState, gives_up
 
 if TYPE_CHECKING:
@@ -109,6 +111,7 @@ class AltcraftActionTrigger(BaseTrigger):
         """Poll until there is an outcome."""
         wait = self._wait()
         wait.condition.warn_of_undocumented()
+        wait.announce()
         async with SharedClient.acquire(self.altcraft_conn_id) as client:
             try:
                 async with asyncio.timeout(wait.execution_left()) as limit:
@@ -123,6 +126,8 @@ class AltcraftActionTrigger(BaseTrigger):
         due = _instant(self.next_look)
         pause = 0.0 if due is None else max(0.0, (due - dt.datetime.now(dt.UTC)).total_seconds())
         while (outcome := wait.finish_poll(await self._poll(client, wait, pause))) is None:
+            if wait.news is not None:
+                await keep_from_trigger(self.task_instance, WAIT_KEY, wait.news)
             pause = wait.pause()
         return outcome
 

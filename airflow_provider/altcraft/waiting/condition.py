@@ -83,6 +83,15 @@ class ActionCondition:
         """All actions that matter; what else a profile does changes nothing."""
         return frozenset(self.actions + self.fail_on)
 
+    @property
+    def words(self) -> str:
+        """What has to be done, such as ``'open' and 'click' of campaign 7``."""
+        what = (" or " if self.match == "any" else " and ").join(map(repr, self.actions))
+        times = f" {self.min_count} times" if self.min_count > 1 else ""
+        of = [f"{name} {value}" for name, value in (("message", self.message_id), ("campaign", self.campaign_id))
+              if value is not None]  # fmt: skip
+        return what + times + (f" of {' of '.join(of)}" if of else "")
+
     def verdict(self, events: Iterable[HistoryEvent]) -> Verdict:
         """What the events come to, taken in the order of their time.
 

@@ -11,10 +11,21 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from airflow_provider.altcraft._words import duration
 from airflow_provider.altcraft.client._lookup import lookup_text
 from airflow_provider.altcraft.waiting.condition import ActionCondition
+from airflow_provider.altcraft.waiting.progress import (
+    Status,
+    WaitProgress,
+    done,
+    found_so_far,
+    instant,
+    names_of,
+    whom_of,
+)
 
 if TYPE_CHECKING:
     from airflow_provider.altcraft.client import AltcraftError, HistoryEvent
@@ -27,6 +38,8 @@ Outcome: TypeAlias = dict[str, Any]
 - ``met``, ``failed``: with the ``events`` of one profile, or with the ``cohort``;
 - ``timeout``, ``execution_timeout``: with the ``cohort`` where there is one;
 - ``error``: with the name of its class in ``error``, whether it is ``fatal``, and its ``message``.
+
+Each has its ``WaitProgress`` as ``progress``; a trigger that an earlier version runs gives none.
 """
 
 MAX_FAILURES: Final = 10
@@ -40,6 +53,12 @@ _HOPELESS: Final = 20
 
 _DOUBLINGS: Final = 40
 """A pause doubles no more often, which keeps it a number."""
+
+_REPORT_POLLS: Final = 10
+"""Each so many polls a wait reports what they found …"""
+
+REPORT_EVERY: Final = dt.timedelta(minutes=10)
+"""… and where they are seldom, as often as this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +97,8 @@ class WaitState:
         budget: how many polls in a row may fail before the wait does; ``None`` for any number.
         polls: polls so far.
         failures: how many of the last ones failed in a row.
+        reported_at: when it was last reported what they found.
+        news: how far the wait is, after a poll of which it is to be reported; else ``None``.
     """
 
     profiles: Sequence[Mapping[str, Any]]
@@ -90,6 +111,9 @@ class WaitState:
     budget: int | None = MAX_FAILURES
     polls: int = 0
     failures: int = 0
+    reported_at: dt.datetime = field(default_factory=partial(dt.datetime.now, dt.UTC))
+    news: WaitProgress | None = None
+    _last: str = "not yet"
     _met: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     _failed: dict[int, dict[str, Any]] = field(default_factory=dict)
 
@@ -111,13 +135,64 @@ class WaitState:
     def finish_poll(self, errors: Sequence[AltcraftError] = ()) -> Outcome | None:
         """A poll is over, with the errors of those whose answers did not come; gives the outcome once there is one."""
         self.polls += 1
+        outcome = self._conclude(errors)
+        self.news = None
+        if outcome is not None:
+            self.news = outcome["progress"] = self.progress(outcome["status"])
+            if outcome["status"] == "met":
+                log.info("%s", done(self.news))
+        elif self.polls == 1:  # the announcement was just before
+            self.news = self.progress()
+        elif self.polls % _REPORT_POLLS == 0 or _now() - self.reported_at >= REPORT_EVERY:
+            self.news, self.reported_at = self.progress(), _now()
+            log.info("Still waiting for %s, until %s; %s", self._subject(), self._until(), found_so_far(self.news))
+        return outcome
+
+    def announce(self) -> None:
+        """Log whom and what is waited for, and until when."""
+        since = "at any time" if self.since is None else f"since {instant(self._local(self.since))}"
+        log.info(
+            "Waiting for %s, %s, until %s; a poll each %s%s",
+            self._subject(),
+            since,
+            self._until(),
+            duration(self.pauses.interval),
+            ", then less often" if self.pauses.exponential else "",
+        )
+
+    def progress(self, status: Status = "waiting") -> WaitProgress:
+        """How far the wait is."""
+        missing = self.waiting()
+        return {
+            "whom": self._whom(),
+            "what": self.condition.words,
+            "actions": list(self.condition.actions),
+            "since": None if self.since is None else self.since.isoformat(),
+            "until": self.deadline.isoformat(),
+            "status": status,
+            "polls": self.polls,
+            "polled_at": _now().isoformat(timespec="seconds"),
+            "last_outcome": self._last if status in {"waiting", "timeout", "execution_timeout", "error"} else status,
+            "failed_polls": self.failures,
+            "profiles": len(self.profiles),
+            "required": self._required(),
+            "met": len(self._met),
+            "taken_out": len(self._failed),
+            "missing": len(missing),
+            "met_names": names_of(self.profiles[place] for place in sorted(self._met)),
+            "missing_names": names_of(fields for _, fields in missing),
+        }
+
+    def _conclude(self, errors: Sequence[AltcraftError]) -> Outcome | None:
         late = _now() >= self.deadline
+        self._last = "not yet"
         if (outcome := self._decided()) is not None:
             return outcome
         if not errors:
             self.failures = 0
             return self._outcome("timeout") if late else None
         error = min(errors, key=_passes)
+        self._last = f"failed: {type(error).__name__}"
         if not _passes(error):
             return self._broken(error, str(error))
         self.failures += 1
@@ -135,18 +210,32 @@ class WaitState:
 
     def expired(self) -> Outcome:
         """The outcome of a wait whose ``execution_timeout`` is over."""
-        return self._outcome("execution_timeout")
+        return self._outcome("execution_timeout") | {"progress": self.progress("execution_timeout")}
 
     def pause(self) -> float:
         """Seconds until the next poll: the last one is when the time is up."""
         left = (self.deadline - _now()).total_seconds()
         return max(0.0, min(self.pauses.after(self.polls), left))
 
+    def _required(self) -> int:
+        return 1 if self.quorum is None else self.quorum
+
+    def _whom(self) -> str:
+        return whom_of(self.profiles, self._required())
+
+    def _subject(self) -> str:
+        return f"{self._whom()} to do {self.condition.words}"
+
+    def _until(self) -> str:
+        return instant(self.deadline)
+
+    def _local(self, moment: dt.datetime) -> dt.datetime:
+        return moment.astimezone(self.deadline.tzinfo)
+
     def _decided(self) -> Outcome | None:
-        wanted = 1 if self.quorum is None else self.quorum
-        if len(self._met) >= wanted:
+        if len(self._met) >= self._required():
             return self._outcome("met")
-        return self._outcome("failed") if len(self.profiles) - len(self._failed) < wanted else None
+        return self._outcome("failed") if len(self.profiles) - len(self._failed) < self._required() else None
 
     def _outcome(self, status: str) -> Outcome:
         if self.quorum is not None:

@@ -9,12 +9,14 @@ import logging
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from airflow_provider.altcraft.testing import Emulator, faults
 from airflow_provider.altcraft.triggers.action import AltcraftActionTrigger
+from tests.unit.sensors.modes import bare
 
 Connect = Callable[..., str]
 
@@ -120,13 +122,15 @@ def test_the_sensors_failed_looks_count(api: Emulator) -> None:
 
 def test_a_past_deadline_still_looks_once(api: Emulator) -> None:
     past = STORED | {"deadline": "2026-01-01T00:00:00+00:00"}
-    assert asyncio.run(events(AltcraftActionTrigger(**past))) == [{"status": "timeout"}]
+    assert [bare(event) for event in asyncio.run(events(AltcraftActionTrigger(**past)))] == [{"status": "timeout"}]
     assert len(api.requests) == 1
 
 
 def test_a_past_execution_timeout_does_not_poll(api: Emulator) -> None:
     past = STORED | {"execution_deadline": "2026-01-01T00:00:00+00:00"}
-    assert asyncio.run(events(AltcraftActionTrigger(**past))) == [{"status": "execution_timeout"}]
+    assert [bare(event) for event in asyncio.run(events(AltcraftActionTrigger(**past)))] == [
+        {"status": "execution_timeout"}
+    ]
     assert api.requests == []
 
 
@@ -134,7 +138,7 @@ def test_an_execution_timeout_ends_a_request_too(api: Emulator) -> None:
     api.play_forever(faults.stall())
     soon = (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=0.5)).isoformat()
     (event,) = asyncio.run(events(AltcraftActionTrigger(**STORED | {"execution_deadline": soon})))
-    assert event == {"status": "execution_timeout"}
+    assert bare(event) == {"status": "execution_timeout"}
 
 
 def test_cancelling_during_a_request_leaves_nothing(api: Emulator) -> None:
@@ -150,3 +154,20 @@ def test_cancelling_during_a_request_leaves_nothing(api: Emulator) -> None:
         return len(asyncio.all_tasks())
 
     assert asyncio.run(cancelled()) == 1
+
+
+def test_the_record_of_a_deferred_wait(api: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a triggerer can write XComs, so here they are taken where Airflow would."""
+    from airflow.providers.common.compat.sdk import XCom
+
+    api.add_event("ann@example.com", "form_post", at=THEN, message_id=7, campaign_id=8)
+    api.play(*[faults.null_data()] * 10)
+    written: list[dict[str, Any]] = []
+    monkeypatch.setattr(XCom, "set", lambda **given: written.append(given))
+    trigger = AltcraftActionTrigger(**STORED)
+    of = {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1}
+    trigger.task_instance = SimpleNamespace(**of)
+    (event,) = asyncio.run(events(trigger))
+    assert [each.pop("value")["polls"] for each in written] == [1, 10]
+    assert written == [of | {"key": "altcraft_wait"}] * 2
+    assert event["progress"]["polls"] == 11

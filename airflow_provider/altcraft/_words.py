@@ -1,0 +1,22 @@
+"""Numbers with their nouns, as logs and results give them."""
+
+from __future__ import annotations
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """``1 profile``, ``2,000 profiles``; ``plural`` where it is not the noun with an ``s``."""
+    return f"{number:,} {plural_of(number, noun, plural)}"
+
+
+def plural_of(number: int, noun: str, plural: str | None = None) -> str:
+    """The noun as it stands behind that number."""
+    return noun if number == 1 else plural or f"{noun}s"
+
+
+def duration(seconds: float) -> str:
+    """``90 s``, ``15 min``, ``24 h``, ``3 days``: in the largest unit that leaves no rest."""
+    for unit, size in (("day", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size and seconds % size == 0:
+            count = int(seconds // size)
+            return counted(count, unit) if unit == "day" else f"{count:,} {unit}"
+    return f"{seconds:,g} s"
