@@ -67,7 +67,6 @@ def alike_text_array(length: int, texts: Sequence[str]) -> pa.Array[Any]:
 
 @lru_cache
 def text_scalar(text: str) -> pa.StringScalar:
-    """One text."""
     scalar: pa.StringScalar = text_array([text])[0]
     return scalar
 
@@ -116,7 +115,6 @@ def between(instants: Any, start: dt.datetime | None, end: dt.datetime | None) -
 
 
 def flag_array(column: Sequence[bool]) -> pa.Array[Any]:
-    """Truth values."""
     return pa.Array.from_buffers(pa.bool_(), len(column), [None, _bits([flag or None for flag in column])], 0)
 
 

@@ -61,7 +61,6 @@ def _mode(matching: str | None, fields: dict[str, Any]) -> dict[str, str]:
 
 
 def window_between(options: Namespace, first: str, last: str) -> Window:
-    """The window between two options."""
     with usage(date_from=_flag(first), date_to=_flag(last)):
         return window_of(getattr(options, first), getattr(options, last), zone_of(options.timezone, "--timezone"))
 

@@ -45,7 +45,6 @@ class _Bar(Progress):
         self._counts = counts
 
     def get_renderables(self) -> Iterable[RenderableType]:
-        """What is drawn."""
         counts = self._counts
         if counts is not None:
             is_walk = isinstance(counts, WalkProgress)

@@ -244,7 +244,6 @@ class Pace:
             self._left.append(now)
 
     def answered(self) -> None:
-        """A call was answered."""
         self.answered_at = self.clock()
         self.api_answered = True
 

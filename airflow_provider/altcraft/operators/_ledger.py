@@ -37,19 +37,16 @@ class Variables:
     """Airflow Variables as a store."""
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The value, else the default."""
         from airflow.providers.common.compat.sdk import Variable
 
         return Variable.get(key, default, True)  # by place: the default's name is not the same in Airflow 2 and 3
 
     def set(self, key: str, value: Any) -> None:
-        """Write or overwrite."""
         from airflow.providers.common.compat.sdk import Variable
 
         Variable.set(key, value, "Kept by airflow-provider-altcraft: which events a task was given", True)
 
     def delete(self, key: str) -> None:
-        """Delete, also what is not there."""
         from airflow.providers.common.compat.sdk import Variable
 
         Variable.delete(key)

@@ -102,7 +102,6 @@ class HttpxTransport:
                 return _response_of(response, response.iter_raw())
 
     def close(self) -> None:
-        """Close every connection."""
         self._client.close()
 
 

@@ -84,7 +84,6 @@ class DatabasePull:
     failed: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Make the walks."""
         self._reader = PageReader(self.client.core, self.list_id, self.event_key_by)
         self.walks = [self._walk_of(each) for each in self.ranges]
         self._walked = WalkProgress(len(self.walks))

@@ -66,7 +66,6 @@ class ProfilesPull:
     asked_wider_because: str | None = None
 
     def __post_init__(self) -> None:
-        """Start to count."""
         self.progress = Progress(len(self.lookups))
         self._rows = RowReader()
         self._last_error: AltcraftError | None = None

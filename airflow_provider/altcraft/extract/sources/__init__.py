@@ -277,8 +277,7 @@ class FileProfiles(ProfileSource):
             return "expected all digits, got a number that Excel has shortened; let the column be text when it is saved"
         return None
 
-    def _advice(self, value: Any, column: str) -> str:
-        return advice_of_file(value, column)
+    _advice = staticmethod(advice_of_file)
 
     def _rows(self, columns: list[str], client: AltcraftClient, list_id: int) -> Iterable[tuple[int, Sequence[Any]]]:
         return _files.rows(self._name(), columns, _files.Format(self.delimiter, self.encoding, self.sheet))
@@ -311,8 +310,7 @@ class SqlProfiles(ProfileSource):
             return None
         return f"expected no blanks before or after the value, as char(n) has them; select it as TRIM({column})"
 
-    def _advice(self, value: Any, column: str) -> str:
-        return advice_of_query(value, column)
+    _advice = staticmethod(advice_of_query)
 
     def _rows(self, columns: list[str], client: AltcraftClient, list_id: int) -> Iterable[tuple[int, Sequence[Any]]]:
         from airflow_provider.altcraft.extract.sources import _query

@@ -264,7 +264,6 @@ def _scan(table: Table, where: str, *names: str) -> Iterator[pa.RecordBatch]:
 
 
 def _days_of(table: Table, where: str) -> set[dt.date]:
-    """The days of rows."""
     return {day for batch in _scan(table, where, "datetime") for day in _unique_days(batch)}
 
 
