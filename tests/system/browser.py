@@ -60,12 +60,12 @@ def environment_of(home: Path, port: int) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def served(home: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """Address and environment of an Airflow that shows pages, whose database is in ``home``."""
+def served(home: Path, **more: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Address and environment, with what more it is given, of an Airflow that shows pages and lives in ``home``."""
     (home / "webserver_config.py").write_text('AUTH_ROLE_PUBLIC = "Admin"\n')  # for Airflow 2.11
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    environment = environment_of(home, port)
+    environment = environment_of(home, port) | more
     log = home / "server.log"
     with log.open("wb") as output:
         server = subprocess.Popen(

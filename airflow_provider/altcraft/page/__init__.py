@@ -1,0 +1,1 @@
+"""The page of this provider in Airflow's UI; ``plugin`` is what Airflow loads."""

@@ -1,0 +1,129 @@
+"""What Airflow's database holds of pulls: their task instances, and the results that they returned."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from airflow.models.dagrun import DagRun
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.xcom import XComModel
+from sqlalchemy import select  # noqa: TID253 - only the API server imports this module
+from sqlalchemy.orm import Session  # noqa: TID253 - the same
+
+from airflow_provider.altcraft.page._instance import Instance
+
+RUNS: Final = 30
+"""Runs of a DAG that its page shows."""
+
+LOOKED_AT: Final = 500
+"""Runs, of all DAGs, among which the menu's page looks for pulls."""
+
+_PULLS_OF_DAG: Final = 600
+_PULLS_OF_MENU: Final = 50
+_RETURN_VALUE: Final = "return_value"
+
+Restrict = Callable[[Any], Any]
+"""Leaves of a query what the viewer may read."""
+
+
+def instance(session: Session, dag_id: str, run_id: str, task_id: str, map_index: int) -> Instance | None:
+    """A task instance; ``None`` where there is none."""
+    query = (
+        select(TaskInstance, DagRun.run_after)
+        .join(DagRun, (DagRun.dag_id == TaskInstance.dag_id) & (DagRun.run_id == TaskInstance.run_id))
+        .where(
+            TaskInstance.dag_id == dag_id,
+            TaskInstance.run_id == run_id,
+            TaskInstance.task_id == task_id,
+            TaskInstance.map_index == map_index,
+        )
+    )
+    row = session.execute(query).first()
+    if row is None:
+        return None
+    kept = session.execute(
+        select(XComModel.value).where(
+            XComModel.dag_id == dag_id,
+            XComModel.run_id == run_id,
+            XComModel.task_id == task_id,
+            XComModel.map_index == map_index,
+            XComModel.key == _RETURN_VALUE,
+        )
+    ).first()
+    return _instance(*row, kept[0] if kept else None)
+
+
+def pulls_of_dag(session: Session, dag_id: str) -> list[Instance]:
+    """The pulls of a DAG's last runs, the last ones first."""
+    runs = select(DagRun.id).where(DagRun.dag_id == dag_id).order_by(DagRun.run_after.desc()).limit(RUNS)
+    return _pulls(session, runs, lambda query: query, _PULLS_OF_DAG)
+
+
+def mapped(session: Session, dag_id: str, run_id: str, task_id: str) -> list[Instance]:
+    """The pulls of a mapped task of one run."""
+    run = select(DagRun.id).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)
+    return _pulls(session, run, lambda query: query.where(TaskInstance.task_id == task_id), _PULLS_OF_DAG)
+
+
+def last_pulls(session: Session, restrict: Restrict) -> list[Instance]:
+    """The pulls of the last runs of all DAGs that the viewer may read, the last ones first.
+
+    Args:
+        session: of Airflow's database.
+        restrict: takes a query of XComs.
+    """
+    runs = select(DagRun.id).order_by(DagRun.run_after.desc()).limit(LOOKED_AT)
+    return _pulls(session, runs, restrict, _PULLS_OF_MENU)
+
+
+def _pulls(session: Session, runs: Any, restrict: Restrict, most: int) -> list[Instance]:
+    ids = list(session.scalars(runs))  # MySQL takes no LIMIT within an IN
+    query = (
+        select(TaskInstance, DagRun.run_after, XComModel.value)
+        .join(
+            XComModel,
+            (XComModel.dag_id == TaskInstance.dag_id)
+            & (XComModel.run_id == TaskInstance.run_id)
+            & (XComModel.task_id == TaskInstance.task_id)
+            & (XComModel.map_index == TaskInstance.map_index),
+        )
+        .join(DagRun, DagRun.id == XComModel.dag_run_id)
+        .where(
+            XComModel.dag_run_id.in_(ids),
+            XComModel.key == _RETURN_VALUE,
+            # What other tasks returned may be large, and is left where it is.
+            XComModel.value["summary"]["events"].as_string().is_not(None),
+        )
+        .order_by(DagRun.run_after.desc(), TaskInstance.task_id, TaskInstance.map_index)
+        .limit(most)
+    )
+    return [_instance(*row) for row in session.execute(restrict(query))]
+
+
+def _instance(found: TaskInstance, run_after: dt.datetime | None, value: Any) -> Instance:
+    result = _mapping(value)
+    return Instance(
+        dag_id=found.dag_id,
+        run_id=found.run_id,
+        task_id=found.task_id,
+        map_index=-1 if found.map_index is None else found.map_index,
+        state=None if found.state is None else str(found.state),
+        started=found.start_date,
+        ended=found.end_date,
+        run_after=run_after,
+        try_number=found.try_number or 0,
+        result=result or {},
+        elsewhere=value is not None and result is None and isinstance(value, str),
+    )
+
+
+def _mapping(value: Any) -> Mapping[str, Any] | None:
+    if isinstance(value, str):  # tasks outside of Airflow's own runner push texts
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return None
+    return value if isinstance(value, Mapping) else None

@@ -1,0 +1,111 @@
+"""The page's requests: who may see what, and what is shown.
+
+Rights are those of Airflow's own API: the viewer's, for the DAG that is asked. What Airflow has for this is no promised
+API of it, so it is imported here alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import jinja2
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.common.db.common import SessionDep
+from airflow.api_fastapi.core_api.security import ReadableXComFilterDep, get_user, requires_access_dag
+from fastapi import Depends, FastAPI, HTTPException, Query
+from starlette.responses import HTMLResponse  # noqa: TID253 - only the API server imports this module
+
+from airflow_provider.altcraft import __version__
+from airflow_provider.altcraft.page import _stored
+from airflow_provider.altcraft.page._dag_view import dag_view, duration
+from airflow_provider.altcraft.page._pull_view import pull_view
+
+_TEMPLATES: Final = Path(__file__).parent / "templates"
+_XCOMS = [
+    Depends(requires_access_dag(method="GET", access_entity=entity))
+    for entity in (DagAccessEntity.TASK_INSTANCE, DagAccessEntity.XCOM)
+]
+_Text = Annotated[str, Query(min_length=1, max_length=1000)]
+
+
+def create_app() -> FastAPI:
+    """The page as an application to be mounted; each of its addresses wants a user of Airflow."""
+    app = FastAPI(
+        title="Altcraft",
+        dependencies=[Depends(get_user)],
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        default_response_class=HTMLResponse,
+    )
+    app.state.auth_manager = get_auth_manager()  # Airflow's dependencies look for it here
+    app.add_api_route("/", menu, methods=["GET"])
+    app.add_api_route("/dag", dag, methods=["GET"], dependencies=_XCOMS)
+    app.add_api_route("/task", task, methods=["GET"], dependencies=_XCOMS)
+    return app
+
+
+def menu(session: SessionDep, readable: ReadableXComFilterDep) -> HTMLResponse:
+    """The last pulls of all DAGs that the viewer may read."""
+    return _page("menu.html", pulls=dag_view(_stored.last_pulls(session, readable.to_orm)))
+
+
+def dag(dag_id: _Text, session: SessionDep) -> HTMLResponse:
+    """The pulls of a DAG's last runs."""
+    return _page("dag.html", dag_id=dag_id, view=dag_view(_stored.pulls_of_dag(session, dag_id)))
+
+
+def task(
+    dag_id: _Text,
+    run_id: _Text,
+    task_id: _Text,
+    session: SessionDep,
+    map_index: Annotated[str, Query(max_length=20)] = "",
+) -> HTMLResponse:
+    """What a task instance has pulled."""
+    index = int(map_index) if map_index.isdecimal() else -1  # Airflow leaves {MAP_INDEX} in place where there is none
+    found = _stored.instance(session, dag_id, run_id, task_id, index)
+    if found is not None:
+        return _page("task.html", instance=found, view=pull_view(found), instances=None)
+    mapped = _stored.mapped(session, dag_id, run_id, task_id)
+    if not mapped:
+        raise HTTPException(404, "There is no such task instance")
+    return _page("task.html", instance=mapped[0].as_group(), view=None, instances=dag_view(mapped))
+
+
+def _page(template: str, **content: Any) -> HTMLResponse:
+    style, policy = _style()
+    html = _templates().get_template(template).render(style=style, version=__version__, **content)
+    return HTMLResponse(
+        html,
+        headers={
+            "Cache-Control": "no-store",
+            "Content-Security-Policy": policy,
+            "Referrer-Policy": "no-referrer",
+            "X-Content-Type-Options": "nosniff",
+        },
+    )
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        autoescape=True, loader=jinja2.FileSystemLoader(_TEMPLATES), trim_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters["duration"] = duration
+    environment.filters["number"] = lambda number: f"{number:,}"
+    return environment
+
+
+@cache
+def _style() -> tuple[str, str]:
+    """The style sheet, and a policy that allows it and nothing else: no script, no image, no address elsewhere."""
+    style = (_TEMPLATES / "style.css").read_text()
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    allowed = f"default-src 'none'; style-src 'sha256-{digest}'"
+    return style, f"{allowed}; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"

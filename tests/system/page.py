@@ -1,0 +1,147 @@
+"""An Airflow with real users whose database holds real pulls, for the tests of the page and for its pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlencode
+
+from airflow_provider.altcraft.testing import Emulator, faults
+from tests.system.browser import environment_of, served
+
+DAGS = Path(__file__).parent / "page_dags"
+TOKEN = "token-that-no-page-shows"
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)> for eve@example.com"
+START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+RUNS = {"shop": ("2026-01-13", "2026-01-14"), "secret": ("2026-01-14",)}
+
+# Everybody may see everything but ann the DAG "secret".
+_AUTH_MANAGER = """
+from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
+
+class PageAuthManager(SimpleAuthManager):
+    def is_authorized_dag(self, *, method, user, access_entity=None, details=None):
+        if user.username == "ann" and details is not None and details.id == "secret":
+            return False
+        return super().is_authorized_dag(method=method, user=user, access_entity=access_entity, details=details)
+"""
+_RUN = """
+import sys
+from airflow.cli.cli_parser import get_parser
+
+def run(*command):
+    options = get_parser().parse_args(command)
+    options.func(options)
+
+run("dags", "reserialize")
+for each in sys.argv[1:]:
+    run("dags", "test", *each.split())
+"""
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@dataclass(frozen=True)
+class Site:
+    """An Airflow that is served.
+
+    Attributes:
+        url: its address.
+        tokens: of its users: ``ann``, a viewer, and ``root``, an admin.
+        runs: ids of the runs of each DAG, the first first.
+    """
+
+    url: str
+    tokens: Mapping[str, str]
+    runs: Mapping[str, list[str]]
+
+    def ask(self, path: str, user: str | None = "ann", *, cookie: bool = False) -> tuple[int, str, Mapping[str, str]]:
+        """Status, body and headers of an answer."""
+        headers = {}
+        if user is not None:
+            token = self.tokens.get(user, user)
+            headers = {"Cookie": f"_token={token}"} if cookie else {"Authorization": f"Bearer {token}"}
+        try:
+            with _DIRECT.open(urllib.request.Request(self.url + path, headers=headers), timeout=60) as answer:
+                return answer.status, answer.read().decode(), answer.headers
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode(), error.headers
+
+    def task(self, task: str, dag: str = "shop", run: int = -1, **more: object) -> str:
+        """The path of a task instance's page."""
+        asked = {"dag_id": dag, "run_id": self.runs[dag][run], "task_id": task, "map_index": "{MAP_INDEX}", **more}
+        return f"/altcraft/task?{urlencode(asked)}"
+
+
+def fill(api: Emulator) -> None:
+    """Give the platform what the DAGs pull."""
+    api.seed(profiles=300, events_per_profile=60, start=START, days=15)
+    api.play_forever(faults.error(400, "user7@example.com is odd"), lookup="user7@example.com")
+    for list_id, email in ((2, "many@example.com"), (3, "<b>eve</b>@example.com")):
+        api.add_database(list_id, name=f"Database {list_id}")
+        who = api.add_profile(list_id=list_id, email=email)
+        count = 10_000 if list_id == 2 else 5
+        for number in range(count):
+            name = HOSTILE if list_id == 3 else f"Campaign {number}"
+            action = "<i>odd</i>" if number == 4 else "send"
+            at = START + dt.timedelta(minutes=number)
+            api.add_event(
+                who, action, list_id=list_id, at=at, campaign_id=number + 1, campaign_name=name, channel="<u>x</u>"
+            )
+
+
+@contextlib.contextmanager
+def site(home: Path, database: Path, api: Emulator) -> Iterator[Site]:
+    """Run the DAGs and serve Airflow's pages.
+
+    Args:
+        home: an empty folder.
+        database: a folder with Airflow's own database, migrated.
+        api: the platform, filled.
+    """
+    shutil.copy(database / "airflow.db", home)
+    shutil.copytree(DAGS, home / "dags", ignore=shutil.ignore_patterns("__pycache__"))
+    (home / "page_auth_manager.py").write_text(_AUTH_MANAGER)
+    (home / "passwords.json").write_text(json.dumps({"ann": "ann", "root": "root"}))
+    more = {
+        "AIRFLOW__CORE__AUTH_MANAGER": "page_auth_manager.PageAuthManager",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "ann:viewer,root:admin",
+        "AIRFLOW__API_AUTH__JWT_SECRET": "of-the-tests-alone" * 4,
+        "AIRFLOW_CONN_ALTCRAFT_DEFAULT": json.dumps(
+            {"conn_type": "altcraft", "host": api.url, "password": api.token, "extra": {"list_id": 1}}
+        ),
+        "PYTHONPATH": str(home),
+    }
+    runs = [f"{dag} {day}" for dag, days in RUNS.items() for day in days]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _RUN, *runs],
+        env=environment_of(home, 0) | more,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    with served(home, **more) as (url, _):
+        tokens = {name: _token(url, name) for name in ("ann", "root")}
+        made = Site(url, tokens, {})
+        found = {dag: json.loads(made.ask(f"/api/v2/dags/{dag}/dagRuns", "root")[1])["dag_runs"] for dag in RUNS}
+        yield Site(url, tokens, {dag: [run["dag_run_id"] for run in each] for dag, each in found.items()})
+
+
+def _token(url: str, name: str) -> str:
+    data = json.dumps({"username": name, "password": name}).encode()
+    request = urllib.request.Request(f"{url}/auth/token", data, {"Content-Type": "application/json"})
+    with _DIRECT.open(request, timeout=60) as answer:
+        token: str = json.load(answer)["access_token"]
+        return token

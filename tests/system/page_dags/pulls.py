@@ -1,0 +1,55 @@
+"""Pulls for the page to show: usual ones, an empty one, one of many campaigns, and one not for everybody."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from pathlib import Path
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, task
+
+from airflow_provider.altcraft.operators.history import AltcraftDatabaseHistoryOperator, AltcraftHistoryOperator
+
+TARGETS = Path(os.environ["AIRFLOW_HOME"], "targets")
+START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+DAY = "{{ ds }}"
+
+
+@task
+def other() -> dict[str, Any]:
+    """Return what is none of a pull's."""
+    return {"summary": {"events": "many"}, "rows": 1}
+
+
+with DAG("shop", schedule=None, start_date=START) as shop:
+    AltcraftDatabaseHistoryOperator(
+        task_id="database",
+        target=f"{TARGETS}/{{date}}/all.parquet",
+        date_from=DAY,
+        date_to=DAY,
+        lookback=dt.timedelta(days=13),
+        timezone="Europe/Moscow",
+    )
+    AltcraftHistoryOperator(
+        task_id="profiles",
+        profiles=[f"user{number}@example.com" for number in range(20)],
+        target=f"{TARGETS}/profiles/",
+        on_profile_error="skip",
+    )
+    AltcraftHistoryOperator(
+        task_id="empty",
+        profiles="user1@example.com",
+        date_from="2020-01-01",
+        date_to="2020-01-01",
+        target=f"{TARGETS}/e/",
+    )
+    AltcraftHistoryOperator(task_id="campaigns", list_id=2, profiles="many@example.com", target=f"{TARGETS}/c/")
+    AltcraftHistoryOperator(task_id="hostile", list_id=3, profiles="<b>eve</b>@example.com", target=f"{TARGETS}/h/")
+    AltcraftHistoryOperator.partial(task_id="mapped", profiles=["user1@example.com", "user2@example.com"]).expand(
+        target=[f"{TARGETS}/m0/", f"{TARGETS}/m1/"]
+    )
+    other()
+
+with DAG("secret", schedule=None, start_date=START) as secret:
+    AltcraftHistoryOperator(task_id="profiles", profiles="user3@example.com", target=f"{TARGETS}/s/")

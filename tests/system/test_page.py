@@ -1,0 +1,202 @@
+"""The page in Airflow: who may see it, what it shows, and that nothing that comes from outside becomes markup."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from airflow_provider.altcraft.testing import Emulator
+from tests.system import page
+from tests.system.browser import ON_AIRFLOW_3, chromium
+
+ALLOWED = {
+    "html",
+    "head",
+    "meta",
+    "title",
+    "style",
+    "body",
+    "main",
+    "footer",
+    "section",
+    "div",
+    "span",
+    "p",
+    "b",
+    "h1",
+    "h2",
+    "h3",
+    "ul",
+    "li",
+    "code",
+    "a",
+    "details",
+    "summary",
+    "table",
+    "tr",
+    "th",
+    "td",
+    "svg",
+    "rect",
+}
+pytestmark = pytest.mark.skipif(not ON_AIRFLOW_3, reason="left out: Airflow 2.11 has no pages of plugins of this kind")
+
+
+@pytest.fixture(scope="module")
+def site(airflow_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[page.Site]:
+    with Emulator(token=page.TOKEN) as api:
+        page.fill(api)
+        with page.site(tmp_path_factory.mktemp("airflow"), airflow_db, api) as made:
+            yield made
+
+
+@pytest.fixture(scope="module")
+def paths(site: page.Site) -> list[str]:
+    tasks = ("database", "profiles", "empty", "campaigns", "hostile", "mapped", "other")
+    return ["/altcraft/", "/altcraft/dag?dag_id=shop", *map(site.task, tasks), site.task("mapped", map_index=1)]
+
+
+class Markup(HTMLParser):
+    """Tags and attributes of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+
+def text_of(html: str) -> str:
+    """What a reader sees, roughly."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", html.partition("</style>")[2]))
+
+
+def test_nobody_sees_it_without_a_right(site: page.Site, paths: list[str]) -> None:
+    for path in paths:
+        assert site.ask(path, None)[0] == 401
+        assert site.ask(path, "no token")[0] == 403
+        assert site.ask(path, "ann")[0] == site.ask(path, "ann", cookie=True)[0] == 200
+    for path in (site.task("profiles", "secret"), "/altcraft/dag?dag_id=secret"):
+        assert site.ask(path, None)[0] == 401
+        assert site.ask(path, "ann")[0] == 403
+        assert site.ask(path, "root")[0] == 200
+    twice = site.task("profiles", "secret") + "&dag_id=shop"
+    assert site.ask(twice, "ann")[0] == 404  # the DAG whose right is asked for is the one that is shown
+    assert site.ask(site.task("profiles", "shop") + "&dag_id=secret", "ann")[0] == 403
+
+
+def test_the_menu_lists_what_one_may_see(site: page.Site) -> None:
+    assert "secret" in text_of(site.ask("/altcraft/", "root")[1])
+    seen = text_of(site.ask("/altcraft/", "ann")[1])
+    assert "secret" not in seen
+    assert "mapped [1]" in seen
+    assert "16,700" in seen
+
+
+def test_nothing_else_is_served(site: page.Site) -> None:
+    for path in ("/altcraft/openapi.json", "/altcraft/docs", "/altcraft/redoc", "/altcraft/static/style.css"):
+        assert site.ask(path, "root")[0] == 404
+    for path in ("/altcraft/task", "/altcraft/dag", "/altcraft/dag?dag_id="):
+        assert site.ask(path, "root")[0] == 422
+        assert site.ask(path, None)[0] == 401
+    for path in ("/altcraft/dag?dag_id=~", "/altcraft/dag?dag_id=nothing"):
+        assert "None of this DAG's last runs has a pull" in site.ask(path)[1].replace("&#39;", "'")
+    assert site.ask(site.task("nothing"))[0] == 404
+
+
+def test_no_page_can_run_or_load_anything(site: page.Site, paths: list[str]) -> None:
+    for path in paths:
+        _, html, headers = site.ask(path)
+        policy = headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'; style-src 'sha256-")
+        assert "unsafe" not in policy
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Cache-Control"] == "no-store"
+        found = Markup()
+        found.feed(html)
+        assert found.tags <= ALLOWED
+        assert not [name for name, _ in found.attributes if name.startswith("on") or name in {"style", "src"}]
+        assert all(value.startswith("task?") for name, value in found.attributes if name == "href")
+
+
+def test_nothing_that_comes_from_outside_becomes_markup_or_tells_of_a_profile(
+    site: page.Site, paths: list[str]
+) -> None:
+    hostile = site.ask(site.task("hostile"))[1]
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in hostile
+    assert "&lt;u&gt;x&lt;/u&gt;" in hostile
+    assert "&lt;i&gt;odd&lt;/i&gt;" in hostile
+    for path in paths:
+        html = site.ask(path)[1]
+        for never in ("<script", "<i>", "<u>", "<b>eve", "<img", "@example.com", page.TOKEN, "is odd"):
+            assert never not in html, (path, never)
+
+
+def test_what_a_pull_brought(site: page.Site) -> None:
+    seen = text_of(site.ask(site.task("database"))[1])
+    assert "Events from 2026-01-01 00:00 to 2026-01-15 00:00 (Europe/Moscow)" in seen
+    assert "16,700 rows" in seen
+    assert re.search(r"E-mail sent 2,946 delivered 2,532 85.9 % opened 2,903", seen)
+    assert "No event came after the pull before." in seen
+    assert "/2026-01-14/all.parquet" in seen
+    seen = text_of(site.ask(site.task("profiles"))[1])
+    assert "20 profiles asked" in seen
+    assert "1 profiles failed" in seen
+    assert "_failed.jsonl" in seen
+    assert "There was no event in this time." in text_of(site.ask(site.task("empty"))[1])
+    assert "this task returned no counts of events" in text_of(site.ask(site.task("other"))[1])
+    assert "mapped [0]" in text_of(site.ask(site.task("mapped"))[1])
+
+
+def test_ten_thousand_campaigns(site: page.Site) -> None:
+    _, html, _ = site.ask(site.task("campaigns"))
+    assert len(html) < 100_000
+    assert html.count('<td class="name">') == 50
+    assert "Other campaigns : 9,950 events" in text_of(html).replace("campaigns:", "campaigns :")
+
+
+def test_airflow_itself_takes_the_plugin(site: page.Site) -> None:
+    found = json.loads(site.ask("/api/v2/plugins", "root")[1])["plugins"]
+    (plugin,) = [each for each in found if each["name"] == "altcraft"]
+    assert {view["destination"] for view in plugin["external_views"]} == {"nav", "dag", "task_instance"}
+    assert json.loads(site.ask("/api/v2/plugins/importErrors", "root")[1])["import_errors"] == []
+
+
+def test_the_tab_opens_in_airflow(site: page.Site, tmp_path: Path) -> None:
+    """Of a task instance, of a DAG, and from the menu; dark where the browser is."""
+    with chromium(tmp_path) as driver:
+        wait = WebDriverWait(driver, 30, 0.2)
+        driver.get(f"{site.url}/altcraft/")
+        driver.add_cookie({"name": "_token", "value": site.tokens["ann"]})
+        run = quote(site.runs["shop"][-1], safe="")
+
+        def shown(path: str, tab: str, words: str) -> str:
+            driver.get(site.url + path)
+            wait.until(lambda _: driver.find_elements(By.XPATH, tab))[0].click()
+            frame = wait.until(lambda _: driver.find_elements(By.XPATH, "//iframe[@title='Altcraft']"))[0]
+            driver.switch_to.frame(frame)
+            wait.until(lambda _: words in driver.find_element(By.TAG_NAME, "body").text)
+            colour: str = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
+            driver.switch_to.default_content()
+            return colour
+
+        tab = "//a[normalize-space()='Altcraft']"
+        assert shown(f"/dags/shop/runs/{run}/tasks/hostile", tab, "<script>alert(1)</script>") == "rgb(255, 255, 255)"
+        dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
+        assert shown(f"/dags/shop/runs/{run}/tasks/mapped/mapped/1", tab, "mapped [1]") == "rgb(17, 26, 34)"
+        shown("/dags/shop", tab, "Rows, run by run")
+        shown("/plugin/altcraft", "//iframe", "Last pulls")
+        refused = [entry["message"] for entry in driver.get_log("browser") if "Content Security" in entry["message"]]
+        assert refused == []
