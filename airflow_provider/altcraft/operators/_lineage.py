@@ -88,8 +88,11 @@ def _to_outlets(operator: Any, context: Context, result: Mapping[str, Any]) -> N
 
 
 def _to_readers(result: Mapping[str, Any], hook: BaseHook) -> None:
-    if not is_hook_lineage_read():
-        return
+    if is_hook_lineage_read():
+        _to_hook_lineage(result, hook)
+
+
+def _to_hook_lineage(result: Mapping[str, Any], hook: BaseHook) -> None:
     from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
 
     collector: Any = get_hook_lineage_collector()  # type: ignore[no-untyped-call]
