@@ -19,7 +19,7 @@ UV      := uv==0.13.9
 # all of Airflow again, which takes longer than most of what they do.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-duckdb-floor test-readers test-lowest test-soak docs bench bench-quick lint format build release-check airflow constraints clean
+.PHONY: help demo test test-clickhouse test-duckdb-floor test-readers test-lowest test-soak docs bench bench-quick lint format build release-check airflow constraints clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -50,6 +50,10 @@ test-duckdb-floor: $(READY) ## Run the tests of DuckDB on the oldest version tha
 test-readers: $(READY) ## Read what is written by Spark, DataFusion and ClickHouse's engine too (1.1 GB, and Java)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --upgrade --target $(VENV)/readers -r constraints/readers.txt
 	PYTHONPATH=$(CURDIR)/$(VENV)/readers $(BIN)/pytest tests/integration/targets/test_docs_readers.py
+
+test-clickhouse: $(READY) ## Run the tests of ClickHouse over its engine (533 MB), which no other run installs
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --upgrade --target $(VENV)/clickhouse $$(grep ^chdb constraints/readers.txt)
+	PYTHONPATH=$(CURDIR)/$(VENV)/clickhouse $(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadscope tests/integration/targets/test_clickhouse*.py
 
 LOWEST := tests/unit/client tests/unit/extract tests/unit/test_arrow.py tests/unit/targets/test_formats.py tests/unit/targets/test_object_storage.py \
   tests/integration/targets/test_local.py tests/integration/targets/test_conformance.py \

@@ -17,6 +17,7 @@ _EXTRAS: Final = {
     "mysql": "mysql",
     "sqlite": "sqlite",
     "duckdb": "duckdb",
+    "clickhouse": "clickhouse",
     "dlt": "dlt",
     "delta": "delta",
     "iceberg": "iceberg",

@@ -13,6 +13,7 @@ import pytest
 from airflow_provider.altcraft.targets import DeltaTarget, IcebergTarget, ObjectStorageTarget, resolve_target
 from airflow_provider.altcraft.targets.dlt import DltTarget
 from airflow_provider.altcraft.targets.sql import SqlTarget
+from tests.integration.targets import test_clickhouse_conformance as clickhouse
 from tests.integration.targets import test_conformance as suite
 
 ROOT = Path(__file__).parents[3]
@@ -42,6 +43,14 @@ RUN = {
     "the same with `?write_disposition=append`": (
         [suite.TestPostgresAppend, suite.TestMariaDBAppend, suite.TestSqliteAppend, suite.TestDuckDBAppend],
         ["sql://conn_id/schema.table?write_disposition=append"],
+    ),
+    "`sql://conn_id/table` of a connection of type `clickhouse`": (
+        [clickhouse.TestClickHouse],
+        ["sql://conn_id/table"],
+    ),
+    "the same of `clickhouse` with `?write_disposition=replace`": (
+        [clickhouse.TestClickHouseReplace],
+        ["sql://conn_id/table?write_disposition=replace"],
     ),
     "`delta+s3://conn_id@bucket/table`, `delta+file:///…`": (
         [suite.TestDeltaLocal, suite.TestDeltaS3],
@@ -87,7 +96,7 @@ def test_a_row(row: dict[str, str]) -> None:
     classes, uris = RUN[row["URI"]]
     for each in classes:
         assert row["what it holds after a commit"] in HOLDS[each.keeps]
-        assert ("each day" in row["a concurrent reader sees"]) == (each.at_once == "day")
+        assert ("each day " in row["a concurrent reader sees"]) == (each.at_once == "day")
         assert row["disposition"] == getattr(each, "disposition", "replace")
     for uri in uris or re.findall("`([^`]+)`", row["URI"]):
         target = resolve_target(uri)
@@ -102,4 +111,16 @@ def test_the_extras_are_there() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     named = {name for row in table() for name in re.findall("`([^`]+)`", row["extra"])}
     assert named <= set(extras)
-    assert named == {"s3", "azure", "gcs", "postgres", "mysql", "sqlite", "duckdb", "dlt", "delta", "iceberg"}
+    assert named == {
+        "s3",
+        "azure",
+        "gcs",
+        "postgres",
+        "mysql",
+        "sqlite",
+        "duckdb",
+        "clickhouse",
+        "dlt",
+        "delta",
+        "iceberg",
+    }

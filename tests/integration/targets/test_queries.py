@@ -15,7 +15,9 @@ from airflow_provider.altcraft.operators.history import AltcraftDatabaseHistoryO
 from airflow_provider.altcraft.testing import Emulator
 
 PAGE = Path(__file__).parents[3] / "docs" / "queries.md"
-VIEWS = re.findall(r"```sql\n(CREATE VIEW (\w+) .*?;)\n```", PAGE.read_text(), re.DOTALL)
+PLAIN, _, OF_CLICKHOUSE = PAGE.read_text().partition("\n## ClickHouse\n")
+VIEW = re.compile(r"```sql\n(CREATE VIEW (\w+) .*?;)\n```", re.DOTALL)
+VIEWS = VIEW.findall(PLAIN)
 MONDAY = dt.datetime(2026, 1, 5, 9, tzinfo=dt.UTC)
 
 

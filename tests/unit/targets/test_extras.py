@@ -39,6 +39,7 @@ def said():
         ("sql://p/t", "postgres"),
         ("sql://m/t", "mysql"),
         ("sql://d/t", "duckdb"),
+        ("sql://c/t", "clickhouse"),
         ("delta+file:///a", "delta"),
         ("iceberg://i/a.b", "iceberg"),
         ("file", "gcs"),

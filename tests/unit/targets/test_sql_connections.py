@@ -48,7 +48,7 @@ def test_a_database_in_memory(monkeypatch: pytest.MonkeyPatch, conn_type: str, h
 
 
 @pytest.mark.parametrize(
-    ("conn_type", "name"), [("clickhouse", "ClickHouse"), ("trino", "Trino"), ("gcpbigquery", "BigQuery")]
+    ("conn_type", "name"), [("clickhousedb", "ClickHouse"), ("trino", "Trino"), ("gcpbigquery", "BigQuery")]
 )
 def test_a_database_without_transactions(monkeypatch: pytest.MonkeyPatch, conn_type: str, name: str) -> None:
     """By what it is, before its server is asked and without its provider."""

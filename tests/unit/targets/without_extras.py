@@ -16,7 +16,7 @@ from typing import Any
 
 import importlib_metadata
 
-PROVIDERS = ("amazon", "google", "microsoft-azure", "postgres", "mysql", "duckdb", "apache-iceberg")
+PROVIDERS = ("amazon", "google", "microsoft-azure", "postgres", "mysql", "duckdb", "clickhousedb", "apache-iceberg")
 MODULES = (
     "s3fs",
     "aiobotocore",
@@ -28,13 +28,16 @@ MODULES = (
     "mysql",
     "duckdb",
     "duckdb_provider",
+    "clickhouse_connect",
     "deltalake",
     "pyiceberg",
 )
 CONNECTIONS = {"aws": "a", "google_cloud_platform": "g", "wasb": "w", "postgres": "p", "mysql": "m", "duckdb": "d"}
+CONNECTIONS["clickhouse"] = "c"
 TARGETS = (
     *("s3://a@b/k.parquet", "s3a://b/k.parquet", "gs://g@b/k.parquet", "gcs://b/k.parquet", "abfs://w@b/k.parquet"),
     *("abfss://b/k.parquet", "az://b/k.parquet", "adl://b/k.parquet", "sql://p/t", "sql://m/t", "sql://d/t"),
+    "sql://c/t",
     *("delta+file:///a", "iceberg://i/a.b"),
     "unheard://b/k.parquet",
 )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from airflow_provider.altcraft.targets._protocols import TargetWriter
     from airflow_provider.altcraft.targets._spool import Spool
     from airflow_provider.altcraft.targets.sql.names import Disposition, Name
     from airflow_provider.altcraft.targets.sql.pulls import Pull
@@ -92,7 +93,7 @@ class SqlTarget(EqualByArguments):
         what = f"{self.conn_id!r}, {self.table!r}, write_disposition={self.write_disposition!r}"
         return f"{type(self).__name__}({what}{nul})"
 
-    def open(self, scope: Scope) -> SqlWriter:
+    def open(self, scope: Scope) -> TargetWriter:
         """Begin a write: the database is reached, and all that a commit does is tried in a transaction rolled back.
 
         Raises:
@@ -103,7 +104,14 @@ class SqlTarget(EqualByArguments):
         names.check_connection(self.conn_id)
         names.check_disposition(self.write_disposition)
         _check_nul_replacement(self.nul_replacement)
-        place = _Place(self.conn_id, names.parse(self.table), self.write_disposition, self.nul_replacement)
+        name = names.parse(self.table)
+        uri = names.to_uri(self.conn_id, name)
+        hook = _hook(self.conn_id, uri)
+        if hook.conn_type == "clickhouse":
+            from airflow_provider.altcraft.targets.sql.clickhouse.writer import open_table
+
+            return open_table(hook, name, uri, self.write_disposition, scope)
+        place = _Place(hook, uri, name, self.write_disposition, self.nul_replacement)
         lookups = scope.lookups
         if lookups is not None and not place.holds_nul:
             lookups = _LookupsWithoutNul(lookups, place)
@@ -127,12 +135,12 @@ def _check_nul_replacement(value: object) -> None:
 class _Place:
     """A table, and how it is written."""
 
-    def __init__(self, conn_id: str, name: Name, disposition: Disposition, nul_replacement: str | None) -> None:
-        self.uri = names.to_uri(conn_id, name)
+    def __init__(self, hook: Any, uri: str, name: Name, disposition: Disposition, nul_replacement: str | None) -> None:
+        self.uri = uri
         self.name = name
         self.disposition = disposition
         self._nul_replacement = nul_replacement
-        self._hook = _hook(conn_id, self.uri)
+        self._hook = hook
         with self._saying():
             self._session_class = _session_class(self._hook)
             self._session_class.check_hook(self._hook)
@@ -213,7 +221,9 @@ def _hook(conn_id: str, uri: str) -> Any:
     from airflow_provider.altcraft._airflow.databases import connection_of, database_hook
 
     try:
-        names.refuse_without_transactions(connection_of(conn_id).conn_type or "")
+        conn_type = connection_of(conn_id).conn_type or ""
+        if conn_type != "clickhouse":  # which has a way of its own
+            names.refuse_without_transactions(conn_type)
         hook = database_hook(conn_id)
     except ValueError as error:
         raise ValueError(f"{uri}: {error}") from error

@@ -1,0 +1,297 @@
+"""What a commit does in a table of ClickHouse, and what is tried before the first request."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from functools import reduce
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
+import pyarrow.compute as _pc  # noqa: TID253 - the same
+
+from airflow_provider.altcraft._arrow import between
+from airflow_provider.altcraft.schema import COLUMNS
+from airflow_provider.altcraft.targets._day_writer import later_windows, refuse_database_rows
+from airflow_provider.altcraft.targets._protocols import Scope, check_keys
+from airflow_provider.altcraft.targets._spool import Spool
+from airflow_provider.altcraft.targets.sql.clickhouse.notes import Notes
+from airflow_provider.altcraft.targets.sql.clickhouse.server import Server, text
+from airflow_provider.altcraft.targets.sql.clickhouse.table import (
+    DAY,
+    PULLED_AT,
+    Shape,
+    check,
+    definition,
+    full_name,
+    shape_of,
+)
+from airflow_provider.altcraft.targets.sql.clickhouse.turn import Turn
+from airflow_provider.altcraft.targets.sql.names import Name
+from airflow_provider.altcraft.targets.sql.rows import IDENTITY, LISTED, LOOKUP, lookups, samples, slices
+from airflow_provider.altcraft.window import UTC, Window
+
+pc: Any = _pc
+
+log = logging.getLogger(__name__)
+
+_ROWS = 20_000
+"""Rows of one ``INSERT``."""
+
+_FIRST, _LAST = dt.datetime(1970, 1, 1, tzinfo=UTC), dt.datetime(2149, 6, 6, tzinfo=UTC)
+"""The instants from the first to before the last are those whose day the type ``Date`` has."""
+
+
+def refuse_far(batch: pa.RecordBatch, uri: str) -> None:
+    """Refuse a row whose day cannot be a partition of the table.
+
+    Raises:
+        ValueError: there is one.
+    """
+    for at in pc.min_max(batch.column("datetime")).as_py().values():
+        if at is not None and not _FIRST <= at < _LAST:
+            raise ValueError(
+                f"{uri}: datetime: ClickHouse's Date has the days from {_FIRST:%Y-%m-%d} to before {_LAST:%Y-%m-%d}, "
+                f"got an event of {at.isoformat()}; give date_from and date_to within"
+            )
+
+
+class Commit:
+    """One connection that writes one table.
+
+    Args:
+        server: the connection.
+        name: the table, with its database.
+        uri: what errors call it.
+        disposition: ``merge`` or ``replace``.
+    """
+
+    def __init__(self, server: Server, name: Name, uri: str, disposition: str) -> None:
+        self._server = server
+        self._name = name
+        self._uri = uri
+        self._disposition = disposition
+        self._table = full_name(name)
+        self._notes = Notes(server, name)
+
+    def prove(self, scope: Scope) -> dt.datetime:
+        """Do what can be done of a commit without a change of the table, and return the time by the server's clock.
+
+        Raises:
+            ValueError: the table, its database or its rows do not fit.
+        """
+        began = self._server.now()
+        self._check_database()
+        shape = self._shape()
+        if shape is not None:
+            self._check_rows(scope)
+        with Turn(self._server, self._name) as turn:
+            staged = full_name(turn.stage(definition(self._disposition) if shape is None else f"AS {self._table}"))
+            if shape is not None:
+                self._server.run(f"ALTER TABLE {self._table} ATTACH PARTITION '1970-01-01' FROM {staged}")  # of none
+            self._insert(staged, samples(scope)[:1], began)
+            if self._disposition == "replace":
+                self._notes.make()
+        return began
+
+    def write(self, scope: Scope, spool: Spool, began: dt.datetime) -> int:
+        """Put what was put aside into the table, day by day, and return the number of rows that were written.
+
+        Args:
+            scope: of the pull.
+            spool: its rows by day.
+            began: when it began, by the server's clock.
+
+        Raises:
+            InTheWayError: another writer has taken the turn; some days may be written, and the others not.
+        """
+        with Turn(self._server, self._name) as turn:
+            self._server.run(f"CREATE TABLE IF NOT EXISTS {self._table} {definition(self._disposition)}")
+            shape = self._shape()
+            assert shape is not None  # noqa: S101 - it was made just now
+            if self._disposition == "merge":
+                return self._merge(turn, scope, spool, began)
+            return self._replace(turn, shape, scope, spool, began)
+
+    # Before
+
+    def _check_database(self) -> None:
+        database = str(self._name.schema)
+        found = self._server.rows(f"SELECT engine FROM system.databases WHERE name = {text(database)}")
+        if not found:
+            raise ValueError(f"there is no database {database!r}; make it: CREATE DATABASE …")
+        if found[0][0] != "Atomic":
+            raise ValueError(
+                f"the database {database!r} is of the engine {found[0][0]}; expected Atomic, for only where one server "
+                f"has the table can its writers be kept apart (replicas, clusters and ClickHouse Cloud are refused)"
+            )
+
+    def _shape(self) -> Shape | None:
+        shape = shape_of(self._server, self._name)
+        if shape is not None:
+            check(self._name, shape, self._disposition)
+        return shape
+
+    def _check_rows(self, scope: Scope) -> None:
+        """Refuse rows whose keys are of another kind, or of the other kind of pull, which would double events."""
+        where = f"{_here(scope.list_id, scope.window)}"
+        select = f"SELECT event_key, event_id FROM {self._table} WHERE {where} AND event_id IS NOT NULL LIMIT 100"
+        check_keys(self._server.rows(select), scope)
+        if self._disposition == "replace" and scope.lookups is not None:
+            ((count,),) = self._server.rows(f"SELECT count() FROM {self._table} WHERE {where} AND lookup IS NULL")
+            refuse_database_rows(count)
+
+    # Merge
+
+    def _merge(self, turn: Turn, scope: Scope, spool: Spool, began: dt.datetime) -> int:
+        """Add the days' rows; the engine keeps of each event the row of the later pull."""
+        place = turn.stage(f"AS {self._table}")
+        staged, days = full_name(place), sorted(spool.keys())
+        for day in days:
+            self._stage_day(turn, staged, spool.read(day), began)
+            self._make_one_part(place, day)
+        for day in days:
+            turn.live()
+            self._server.run(f"ALTER TABLE {self._table} ATTACH PARTITION '{day}' FROM {staged}")
+        if scope.event_key_by == "event_id":
+            self._remove_moved(staged, began)
+        return spool.rows
+
+    def _remove_moved(self, staged: str, began: dt.datetime) -> None:
+        """Remove what the table has of the pull's events on other days: the engine unites rows of one day only.
+
+        By their keys in the text of the statement: one that reads another table would wait for ever for one that is
+        not there any more.
+        """
+        select = (
+            f"SELECT DISTINCT {DAY}, event_key FROM {self._table} WHERE event_key IN (SELECT event_key FROM {staged})"
+            f" AND (event_key, {DAY}) NOT IN (SELECT event_key, {DAY} FROM {staged})"
+            f" AND {PULLED_AT} <= {_instant(began)}"
+        )
+        moved = iter(self._server.rows(select))
+        while some := list(islice(moved, LISTED)):
+            pairs = ", ".join(f"({text(key)}, {text(str(day))})" for day, key in some)
+            self._server.run(
+                f"DELETE FROM {self._table} WHERE (event_key, toString({DAY})) IN ({pairs})"
+                f" AND {PULLED_AT} <= {_instant(began)}"
+            )
+
+    # Replace
+
+    def _replace(self, turn: Turn, shape: Shape, scope: Scope, spool: Spool, began: dt.datetime) -> int:
+        """Put in place of each day what it holds beyond the scope, and the pull's rows."""
+        self._check_rows(scope)
+        self._notes.make()
+        later = later_windows(self._notes.read(), scope, began, self._uri)
+        place = turn.stage(f"AS {self._table}")
+        staged = full_name(place)
+        stays = self._stays(turn, scope, spool, later)
+        inside = _here(scope.list_id, scope.window)
+        held = self._server.rows(f"SELECT DISTINCT {DAY} FROM {self._table} WHERE {inside}")
+        days = sorted({*spool.keys(), *(day for (day,) in held)})
+        columns, written = ", ".join(f"`{name}`" for name in shape.stored), 0
+        for day in days:
+            rows = (_not_overtaken(batch, scope, later) for batch in spool.read(day))
+            written += self._stage_day(turn, staged, rows, began)
+            turn.live()
+            self._server.run(
+                f"INSERT INTO {staged} ({columns}) SELECT {columns} FROM {self._table}"
+                f" WHERE {DAY} = {text(str(day))} AND {stays}"
+            )
+            self._make_one_part(place, day)
+        for day in days:
+            turn.live()
+            self._server.run(f"ALTER TABLE {self._table} REPLACE PARTITION '{day}' FROM {staged}")
+        self._notes.add(scope, began)
+        return written
+
+    def _stays(self, turn: Turn, scope: Scope, spool: Spool, later: Sequence[Window]) -> str:
+        """The condition that a row of the table stays."""
+        held = [_here(scope.list_id, scope.window), *(f"NOT ({_inside(window)})" for window in later)]
+        if scope.lookups is not None:
+            asked = self._stage_texts(turn, LOOKUP, lookups(scope.lookups))
+            held.append(f"({', '.join(LOOKUP)}) IN (SELECT {', '.join(LOOKUP)} FROM {asked})")
+        stays = f"NOT ifNull({' AND '.join(held)}, 0)"
+        # Rows of another list are no part of the scope, but this or an earlier pull may have written them.
+        foreign = self._foreign(spool, scope.list_id)
+        first = next(foreign, None)
+        if first is not None:
+            again = self._stage_texts(turn, IDENTITY, _with_first(first, foreign))
+            names = ", ".join(f"ifNull({name}, '\\0')" for name in IDENTITY)
+            stays += f" AND NOT (ifNull(list_id, -1) != {scope.list_id} AND ({names}) IN (SELECT {names} FROM {again}))"
+        return stays
+
+    def _foreign(self, spool: Spool, list_id: int) -> Iterator[pa.RecordBatch]:
+        for day in sorted(spool.keys()):
+            for batch in spool.read(day):
+                found = batch.filter(_is_foreign(batch, list_id))
+                if found.num_rows:
+                    yield found.select(list(IDENTITY))
+
+    # Rows
+
+    def _stage_texts(self, turn: Turn, names: Sequence[str], batches: Iterable[pa.RecordBatch]) -> str:
+        columns = ", ".join(f"{name} Nullable(String)" for name in names)
+        staged = full_name(turn.stage(f"({columns}) ENGINE = MergeTree ORDER BY tuple()"))
+        for batch in slices(batches, _ROWS):
+            turn.live()
+            self._server.insert(staged, pa.Table.from_batches([batch]))
+        return staged
+
+    def _stage_day(self, turn: Turn, staged: str, batches: Iterable[pa.RecordBatch], began: dt.datetime) -> int:
+        """Insert rows of one day, and return their number."""
+        count = 0
+        for batch in slices(batches, _ROWS):
+            turn.live()
+            self._insert(staged, [batch], began)
+            count += batch.num_rows
+        return count
+
+    def _insert(self, into: str, batches: Sequence[pa.RecordBatch], began: dt.datetime) -> None:
+        rows = pa.Table.from_batches(batches).select(list(COLUMNS))
+        instants = pa.repeat(pa.scalar(began, pa.timestamp("us", tz="UTC")), rows.num_rows)
+        self._server.insert(into, rows.append_column(PULLED_AT, instants))
+
+    def _make_one_part(self, staged: Name, day: dt.date) -> None:
+        """Have the day's rows in one part, which is there whole or not at all should the server die."""
+        where = f"database = {text(str(staged.schema))} AND table = {text(staged.table)}"
+        ((parts,),) = self._server.rows(
+            f"SELECT count() FROM system.parts WHERE {where} AND active AND partition = {text(str(day))}"
+        )
+        if parts > 1:
+            self._server.run(f"OPTIMIZE TABLE {full_name(staged)} PARTITION '{day}' FINAL")
+
+
+def _is_foreign(batch: pa.RecordBatch, list_id: int) -> Any:
+    return pc.fill_null(pc.not_equal(batch.column("list_id"), list_id), True)
+
+
+def _not_overtaken(batch: pa.RecordBatch, scope: Scope, later: Sequence[Window]) -> pa.RecordBatch:
+    if not later:
+        return batch
+    instants = batch.column("datetime")
+    overtaken = reduce(pc.or_, (between(instants, window.start, window.end) for window in later))
+    return batch.filter(pc.or_(_is_foreign(batch, scope.list_id), pc.invert(overtaken)))
+
+
+def _with_first(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    yield first
+    yield from rest
+
+
+def _here(list_id: int, window: Window) -> str:
+    """The condition that a row is of a list and within a window."""
+    return f"list_id = {list_id} AND {_inside(window)}"
+
+
+def _inside(window: Window) -> str:
+    # All rows lie between the first and the last instant, and beyond them constants would be other instants.
+    ends = [f"datetime {compare} {_instant(min(max(end, _FIRST), _LAST))}" for compare, end in window.bounds]
+    return " AND ".join(ends) or "1"
+
+
+def _instant(value: dt.datetime) -> str:
+    shown = value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+    return f"toDateTime64('{shown}', 6, 'UTC')"
