@@ -93,6 +93,23 @@ class SqlTarget(EqualByArguments):
         what = f"{self.conn_id!r}, {self.table!r}, write_disposition={self.write_disposition!r}"
         return f"{type(self).__name__}({what}{nul})"
 
+    def explain(self, conn_type: str | None = None) -> str:
+        """Return the statements that a pull of one day and one profile would send; no database is reached.
+
+        A comment says whether they are proved on a database of this type. ``?`` stands for a value, ``…`` for rows.
+
+        Args:
+            conn_type: type of the Airflow connection, such as ``snowflake``; ``None`` looks the connection up.
+
+        Raises:
+            ValueError: an argument does not fit, there is no such connection, or databases of this type are refused.
+        """
+        names.check_connection(self.conn_id)
+        names.check_disposition(self.write_disposition)
+        from airflow_provider.altcraft.targets.sql.explain import explain
+
+        return explain(conn_type or _type_of(self.conn_id), names.parse(self.table), self.write_disposition)
+
     def open(self, scope: Scope) -> TargetWriter:
         """Begin a write: the database is reached, and all that a commit does is tried in a transaction rolled back.
 
@@ -125,6 +142,14 @@ class SqlTarget(EqualByArguments):
         scope = dataclasses.replace(scope, lookups=lookups)
         pull = None if self.write_disposition == "append" else Pull.of(scope, began)
         return SqlWriter(place, scope, pull, Spool())
+
+
+def _type_of(conn_id: str) -> str:
+    from airflow_provider.altcraft._airflow.databases import connection_of
+
+    connection = connection_of(conn_id)
+    # PostgreSQL's hook reaches Redshift as well.
+    return "redshift" if connection.extra_dejson.get("redshift") else connection.conn_type or ""
 
 
 def _check_nul_replacement(value: object) -> None:

@@ -26,6 +26,7 @@ from airflow_provider.altcraft.targets.sql.clickhouse.table import (
     check,
     definition,
     full_name,
+    refuse_append,
     shape_of,
 )
 from airflow_provider.altcraft.targets.sql.clickhouse.turn import Turn
@@ -82,6 +83,7 @@ class Commit:
         Raises:
             ValueError: the table, its database or its rows do not fit.
         """
+        refuse_append(self._disposition)
         began = self._server.now()
         self._check_database()
         shape = self._shape()

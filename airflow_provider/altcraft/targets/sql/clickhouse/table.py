@@ -42,6 +42,19 @@ def type_of(name: str) -> str:
     return f"LowCardinality({found})" if name in _FEW_VALUES else found
 
 
+def refuse_append(disposition: str) -> None:
+    """Refuse the disposition that no table of ClickHouse can have.
+
+    Raises:
+        ValueError: it is ``append``.
+    """
+    if disposition == "append":
+        raise ValueError(
+            "write_disposition='append' is not for ClickHouse: its engine keeps one row of an event, and without "
+            "transactions a part of a pull could be there twice; use 'merge' or 'replace'"
+        )
+
+
 def definition(disposition: str) -> str:
     """What stands after ``CREATE TABLE`` and the name."""
     columns = ",\n".join(f"  {name} {type_of(name)}" for name in (*COLUMNS, PULLED_AT))

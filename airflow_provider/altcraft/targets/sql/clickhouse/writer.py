@@ -32,11 +32,6 @@ def open_table(hook: Any, name: Name, uri: str, disposition: str, scope: Scope) 
         ValueError: the disposition, the provider, the database or the table does not fit.
         OSError: the server cannot be reached or written now.
     """
-    if disposition == "append":
-        raise ValueError(
-            f"{uri}: write_disposition='append' is not for ClickHouse: its engine keeps one row of an event, and "
-            f"without transactions a part of a pull could be there twice; use 'merge' or 'replace'"
-        )
     place = Place(hook, name, uri, disposition)
     with place.commit() as commit:
         began = commit.prove(scope)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 _SESSIONS = {
     "duckdb": "duckdb.DuckDbSession",
+    "mssql": "generic.SqlServerSession",
     "mysql": "mysql.MySqlSession",
     "postgres": "postgres.PostgresSession",
     "sqlite": "sqlite.SqliteSession",

@@ -59,6 +59,32 @@ class OtherRules(TableRules):
         return f"ALTER COLUMN {name} TYPE {type_}"
 
 
+class SqlServerRules(OtherRules):
+    """Tables of SQL Server, of whose types of the same kind some alter what they are given."""
+
+    def fits_text(self, found: Any) -> bool:
+        """Whether it has all characters: a ``VARCHAR`` in a code page has a question mark for those that lack there."""
+        return super().fits_text(found) and _is_unicode(found)
+
+    def fits_json(self, found: Any) -> bool:
+        """The same of JSON."""
+        return super().fits_json(found) and _is_unicode(found)
+
+    def fits_instant(self, found: Any) -> bool:
+        """Whether it has microseconds: ``DATETIME`` rounds to 1/300 of a second, ``SMALLDATETIME`` to a minute."""
+        exact = type(found).__name__ in {"DATETIMEOFFSET", "DATETIME2"}
+        return super().fits_instant(found) and exact and getattr(found, "precision", None) in {None, 6, 7}
+
+    def change_type(self, column: sa.Column[Any], name: str, type_: str) -> str:
+        """The end of the ``ALTER TABLE`` that gives a column another type."""
+        return f"ALTER COLUMN {name} {type_}{'' if column.nullable else ' NOT NULL'}"
+
+
+def _is_unicode(found: Any) -> bool:
+    collation = getattr(found, "collation", None) or ""
+    return isinstance(found, sa.Unicode | sa.UnicodeText) or collation.upper().endswith("_UTF8")
+
+
 class OtherSession(Session):
     """Plain statements that every database has: a merge deletes by key and inserts.
 
@@ -233,6 +259,12 @@ class OtherSession(Session):
             bind = self._binders.get(name)
             found.append([bind(value) for value in values] if bind else values)
         return zip(*found, strict=True)
+
+
+class SqlServerSession(OtherSession):
+    """SQL Server, which nobody has tested."""
+
+    rules: ClassVar[TableRules] = SqlServerRules()
 
 
 def _instants(column: Any) -> list[dt.datetime | None]:
