@@ -1,4 +1,4 @@
-"""docs/tutorial.md, step by step as it is printed, and the DAG of the README: ports and the database alone are ours."""
+"""docs/tutorial.md, step by step as it is printed: ports and the database alone are ours."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from airflow_provider.altcraft.testing import Emulator
 from tests.integration.databases import Database
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
-README = PAGE.parents[1] / "README.md"
-(WELCOME,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
 BLOCKS = re.findall(r"```bash\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
 
@@ -29,10 +27,8 @@ def test_it_ends_with_rows_in_ones_own_database(postgres: Database, altcraft_api
     assert "airflow_provider.altcraft.testing --port 8811" in serve
     table = f"history_{uuid.uuid4().hex[:12]}"
     place = postgres.arguments
-    welcome = f"cat > $AIRFLOW_HOME/dags/welcome.py <<'DAG'\n{WELCOME}DAG\n"
     script = (
-        "\n".join([connect, write, welcome, run, "airflow dags test welcome"])
-        .replace("/tmp/history", f"{tmp_path}/history")
+        "\n".join([connect, write, run])
         .replace("http://127.0.0.1:8811", altcraft_api.url)
         .replace("emulator-token", altcraft_api.token)
         .replace("127.0.0.1:5432/test", f"127.0.0.1:{place['port']}/{place['dbname']}")
@@ -53,4 +49,3 @@ def test_it_ends_with_rows_in_ones_own_database(postgres: Database, altcraft_api
     assert "1 of 1 profiles, 100 events" in ended.stdout
     assert f"written to sql://warehouse/{table}" in ended.stdout
     assert postgres.count(table) == 100
-    assert len(list(tmp_path.glob("history/*.parquet"))) == 1

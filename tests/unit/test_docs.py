@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -41,16 +40,6 @@ def test_there_is_code_to_run() -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
         assert link.startswith("https://") or (page.parent / link).exists(), link
-
-
-def test_the_connection_of_the_readme(monkeypatch: pytest.MonkeyPatch, altcraft_api: Emulator) -> None:
-    from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
-
-    (value,) = re.findall(r"AIRFLOW_CONN_ALTCRAFT_DEFAULT='(.*)'", (ROOT / "README.md").read_text())
-    connection = json.loads(value) | {"host": altcraft_api.url, "password": altcraft_api.token}
-    monkeypatch.setenv("AIRFLOW_CONN_ALTCRAFT_DEFAULT", json.dumps(connection))
-    altcraft_api.add_database(20)
-    assert AltcraftHook().test_connection()[0]
 
 
 def test_every_target_of_make_is_helped() -> None:
