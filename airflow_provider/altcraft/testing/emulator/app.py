@@ -14,7 +14,7 @@ from starlette.applications import Starlette  # noqa: TID253 - loads only when a
 from starlette.responses import Response, StreamingResponse  # noqa: TID253
 from starlette.routing import Route  # noqa: TID253
 
-from airflow_provider.altcraft.testing.emulator import checks
+from airflow_provider.altcraft.testing.emulator import checks, console
 from airflow_provider.altcraft.testing.emulator.methods import METHODS
 from airflow_provider.altcraft.testing.emulator.xml import to_xml
 from airflow_provider.altcraft.testing.faults import Fault, Reply, Wire, ok, page
@@ -60,7 +60,7 @@ def make_app(api: Platform) -> Starlette:
         return _response(Reply(status, _HTML, page(status)), ok())
 
     return Starlette(
-        routes=[Route(f"{api.path}/api/v1.1/{{method:path}}", call, methods=["POST"])],
+        routes=[Route(f"{api.path}/api/v1.1/{{method:path}}", call, methods=["POST"]), *console.routes(api)],
         exception_handlers={404: no_such_page, 405: no_such_page},
     )
 

@@ -55,6 +55,11 @@ class Contents:
             raise ValueError(f"there is a database {list_id} already")
         self._databases[list_id] = Database(list_id, name or f"Database #{list_id}", description, fields)
 
+    @property
+    def list_ids(self) -> list[int]:
+        """The ids of all databases, in the order in which they were added."""
+        return list(self._databases)
+
     def database(self, list_id: int) -> Database:
         """The data of a database.
 

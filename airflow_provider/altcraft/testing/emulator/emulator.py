@@ -64,7 +64,8 @@ class Emulator(Platform):
         auth: where the token is accepted.
         tls: files of the certificate and its key, for HTTPS.
         latency: seconds that each answer takes at least.
-        record: whether requests are kept in ``requests``; without it memory does not grow with their number.
+        record: whether requests are kept in ``requests``; without it memory does not grow with their number, nor with
+            a number of them, of which the last ones are kept.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class Emulator(Platform):
         auth: Sequence[Literal["body", "header"]] = ("body", "header"),
         tls: tuple[str, str] | None = None,
         latency: float = 0.0,
-        record: bool = True,
+        record: bool | int = True,
     ) -> None:
         super().__init__(record=record)
         self.token = token

@@ -27,7 +27,7 @@ class Platform(Contents, Record):
     latency: float
     tariff_exhausted: bool
 
-    def __init__(self, *, record: bool) -> None:
+    def __init__(self, *, record: bool | int) -> None:
         super().__init__(record=record)
         self._revoked: set[int] = set()
         self._given: set[str] = set()

@@ -60,12 +60,12 @@ class _Script:
 class Record:
     """The part of the emulator that remembers and plays. Methods may be called from any thread."""
 
-    def __init__(self, *, record: bool) -> None:
+    def __init__(self, *, record: bool | int) -> None:
         self.record = record
         self.requests_per_second: float | None = None
         """What is beyond it is answered with 429 and ``Retry-After: 1``."""
         self._lock = threading.Lock()
-        self._requests: list[RecordedRequest] = []
+        self._requests: deque[RecordedRequest] = deque(maxlen=None if isinstance(record, bool) else record)
         self._request_count = 0
         self._scripts: list[_Script] = []
         self._forever: list[_Script] = []
