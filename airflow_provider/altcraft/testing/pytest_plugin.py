@@ -1,4 +1,7 @@
-"""The pytest fixture ``altcraft_api``. Imports only pytest: it loads in every run where the provider is installed."""
+"""The pytest fixtures ``altcraft_api`` and ``altcraft_dag_run``.
+
+Imports only pytest: it loads in every run where the provider is installed.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,10 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from airflow_provider.altcraft.testing import Emulator
+    from airflow_provider.altcraft.testing.dag_run import DagRunner
 
 # What their assertions compared is shown, as in a test module of one's own.
 pytest.register_assert_rewrite(
@@ -30,3 +35,23 @@ def altcraft_api(request: pytest.FixtureRequest) -> Iterator[Emulator]:
         pytest.fail(str(missing), pytrace=False)
     with Emulator(**getattr(request, "param", {})) as api:
         yield api
+
+
+@pytest.fixture(scope="session")
+def altcraft_airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an Airflow whose tables are made once, for ``altcraft_dag_run``; one's own is not touched."""
+    from airflow_provider.altcraft.testing.dag_run import make_home
+
+    return make_home(tmp_path_factory.mktemp("altcraft_airflow"))
+
+
+@pytest.fixture
+def altcraft_dag_run(altcraft_api: Emulator, altcraft_airflow_home: Path) -> DagRunner:
+    """Runs a DAG against ``altcraft_api``: ``altcraft_dag_run("dags/welcome.py").state == "success"``.
+
+    The DAG runs in a process of its own, in an Airflow of its own whose connection ``altcraft_default`` is the
+    emulator's; environment variables, such as Airflow Variables and other connections, are those of the test.
+    """
+    from airflow_provider.altcraft.testing.dag_run import DagRunner
+
+    return DagRunner(altcraft_airflow_home, altcraft_api.url, altcraft_api.token)
