@@ -60,7 +60,7 @@ def site(airflow_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="module")
 def paths(site: page.Site) -> list[str]:
-    tasks = ("database", "profiles", "empty", "campaigns", "hostile", "mapped", "other")
+    tasks = ("database", "profiles", "empty", "campaigns", "hostile", "mapped", "other", "wait")
     return ["/altcraft/", "/altcraft/dag?dag_id=shop", *map(site.task, tasks), site.task("mapped", map_index=1)]
 
 
@@ -139,7 +139,7 @@ def test_nothing_that_comes_from_outside_becomes_markup_or_tells_of_a_profile(
     assert "&lt;i&gt;odd&lt;/i&gt;" in hostile
     for path in paths:
         html = site.ask(path)[1]
-        for never in ("<script", "<i>", "<u>", "<b>eve", "<img", "@example.com", page.TOKEN, "is odd"):
+        for never in ("<script", "<i>", "<u>", "<b>eve", "<img", "user7", "eve@", page.TOKEN, "is odd"):
             assert never not in html, (path, never)
 
 
@@ -157,6 +157,18 @@ def test_what_a_pull_brought(site: page.Site) -> None:
     assert "There was no event in this time." in text_of(site.ask(site.task("empty"))[1])
     assert "this task returned no counts of events" in text_of(site.ask(site.task("other"))[1])
     assert "mapped [0]" in text_of(site.ask(site.task("mapped"))[1])
+
+
+def test_a_wait(site: page.Site) -> None:
+    seen = text_of(site.ask(site.task("wait"))[1])
+    assert "Waits for 3 of 5 profiles to do 'never_done', since 2025-12-31 21:00+00:00, until" in seen.replace(
+        "&#39;", "'"
+    )
+    assert "timed out now" in seen
+    assert "3 of 5 profiles are required. met 0 missing 5" in seen
+    assert "u***@example.com" in seen
+    listed = text_of(site.ask("/altcraft/")[1]).replace("&#39;", "'")
+    assert listed.count("3 of 5 profiles: 'never_done' 0 of 3 not yet") == 2  # one of each run
 
 
 def test_ten_thousand_campaigns(site: page.Site) -> None:

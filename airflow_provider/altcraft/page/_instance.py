@@ -10,7 +10,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A task instance, and what it returned; ``elsewhere`` where another XCom backend than Airflow's keeps that."""
+    """A task instance, what it returned, and what it keeps of its wait.
+
+    ``elsewhere`` where another XCom backend than Airflow's keeps what it returned.
+    """
 
     dag_id: str
     run_id: str
@@ -22,6 +25,7 @@ class Instance:
     run_after: dt.datetime | None
     try_number: int = 1
     result: Mapping[str, Any] = field(default_factory=dict)
+    wait: Mapping[str, Any] | None = None
     elsewhere: bool = False
 
     def as_group(self) -> Instance:

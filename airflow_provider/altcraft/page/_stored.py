@@ -1,4 +1,4 @@
-"""What Airflow's database holds of pulls: their task instances, and the results that they returned."""
+"""What Airflow's database holds of pulls and waits: their task instances, results and records."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sqlalchemy import select  # noqa: TID253 - only the API server imports this
 from sqlalchemy.orm import Session  # noqa: TID253 - the same
 
 from airflow_provider.altcraft.page._instance import Instance
+from airflow_provider.altcraft.waiting.progress import WAIT_KEY
 
 RUNS: Final = 30
 """Runs of a DAG that its page shows."""
@@ -24,6 +25,15 @@ LOOKED_AT: Final = 500
 _PULLS_OF_DAG: Final = 600
 _PULLS_OF_MENU: Final = 50
 _RETURN_VALUE: Final = "return_value"
+
+_WAITS_OF_MENU: Final = 200
+_UNFINISHED: Final = ("running", "deferred", "up_for_reschedule", "up_for_retry", "queued", "scheduled")
+_OF_INSTANCE: Final = (
+    (XComModel.dag_id == TaskInstance.dag_id)
+    & (XComModel.run_id == TaskInstance.run_id)
+    & (XComModel.task_id == TaskInstance.task_id)
+    & (XComModel.map_index == TaskInstance.map_index)
+)
 
 Restrict = Callable[[Any], Any]
 """Leaves of a query what the viewer may read."""
@@ -44,16 +54,28 @@ def instance(session: Session, dag_id: str, run_id: str, task_id: str, map_index
     row = session.execute(query).first()
     if row is None:
         return None
-    kept = session.execute(
-        select(XComModel.value).where(
-            XComModel.dag_id == dag_id,
-            XComModel.run_id == run_id,
-            XComModel.task_id == task_id,
-            XComModel.map_index == map_index,
-            XComModel.key == _RETURN_VALUE,
-        )
-    ).first()
-    return _instance(*row, kept[0] if kept else None)
+    records = select(XComModel.key, XComModel.value).where(
+        XComModel.dag_id == dag_id,
+        XComModel.run_id == run_id,
+        XComModel.task_id == task_id,
+        XComModel.map_index == map_index,
+        XComModel.key.in_([_RETURN_VALUE, WAIT_KEY]),
+    )
+    kept = {record.key: record.value for record in session.execute(records)}
+    return _instance(row[0], row[1], kept.get(_RETURN_VALUE), kept.get(WAIT_KEY))
+
+
+def waits_under_way(session: Session, restrict: Restrict) -> list[Instance]:
+    """The sensors that wait now, of all DAGs that the viewer may read."""
+    query = (
+        select(TaskInstance, DagRun.run_after, XComModel.value)
+        .join(XComModel, _OF_INSTANCE)
+        .join(DagRun, DagRun.id == XComModel.dag_run_id)
+        .where(XComModel.key == WAIT_KEY, TaskInstance.state.in_(_UNFINISHED))
+        .order_by(DagRun.run_after)
+        .limit(_WAITS_OF_MENU)
+    )
+    return [_instance(row[0], row[1], None, row[2]) for row in session.execute(restrict(query))]
 
 
 def pulls_of_dag(session: Session, dag_id: str) -> list[Instance]:
@@ -83,13 +105,7 @@ def _pulls(session: Session, runs: Any, restrict: Restrict, most: int) -> list[I
     ids = list(session.scalars(runs))  # MySQL takes no LIMIT within an IN
     query = (
         select(TaskInstance, DagRun.run_after, XComModel.value)
-        .join(
-            XComModel,
-            (XComModel.dag_id == TaskInstance.dag_id)
-            & (XComModel.run_id == TaskInstance.run_id)
-            & (XComModel.task_id == TaskInstance.task_id)
-            & (XComModel.map_index == TaskInstance.map_index),
-        )
+        .join(XComModel, _OF_INSTANCE)
         .join(DagRun, DagRun.id == XComModel.dag_run_id)
         .where(
             XComModel.dag_run_id.in_(ids),
@@ -103,7 +119,7 @@ def _pulls(session: Session, runs: Any, restrict: Restrict, most: int) -> list[I
     return [_instance(*row) for row in session.execute(restrict(query))]
 
 
-def _instance(found: TaskInstance, run_after: dt.datetime | None, value: Any) -> Instance:
+def _instance(found: TaskInstance, run_after: dt.datetime | None, value: Any, wait: Any = None) -> Instance:
     result = _mapping(value)
     return Instance(
         dag_id=found.dag_id,
@@ -116,6 +132,7 @@ def _instance(found: TaskInstance, run_after: dt.datetime | None, value: Any) ->
         run_after=run_after,
         try_number=found.try_number or 0,
         result=result or {},
+        wait=_mapping(wait),
         elsewhere=value is not None and result is None and isinstance(value, str),
     )
 

@@ -7,6 +7,7 @@ API of it, so it is imported here alone.
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import hashlib
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ from airflow_provider.altcraft import __version__
 from airflow_provider.altcraft.page import _stored
 from airflow_provider.altcraft.page._dag_view import dag_view, duration
 from airflow_provider.altcraft.page._pull_view import pull_view
+from airflow_provider.altcraft.page._wait_view import open_waits, wait_view
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _XCOMS = [
@@ -51,8 +53,9 @@ def create_app() -> FastAPI:
 
 
 def menu(session: SessionDep, readable: ReadableXComFilterDep) -> HTMLResponse:
-    """The last pulls of all DAGs that the viewer may read."""
-    return _page("menu.html", pulls=dag_view(_stored.last_pulls(session, readable.to_orm)))
+    """The waits that go on and the last pulls, of all DAGs that the viewer may read."""
+    waits = open_waits(_stored.waits_under_way(session, readable.to_orm), dt.datetime.now(dt.UTC))
+    return _page("menu.html", waits=waits, pulls=dag_view(_stored.last_pulls(session, readable.to_orm)))
 
 
 def dag(dag_id: _Text, session: SessionDep) -> HTMLResponse:
@@ -67,15 +70,16 @@ def task(
     session: SessionDep,
     map_index: Annotated[str, Query(max_length=20)] = "",
 ) -> HTMLResponse:
-    """What a task instance has pulled."""
+    """What a task instance has pulled, or waits for."""
     index = int(map_index) if map_index.isdecimal() else -1  # Airflow leaves {MAP_INDEX} in place where there is none
     found = _stored.instance(session, dag_id, run_id, task_id, index)
     if found is not None:
-        return _page("task.html", instance=found, view=pull_view(found), instances=None)
+        wait = None if found.wait is None else wait_view(found.wait)
+        return _page("task.html", instance=found, view=pull_view(found), wait=wait, instances=None)
     mapped = _stored.mapped(session, dag_id, run_id, task_id)
     if not mapped:
         raise HTTPException(404, "There is no such task instance")
-    return _page("task.html", instance=mapped[0].as_group(), view=None, instances=dag_view(mapped))
+    return _page("task.html", instance=mapped[0].as_group(), view=None, wait=None, instances=dag_view(mapped))
 
 
 def _page(template: str, **content: Any) -> HTMLResponse:

@@ -10,6 +10,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider.altcraft.operators.history import AltcraftDatabaseHistoryOperator, AltcraftHistoryOperator
+from airflow_provider.altcraft.sensors.action import AltcraftActionSensor
 
 TARGETS = Path(os.environ["AIRFLOW_HOME"], "targets")
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -48,6 +49,17 @@ with DAG("shop", schedule=None, start_date=START) as shop:
     AltcraftHistoryOperator(task_id="hostile", list_id=3, profiles="<b>eve</b>@example.com", target=f"{TARGETS}/h/")
     AltcraftHistoryOperator.partial(task_id="mapped", profiles=["user1@example.com", "user2@example.com"]).expand(
         target=[f"{TARGETS}/m0/", f"{TARGETS}/m1/"]
+    )
+    AltcraftActionSensor(
+        task_id="wait",
+        profiles=[f"user{number}@example.com" for number in range(5)],
+        quorum=3,
+        actions="never_done",
+        since="2026-01-01",
+        timezone="Europe/Moscow",
+        poke_interval=0.2,
+        timeout=0.5,
+        soft_fail=True,
     )
     other()
 

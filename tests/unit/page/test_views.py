@@ -138,4 +138,10 @@ def test_the_stages_of_a_message(action: str, stage: str | None) -> None:
 
 def test_words_of_numbers() -> None:
     assert [size(number) for number in (0, 999, 1000, 5e12)] == ["0 bytes", "999 bytes", "1.0 kB", "5.0 TB"]
-    assert [duration(seconds) for seconds in (None, 1.25, 61, 3700)] == ["", "1.2 s", "1 min 1 s", "1 h 1 min"]
+    assert [duration(seconds) for seconds in (None, 1.25, 61, 3700, 1e6)] == [
+        "",
+        "1.2 s",
+        "1 min 1 s",
+        "1 h 1 min",
+        "11 days",
+    ]

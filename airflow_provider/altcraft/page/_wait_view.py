@@ -1,0 +1,126 @@
+"""What the page shows of a wait: for whom, for what, until when, and what its polls found."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from pydantic import BaseModel, ConfigDict, ValidationError  # noqa: TID253 - only the API server imports this
+
+from airflow_provider.altcraft.page._dag_view import duration
+from airflow_provider.altcraft.page._instance import Instance
+from airflow_provider.altcraft.page._pull_view import WIDTH
+from airflow_provider.altcraft.page._result import Count
+
+_ENDED = {
+    "waiting": "waiting",
+    "met": "met",
+    "failed": "ended by fail_on",
+    "timeout": "timed out",
+    "execution_timeout": "ended by execution_timeout",
+    "error": "ended by an error",
+}
+
+
+class Wait(BaseModel):
+    """See ``waiting.progress.WaitProgress``: names in it are masked."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    whom: str
+    what: str
+    since: dt.datetime | None = None
+    until: dt.datetime
+    status: str = "waiting"
+    polls: Count = 0
+    polled_at: dt.datetime | None = None
+    last_outcome: str = ""
+    failed_polls: Count = 0
+    profiles: Count = 1
+    required: Count = 1
+    met: Count = 0
+    taken_out: Count = 0
+    missing: Count = 0
+    met_names: list[str] = []
+    missing_names: list[str] = []
+
+
+@dataclass(frozen=True, slots=True)
+class WaitView:
+    """A wait, its words and the lengths of a cohort's bars."""
+
+    wait: Wait
+    status: str
+    since: str
+    until: str
+    polled_at: str
+    bars: list[tuple[str, int, int]]
+    more_met: int
+    more_missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenWait:
+    """A wait in the menu's list."""
+
+    view: WaitView
+    dag_id: str
+    task: str
+    left: str
+    href: str
+
+
+def wait_view(record: Any) -> WaitView | None:
+    """What to show of a sensor's record; ``None`` where it is none."""
+    try:
+        wait = Wait.model_validate(record)
+    except ValidationError:
+        return None
+    bars = [("met", wait.met), ("missing", wait.missing), ("taken out by fail_on", wait.taken_out)]
+    return WaitView(
+        wait=wait,
+        status=_ENDED.get(wait.status, wait.status),
+        since="of any time" if wait.since is None else f"since {_said(wait.since)}",
+        until=_said(wait.until),
+        polled_at="" if wait.polled_at is None else _said(wait.polled_at),
+        bars=[
+            (name, count, max(1, WIDTH * count // max(wait.profiles, count)) if count else 0)
+            for name, count in bars
+            if count or name == "met"
+        ]
+        if wait.profiles > 1
+        else [],
+        more_met=max(0, wait.met - len(wait.met_names)),
+        more_missing=max(0, wait.missing - len(wait.missing_names)),
+    )
+
+
+def open_waits(waits: Iterable[Instance], now: dt.datetime) -> list[OpenWait]:
+    """The waits that go on, those that end first being first."""
+    found = []
+    for each in waits:
+        if (view := wait_view(each.wait)) is None:
+            continue
+        asked = {"dag_id": each.dag_id, "run_id": each.run_id, "task_id": each.task_id, "map_index": each.map_index}
+        left = (_aware(view.wait.until) - now).total_seconds()
+        found.append(
+            OpenWait(
+                view,
+                each.dag_id,
+                each.task_id if each.map_index < 0 else f"{each.task_id} [{each.map_index}]",
+                duration(left) if left > 0 else "over",
+                f"task?{urlencode(asked)}",
+            )
+        )
+    return sorted(found, key=lambda each: _aware(each.view.wait.until))
+
+
+def _said(instant: dt.datetime) -> str:
+    return _aware(instant).isoformat(" ", "minutes")
+
+
+def _aware(instant: dt.datetime) -> dt.datetime:
+    return instant.replace(tzinfo=dt.UTC) if instant.utcoffset() is None else instant
