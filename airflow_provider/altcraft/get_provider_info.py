@@ -34,6 +34,7 @@ FIELD_BEHAVIOUR: Final[dict[str, Any]] = {
 # On Airflow 3.2 and later each section folds; one is open at a time.
 _DATABASE: Final = {"section": "Database"}
 _CALLS: Final = {"section": "Calls: limits, TLS, proxy"}
+_LINKS: Final = {"section": "Links to the platform"}
 
 FORM_FIELDS: Final[dict[str, dict[str, Any]]] = {
     "list_id": {
@@ -90,6 +91,16 @@ FORM_FIELDS: Final[dict[str, dict[str, Any]]] = {
         "nothing is chosen.",
         "schema": _choice("not set: an empty history", empty="an empty history", error="an error") | _DATABASE,
     },
+    "profile_url": {
+        "label": "Address of a profile",
+        "description": "For a link on a sensor's page: https://example.com/…/{profile_id}; also {xxh}, {list_id}.",
+        "schema": {"type": ["string", "null"]} | _LINKS,
+    },
+    "campaign_url": {
+        "label": "Address of a campaign",
+        "description": "For a link on a sensor's page: https://example.com/…/{campaign_id}.",
+        "schema": {"type": ["string", "null"]} | _LINKS,
+    },
 }
 
 
@@ -125,5 +136,6 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "sensors": [{"integration-name": "Altcraft", "python-modules": [f"{_PACKAGE}.sensors.action"]}],
         "triggers": [{"integration-name": "Altcraft", "python-modules": [f"{_PACKAGE}.triggers.action"]}],
+        "extra-links": [f"{_PACKAGE}.hooks.links.{name}" for name in ("OutputLink", "ProfileLink", "CampaignLink")],
         "cli": [f"{_PACKAGE}.cli.definition.get_cli_commands"],
     }

@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 
 from airflow_provider.altcraft.get_provider_info import FORM_FIELDS, get_provider_info
+from airflow_provider.altcraft.hooks._connection import URLS
 
 
 def test_the_entry_point_is_this_function() -> None:
@@ -80,4 +81,4 @@ def test_its_commands_become_those_of_airflow() -> None:
 def test_the_form_offers_what_the_client_takes() -> None:
     from airflow_provider.altcraft.client._core import ClientOptions
 
-    assert set(FORM_FIELDS) == set(ClientOptions.__annotations__) - {"retry"}
+    assert set(FORM_FIELDS) - set(URLS) == set(ClientOptions.__annotations__) - {"retry"}

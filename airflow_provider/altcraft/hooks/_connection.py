@@ -7,16 +7,23 @@ import importlib
 import logging
 from contextlib import suppress
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol
+from string import Formatter
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import quote
 
 from airflow_provider.altcraft.client._nearest import did_you_mean
 from airflow_provider.altcraft.get_provider_info import FORM_FIELDS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow_provider.altcraft.client import AsyncAltcraftClient
     from airflow_provider.altcraft.client._core import ClientOptions
 
 log = logging.getLogger(__name__)
+
+URLS: Final = {"profile_url": ("profile_id", "xxh", "list_id"), "campaign_url": ("campaign_id",)}
+"""Extra fields that are templates of addresses in the platform, and what may stand in their braces."""
 
 
 class ConnectionLike(Protocol):
@@ -64,9 +71,51 @@ def client_arguments(connection: ConnectionLike) -> tuple[str, str, ClientOption
         options["on_missing_profile"] = extra["on_missing_profile"]
     if "timezone" in extra:
         options["timezone"] = extra["timezone"]
+    for name in URLS:
+        if name in extra:
+            check_url_template(name, extra[name])
     if connection.login:
         _warn(connection, "the field login has no effect; the token goes into the field password")
     return _base_url(connection), connection.password or "", options
+
+
+def platform_url(connection: ConnectionLike, name: str, values: Mapping[str, object]) -> str:
+    """The page of a profile or campaign in the platform; empty where the connection or the values do not name it.
+
+    Args:
+        connection: has the template in its extra field ``name``.
+        name: one of ``URLS``.
+        values: of the placeholders, as far as they are known.
+
+    Raises:
+        ValueError: the template does not fit.
+    """
+    template = _extra(connection).get(name)
+    if template is None:
+        return ""
+    if any(not values.get(placeholder) for placeholder in check_url_template(name, template)):
+        return ""
+    return str(template).format_map({key: quote(str(value), safe="") for key, value in values.items()})
+
+
+def check_url_template(name: str, template: object) -> list[str]:
+    """The placeholders of a template of an address.
+
+    Raises:
+        ValueError: it is none of http or https, or has other placeholders than there are for it.
+    """
+    known = URLS[name]
+    expected = f"{name}: expected an address such as https://example.com/…/{{{known[0]}}}"
+    try:
+        found = [(field, spec, how) for _, field, spec, how in Formatter().parse(str(template)) if field is not None]
+    except ValueError:
+        raise ValueError(f"{expected}, got one with an odd brace") from None
+    names = [field for field, _, _ in found]
+    if not str(template).startswith(("https://", "http://")) or not names:
+        raise ValueError(f"{expected}, got {template!r}")
+    if other := [field for field, spec, how in found if field not in known or spec or how]:
+        raise ValueError(f"{expected}; its placeholders are {', '.join(known)}, got {other[0]!r}")
+    return names
 
 
 async def async_client(base_url: str, token: str, options: ClientOptions) -> AsyncAltcraftClient:

@@ -31,7 +31,7 @@ class AltcraftHook(BaseHook):
     Args:
         altcraft_conn_id: the connection: host is the installation's address, password is the API token, and the extra
             fields are ``list_id``, ``timeout``, ``max_connections``, ``requests_per_second``, ``outage_timeout``,
-            ``auth``, ``verify``, ``proxy``, ``on_missing_profile`` and ``timezone``.
+            ``auth``, ``verify``, ``proxy``, ``on_missing_profile``, ``timezone``, ``profile_url`` and ``campaign_url``.
     """
 
     conn_name_attr = "altcraft_conn_id"

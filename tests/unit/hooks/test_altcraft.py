@@ -214,6 +214,8 @@ def test_the_form_of_airflow_2(mocker: Any) -> None:
         "verify",
         "proxy",
         "on_missing_profile",
+        "profile_url",
+        "campaign_url",
     ]
     assert made["Timeout (seconds)"] == "string"
     assert made["Connections"] == "integer"
