@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from functools import partial
+from multiprocessing import Pipe
 
 import pytest
 
 from airflow_provider.altcraft.testing.conformance import FullDiskConformance, OutageConformance
+from airflow_provider.altcraft.testing.conformance.killing import Forked, write
 from tests.integration.databases import of_duckdb, of_sqlite
 from tests.integration.servers import own_server
 from tests.integration.stores import serve_azure, serve_gcs, serve_s3
+from tests.integration.targets import places
 from tests.integration.targets.places import Bucket, Days, DltTables, Folder, Objects, Tables
 
 
@@ -93,6 +97,70 @@ class TestGcsFolder(TestGcs):
     shape = "/"
 
 
+class TestDeltaS3(places.Delta, OutageConformance):
+    """Its library does not outlive a fork: it writes in forks, which ask this process to stop and start the server."""
+
+    @pytest.fixture
+    def place(self, s3, monkeypatch):
+        from airflow_provider.altcraft.targets.delta import place
+
+        of_s3 = place._OPTIONS["s3"]
+        impatient = {"max_retries": "1", "retry_timeout": "2s", "timeout": "5s"}
+        monkeypatch.setitem(place._OPTIONS, "s3", lambda conn_id: of_s3(conn_id) | impatient)
+        return Bucket(s3)
+
+    @pytest.fixture
+    def server(self, s3):
+        return s3.server
+
+    def write_during(self, target, pull, point, away):
+        here, there = Pipe()
+
+        def ask():
+            there.send(None)
+            there.recv()
+
+        def serve():
+            here.recv()
+            away()
+            here.send(None)
+
+        serving = threading.Thread(target=serve, daemon=True)
+        serving.start()
+        try:
+            Forked(lambda: write(target, pull, at=point, act=ask))
+        finally:
+            serving.join(30)
+            assert not serving.is_alive(), "the write ended before the step"
+
+
+class TestDeltaS3Replace(TestDeltaS3):
+    keeps = "scope"
+    disposition = "replace"
+
+
+class Catalogs(places.Iceberg, OutageConformance):
+    """Iceberg in a catalog on PostgreSQL, its files in a bucket."""
+
+    outages = 3
+
+    @pytest.fixture
+    def catalog(self, database, s3):
+        address = "postgresql+psycopg2://postgres@127.0.0.1:{port}/{dbname}".format(**database.arguments)
+        properties = places.s3_properties(s3) | {"s3.endpoint": f"http://127.0.0.1:{s3.server.port}"}
+        return places.Catalog(address, Bucket(s3), **properties)
+
+
+class TestIcebergS3(Catalogs):
+    @pytest.fixture
+    def database(self, postgres):
+        return postgres
+
+    @pytest.fixture
+    def server(self, s3):
+        return s3.server
+
+
 class OwnServer:
     """A database's server that is killed and started again."""
 
@@ -110,6 +178,10 @@ class OwnServer:
 
 
 class TestPostgres(OwnServer, Tables, OutageConformance):
+    pass
+
+
+class TestIcebergCatalog(OwnServer, Catalogs):
     pass
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import ClassVar, Protocol
 
 import pytest
@@ -72,7 +73,7 @@ class OutageConformance(Held):
             pull = self._pull(number)
             ended_well = False
             with contextlib.suppress(Exception):  # or it ends well, where it does not need the server any more
-                write(target, pull, at=point, act=away)
+                self.write_during(target, pull, point, away)
                 ended_well = True
             if back != "at once":
                 server.start()
@@ -84,6 +85,13 @@ class OutageConformance(Held):
             history.append(pull)
             self.holds(target, *history)
         self.nothing_left(target)
+
+    def write_during(self, target: Target, pull: Pull, point: int, away: Callable[[], object]) -> None:
+        """Write, and have the server go away at a step.
+
+        In this process, which can stop and start a server. A library that does not outlive a fork needs another one.
+        """
+        write(target, pull, at=point, act=away)
 
     def _pull(self, number: int) -> Pull:
         events = [event | {"count": number + 1} for event in draw_events(self.outage_rows, days=2)]
