@@ -115,7 +115,8 @@ def _wait(process: subprocess.Popen[bytes]) -> float:
 
 def environment(url: str, folder: str) -> dict[str, str]:
     """An Airflow of its own, connected to the platform and to PostgreSQL; nothing of the caller's."""
-    extra = {"list_id": 1, "max_connections": CONNECTIONS, "requests_per_second": 1_000_000, "timeout": 60}
+    extra: dict[str, Any] = {"list_id": 1, "timezone": "UTC"}  # that of the answers
+    extra |= {"max_connections": CONNECTIONS, "requests_per_second": 1_000_000, "timeout": 60}
     left_out = ("AIRFLOW_", "PYTHONDONTWRITEBYTECODE")
     own = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     return own | {

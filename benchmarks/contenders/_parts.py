@@ -7,7 +7,6 @@ from typing import Self
 
 import pyarrow as pa  # noqa: TID253 - imported before the clock starts
 
-from airflow_provider.altcraft.client.transport._httpx import Response
 from airflow_provider.altcraft.extract._protocol import PullSizes
 from airflow_provider.altcraft.extract.decoding.decoder import fast_batch
 from airflow_provider.altcraft.extract.decoding.rows import RowReader
@@ -25,7 +24,7 @@ ROWS = RowReader()
 
 def decode(body: bytes, matching: str, lookup: str) -> pa.RecordBatch:
     """An answer's rows."""
-    sent = ROWS.read(Response(200, {}, body))
+    sent = ROWS.read(body, "")
     assert sent is not None
     assert sent.data
     batch = fast_batch(sent.data, WINDOW, list_id=1, matching=matching, lookup=lookup)

@@ -10,10 +10,10 @@ from benchmarks.job import Job
 
 
 def prepare(job: Job) -> None:
-    """Load what a running task has loaded, by a pull of no time at all."""
-    noon = "2026-01-01T12:00:00Z"
+    """Load what a running task has loaded, by a pull of a day before all events."""
+    day = "2025-06-01"
     AltcraftDatabaseHistoryOperator(
-        task_id="load", target=f"file://{job.out}/.load/", date_from=noon, date_to=noon
+        task_id="load", target=f"file://{job.out}/.load/", date_from=day, date_to=day
     ).execute({})
 
 

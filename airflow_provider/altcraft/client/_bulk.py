@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar, Unpack
 
@@ -45,18 +45,26 @@ class BulkClient(AsyncAltcraftClient):
         if isinstance(self._transport, ChosenTransport):
             self._transport.few = calls <= FEW
 
-    async def ask(self, call: Call, read: Callable[[Call, Response], T], *, many: bool = True) -> T:
+    async def ask(
+        self,
+        call: Call,
+        read: Callable[[Call, Response], T],
+        *,
+        many: bool = True,
+        read_apart: Callable[[Call, Response], Awaitable[T]] | None = None,
+    ) -> T:
         """Make a call, and give what ``read`` makes of its response, in another thread where the response is large.
 
         Args:
             call: the call.
             read: what reads a response; where it raises a ``RetriableError``, the call is made again.
             many: the call is one of many that outlast an outage, and not tried as a single one.
+            read_apart: reads large responses instead of that thread.
 
         Raises:
             AltcraftError: see ``client._errors`` for the tree.
         """
-        once = partial(self._once, call, self.core.request(call), read)
+        once = partial(self._once, call, self.core.request(call), read, read_apart)
         try:
             return await once()
         except RetriableError as error:
@@ -84,7 +92,11 @@ class BulkClient(AsyncAltcraftClient):
         return await self.ask(call, read)
 
     async def _once(
-        self, call: Call, request: tuple[str, dict[str, str], bytes], read: Callable[[Call, Response], T]
+        self,
+        call: Call,
+        request: tuple[str, dict[str, str], bytes],
+        read: Callable[[Call, Response], T],
+        read_apart: Callable[[Call, Response], Awaitable[T]] | None = None,
     ) -> T:
         with named(call):
             # The slot comes before the turn, else turns that passed while waiting would leave all at once.
@@ -102,6 +114,8 @@ class BulkClient(AsyncAltcraftClient):
             with self._pace.judged(left_at):
                 if len(response.body) < SMALL:
                     return read(call, response)
+                if read_apart:
+                    return await read_apart(call, response)
                 return await self._reader.do(partial(read, call, response))
 
     async def answers(self) -> bool:

@@ -43,7 +43,7 @@ _DECODER = msgspec.json.Decoder(float_hook=_sent)
 _SORTED = msgspec.json.Encoder(order="sorted", enc_hook=_raw)
 
 
-def decode(body: str | bytes) -> Any:
+def decode(body: str | bytes | memoryview) -> Any:
     """What a JSON text holds.
 
     Raises:

@@ -27,6 +27,8 @@ class PullSizes:
             prove it.
         least_proved: profiles, at least, for which that is worth the requests.
         held_rows: rows that wait for a slower response before them, at which no other profile is asked.
+        process_after: bytes of large responses after which the rest may be read on a second core.
+        process_least: bytes still to be expected, at least, for which that is worth a process.
     """
 
     batch_rows: int = 10_000
@@ -35,6 +37,8 @@ class PullSizes:
     probes: int = 32
     least_proved: int = 640
     held_rows: int = 50_000
+    process_after: int = 8 << 20
+    process_least: int = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def answer(field: str) -> Response:
 def test_kept_as_sent(number: str, field: str) -> None:
     sent = answer(field % number)
     how = {"list_id": 1, "matching": "email", "lookup": "ann@example.com"}
-    read = RowReader().read(sent)
+    read = RowReader().read(sent.body, "")
     assert read is not None
     fast = fast_batch(read.data or (), Window(), **how)
     models = batch_of_events([HistoryEvent(**read_envelope(sent, [])["data"][0])], **how)

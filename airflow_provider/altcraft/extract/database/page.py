@@ -38,7 +38,7 @@ class PageReader:
         Raises:
             UnreadableAnswerError: one is no object.
         """
-        sent = self._rows.read(response)
+        sent = self._rows.read(response.body, response.headers.get("content-type", ""))
         if sent is not None:
             return HistoryPage(sent.data or (), None if sent.next_from_id == "" else sent.next_from_id, response.status)
         page = self._core.page_of(call, response)

@@ -13,7 +13,6 @@ import msgspec
 
 from airflow_provider.altcraft.client._json import decode
 from airflow_provider.altcraft.client._responses import charset_of
-from airflow_provider.altcraft.client.transport._httpx import Response
 
 R = TypeVar("R")
 
@@ -77,17 +76,17 @@ class RowReader:
         self._others = frozenset({"subscription", "subscriptions"})
         self._decoder = _decoder(self._others, "list_id")
 
-    def read(self, response: Response) -> Envelope[RawRow] | None:
-        """The response, if it is a success and all of its rows are of a known shape."""
-        if charset_of(response.headers.get("content-type", "")):
+    def read(self, body: bytes | memoryview, content_type: str) -> Envelope[RawRow] | None:
+        """A response of this body and type, if it is a success and all of its rows are of a known shape."""
+        if charset_of(content_type):
             return None
         try:
             try:
-                sent = self._decoder.decode(response.body)
+                sent = self._decoder.decode(body)
             except msgspec.ValidationError:
-                if not self._learn(decode(response.body)["data"]):
+                if not self._learn(decode(body)["data"]):
                     return None
-                sent = self._decoder.decode(response.body)
+                sent = self._decoder.decode(body)
         except (msgspec.MsgspecError, ValueError, LookupError, TypeError, RecursionError):
             return None
         return None if sent.error else sent

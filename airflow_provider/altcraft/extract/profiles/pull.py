@@ -23,6 +23,7 @@ from airflow_provider.altcraft.client.transport._httpx import Response
 from airflow_provider.altcraft.extract._progress import Progress
 from airflow_provider.altcraft.extract._protocol import Piece, PullSizes
 from airflow_provider.altcraft.extract.decoding.decoder import fast_batch
+from airflow_provider.altcraft.extract.decoding.decoder_process import DecoderProcess, cores
 from airflow_provider.altcraft.extract.decoding.rows import RowReader
 from airflow_provider.altcraft.extract.profiles.lookups import Lookups
 from airflow_provider.altcraft.extract.profiles.ordered import ordered
@@ -72,6 +73,8 @@ class ProfilesPull:
         self._without_events = 0
         self._asked_by: set[str] = set()
         self._asked: Asked | None = None
+        self._bytes = self._large = 0
+        self._process: DecoderProcess | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -91,6 +94,14 @@ class ProfilesPull:
         Raises:
             AltcraftError: a history that cannot be had and may not be passed over.
         """
+        try:
+            async for piece in self._pieces():
+                yield piece
+        finally:
+            if self._process:
+                await self._process.aclose()
+
+    async def _pieces(self) -> AsyncIterator[Piece]:
         await self._prove_days()
         buffer = RowBuffer()
         # Counted from the first profile, so that the parts of a pull that was killed end where those of another do.
@@ -169,9 +180,10 @@ class ProfilesPull:
     async def _ask(self, lookup: dict[str, Any]) -> pa.RecordBatch | AltcraftError:
         call = self.client.core.history_by(lookup, self.list_id, self.window, asked=self._asked)
         read = partial(self._read, *lookup_text(lookup))
+        read_apart = partial(self._read_apart, *lookup_text(lookup))
         try:
             try:
-                return await self.client.ask(call, read)
+                return await self.client.ask(call, read, read_apart=read_apart)
             except RetriableError as error:
                 if not error.outage:
                     return error
@@ -189,9 +201,26 @@ class ProfilesPull:
                 raise
             return error
 
+    async def _read_apart(self, matching: str, value: str, call: Call, response: Response) -> pa.RecordBatch:
+        if self._process is None and self._worth_a_process(len(response.body)):
+            self._process = DecoderProcess(self.window, self.list_id, self.event_key_by)
+            self._process.start()
+        if self._process:
+            kind = response.headers.get("content-type", "")
+            batch = await self._process.read(matching, value, kind, response.body)
+            if batch is not None:
+                return batch
+        return await self.client.apart(partial(self._read, matching, value, call, response))
+
+    def _worth_a_process(self, size: int) -> bool:
+        self._bytes += size
+        self._large += 1
+        left = (len(self.lookups) - self.progress.profiles) * self._bytes // self._large
+        return self._bytes >= self.sizes.process_after and left >= self.sizes.process_least and cores() > 1
+
     def _read(self, matching: str, value: str, call: Call, response: Response) -> pa.RecordBatch:
         how: dict[str, Any] = {"list_id": self.list_id, "matching": matching, "lookup": value, "by": self.event_key_by}
-        sent = self._rows.read(response)
+        sent = self._rows.read(response.body, response.headers.get("content-type", ""))
         if sent is not None and sent.data:
             batch = fast_batch(sent.data, self.window, **how)
             if batch is not None:
