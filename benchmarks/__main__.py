@@ -12,8 +12,9 @@ import sys
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 
-from benchmarks import cold, measure, plan, report
+from benchmarks import cold, measure, plan, report, requests_asked, side_by_side
 from benchmarks.raw import ceiling
 from benchmarks.results import Results
 
@@ -24,15 +25,19 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="less than three minutes; writes into .bench/ only")
     parser.add_argument("--try", action="store_true", dest="trial", help="next to nothing, to see that it works")
     parser.add_argument("--shape", choices=("full", "oldest"), default="full", help="of the platform's rows")
-    parser.add_argument("--against", default="", help="a git revision, to measure cold tasks side by side with its")
-    parser.add_argument("--cold", action="store_true", help="nothing but cold tasks; printed only")
+    parser.add_argument(
+        "--against", default="", help="a git revision, to measure pulls, cold tasks and requests next to its"
+    )
+    parser.add_argument("--cold", action="store_true", help="nothing but cold tasks and requests; printed only")
     options = parser.parse_args()
     steps = plan.TRIAL if options.trial else plan.QUICK if options.quick else plan.FULL
     started = time.monotonic()
     results = Results(shape=options.shape, date=f"{datetime.now(UTC):%Y-%m-%d}", quick=steps is not plan.FULL)
-    with measure.postgres_schema() as schema:
+    against = options.against
+    with measure.postgres_schema() as schema, measure.unpacked(against) as tree:
         if options.cold:
-            print(cold.table(cold.measure(plan.FULL.cold, options.against, schema)))
+            print(cold.table(cold.measure(plan.FULL.cold, against, tree, schema)))
+            print(requests_asked.table(requests_asked.measure(against, tree)))
             return 0
         for cell in steps.cells:
             _say(started, cell.name)
@@ -41,7 +46,12 @@ def main() -> int:
         for pair in steps.pairs:
             _pair(pair, results, schema)
         _say(started, "cold tasks")
-        results.cold = cold.measure(steps.cold, options.against, schema)
+        results.cold = cold.measure(steps.cold, against, tree, schema)
+        _say(started, "requests")
+        results.asked = requests_asked.measure(against, tree)
+        if tree and steps is plan.FULL:
+            _say(started, f"next to {against}")
+            results.sides = side_by_side.run(against, tree, partial(_say, started))
     folder = measure.ROOT / ".bench"
     folder.mkdir(exist_ok=True)
     (folder / "results.json").write_text(json.dumps(asdict(results), indent=1))

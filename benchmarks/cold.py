@@ -67,45 +67,35 @@ class Cold:
     then: dict[str, list[Took]] = field(default_factory=dict)
 
 
-def measure(runs: int, against: str, schema: str) -> Cold:
+def measure(runs: int, against: str, tree: Path | None, schema: str) -> Cold:
     """Start each task so many times, in turn with those of the other revision.
 
     Args:
         runs: of each.
         against: a revision of this repository; nothing for none.
+        tree: its package.
         schema: where in PostgreSQL tables may be made; nothing where there is no server.
 
     Raises:
-        RuntimeError: a task failed, or there is no such revision.
+        RuntimeError: a task failed.
     """
     cold = Cold(against)
     trees = [(cold.now, ROOT)]
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="altcraft-cold-")))
-        if against:
-            trees.append((cold.then, _unpacked(against, folder / "against")))
+        if tree:
+            trees.append((cold.then, tree))
         url = stack.enter_context(origin(1, 0, "full"))
         s3 = stack.enter_context(_s3())
         for number in range(-1, runs):  # the first is not counted: it compiles what it imports
             for task in TASKS:
-                for found, tree in trees:
+                for found, where in trees:
                     if ("postgres" in task.target and not schema) or ("s3://" in task.target and not s3):
                         continue
-                    took = _run(task, tree, folder / "run", url, s3, schema)
+                    took = _run(task, where, folder / "run", url, s3, schema)
                     if number >= 0:
                         found.setdefault(task.name, []).append(took)
     return cold
-
-
-def _unpacked(revision: str, folder: Path) -> Path:
-    folder.mkdir()
-    packed = subprocess.run(
-        ["git", "archive", "--format=tar", revision, "airflow_provider"], cwd=ROOT, capture_output=True, check=False
-    )
-    if packed.returncode:
-        raise RuntimeError(f"AGAINST={revision}: {packed.stderr.decode().strip()}")
-    subprocess.run(["tar", "-x"], input=packed.stdout, cwd=folder, check=True)
-    return folder
 
 
 def _run(task: Task, tree: Path, folder: Path, url: str, s3: str, schema: str) -> Took:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import importlib
+import inspect
 import json
 import resource
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,8 +27,16 @@ def main(kind: str, target: str, result: str) -> None:
     _load_airflow()
     modules, memory = set(sys.modules), _memory()
     processor, started = _processor(), time.perf_counter()
-    {"pull": _pull, "sensor": _poll, "http": _ask}[kind](target)
+    kind, *windows = kind.split()
+    kinds: dict[str, Callable[..., Any]] = {
+        "pull": _pull,
+        "sensor": _poll,
+        "http": _ask,
+        "database": _pull_database,
+    }
+    rows = kinds[kind](target, *windows)
     took = {
+        "rows": rows,
         "cpu": _processor() - processor,
         "wall": time.perf_counter() - started,
         "mb": _memory() - memory,
@@ -56,6 +66,21 @@ def _pull(target: str) -> None:
     AltcraftHistoryOperator(
         task_id="pull", profiles=[PROFILE], target=target, date_from=WINDOW[0], date_to=WINDOW[1]
     ).execute({})
+
+
+def _pull_database(target: str, page_size: str, *windows: str) -> int:
+    """Rows of all windows; each is ``START/END``, two instants."""
+    from airflow_provider.altcraft.operators.history import AltcraftDatabaseHistoryOperator
+
+    rows = 0
+    # Its first name was another one.
+    named = "page_size" in inspect.signature(AltcraftDatabaseHistoryOperator.__init__).parameters
+    how: dict[str, Any] = {"page_size" if named else "limit": int(page_size)}
+    for window in windows:
+        start, end = window.split("/")
+        pull = AltcraftDatabaseHistoryOperator(task_id="pull", target=target, date_from=start, date_to=end, **how)
+        rows += pull.execute({})["rows"]
+    return rows
 
 
 def _poll(_: str) -> None:

@@ -60,7 +60,7 @@ def origin(profiles: int, latency_ms: float, shape: Shape) -> Iterator[str]:
         server.stdout.close()
 
 
-def run(contender: str, url: str, profiles: int, *, schema: str = "") -> Run:
+def run(contender: str, url: str, profiles: int, *, schema: str = "", tree: Path | None = None) -> Run:
     """One run of a contender.
 
     Args:
@@ -68,6 +68,7 @@ def run(contender: str, url: str, profiles: int, *, schema: str = "") -> Run:
         url: the platform's address.
         profiles: how many it pulls.
         schema: where in PostgreSQL it may write.
+        tree: of another revision's package, which then runs instead of this one.
 
     Raises:
         RuntimeError: it failed; the message holds the end of what it printed.
@@ -80,9 +81,9 @@ def run(contender: str, url: str, profiles: int, *, schema: str = "") -> Run:
         started = time.perf_counter()
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.run", contender, json.dumps(asdict(job)), str(result)],
+                [sys.executable, "-P", "-m", "benchmarks.run", contender, json.dumps(asdict(job)), str(result)],
                 cwd=ROOT,
-                env=environment(url, folder),
+                env=environment(url, folder) | {"PYTHONPATH": os.pathsep.join(map(str, filter(None, (tree, ROOT))))},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
@@ -113,9 +114,15 @@ def _wait(process: subprocess.Popen[bytes]) -> float:
         time.sleep(0.005)
 
 
-def environment(url: str, folder: str) -> dict[str, str]:
-    """An Airflow of its own, connected to the platform and to PostgreSQL; nothing of the caller's."""
-    extra: dict[str, Any] = {"list_id": 1, "timezone": "UTC"}  # that of the answers
+def environment(url: str, folder: str, zone: str = "UTC") -> dict[str, str]:
+    """An Airflow of its own, connected to the platform and to PostgreSQL; nothing of the caller's.
+
+    Args:
+        url: the platform's address.
+        folder: where Airflow's own files go.
+        zone: by which the platform counts days.
+    """
+    extra: dict[str, Any] = {"list_id": 1, "timezone": zone}
     extra |= {"max_connections": CONNECTIONS, "requests_per_second": 1_000_000, "timeout": 60}
     left_out = ("AIRFLOW_", "PYTHONDONTWRITEBYTECODE")
     own = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
@@ -181,6 +188,26 @@ def _check_table(table: str) -> tuple[int, str]:
         connection.execute(f"DROP TABLE {table}")
     ids, emails = zip(*rows, strict=True) if rows else ((), ())
     return len(rows), _wrong(pa.table({"event_id": pa.array(ids, pa.string()), "email": pa.array(emails, pa.string())}))
+
+
+@contextlib.contextmanager
+def unpacked(revision: str) -> Iterator[Path | None]:
+    """A folder with the package of a revision of this repository; none where no revision is given.
+
+    Raises:
+        RuntimeError: there is no such revision.
+    """
+    if not revision:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="altcraft-against-") as folder:
+        packed = subprocess.run(
+            ["git", "archive", "--format=tar", revision, "airflow_provider"], cwd=ROOT, capture_output=True, check=False
+        )
+        if packed.returncode:
+            raise RuntimeError(f"AGAINST={revision}: {packed.stderr.decode().strip()}")
+        subprocess.run(["tar", "-x"], input=packed.stdout, cwd=folder, check=True)
+        yield Path(folder)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,8 @@ from benchmarks.answers import Shape
 from benchmarks.cold import Cold
 from benchmarks.measure import EVENTS, Run
 from benchmarks.plan import Contender
+from benchmarks.requests_asked import Counted
+from benchmarks.side_by_side import Sides
 
 
 @dataclass(slots=True)
@@ -62,6 +64,8 @@ class Results:
     body: int = 0
     cells: dict[str, dict[str, Runs]] = field(default_factory=dict)
     cold: Cold = field(default_factory=Cold)
+    asked: Counted = field(default_factory=Counted)
+    sides: Sides = field(default_factory=Sides)
 
     def add(self, where: str, contender: Contender, profiles: int, run: Run) -> None:
         """Keep a run."""

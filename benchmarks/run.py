@@ -30,7 +30,7 @@ def main(contender: str, job: str, result: str) -> None:
         "wall": time.perf_counter() - started,
         "cpu": _processor() - before,
         "base_mb": base,
-        "peak_mb": _status("VmHWM"),
+        "peak_mb": _status("VmHWM") + _children(),
     }
     Path(result).write_text(json.dumps(took))
 
@@ -39,6 +39,11 @@ def _processor() -> float:
     return sum(
         use.ru_utime + use.ru_stime for use in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     )
+
+
+def _children() -> float:
+    """The most memory of one process that was started, in megabytes; there is one at most."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
 def _status(name: str) -> float:

@@ -7,11 +7,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import cold, plan, report
+from benchmarks import cold, plan, report, requests_asked, side_by_side
 from benchmarks.cold import Cold
 from benchmarks.measure import Run
 from benchmarks.plan import Contender, Goal, Steps
+from benchmarks.requests_asked import PULLS, Counted
 from benchmarks.results import Results
+from benchmarks.side_by_side import Sides
 
 MAIN, LARGE = "2,000 profiles, 20 ms", "20,000 profiles, 20 ms"
 
@@ -134,3 +136,23 @@ def test_cold_tasks_stand_side_by_side_with_those_of_the_other_revision() -> Non
     assert "| CPU s | at 7f64096 |" in page
     alone = line(cold.table(Cold(now={cold.FILE.name: took})), f"| {cold.FILE.name}")
     assert alone.endswith("| 0.50 |  |  | at most 0.4 |  | 224 |  | 60 |  | 3 |")
+
+
+def test_requests_stand_next_to_those_of_the_other_revision() -> None:
+    counted = Counted("7f64096", {PULLS[0].name: 1.1, PULLS[1].name: 1.051}, {PULLS[0].name: 3.857})
+    page = requests_asked.table(counted)
+    assert line(page, f"| {PULLS[0].name}") == f"| {PULLS[0].name} | 1.10 | 3.86 | at most 1.1 | reached |"
+    assert line(page, f"| {PULLS[1].name}") == f"| {PULLS[1].name} | 1.05 |  | at most 1.05 | **not reached** |"
+
+
+def test_pulls_stand_next_to_those_of_the_other_revision() -> None:
+    few, many, _ = side_by_side.SIDES
+    sides = Sides(
+        "7f64096",
+        {few.name: [run(2)], many.name: [run(20), run(21), run(22)]},
+        {few.name: [run(3)], many.name: [run(31), run(31), run(40)]},
+    )
+    page = side_by_side.table(sides)
+    assert "| 2.00 | 3.00 | 1.50 |  |  | 2.00 | 3.00 | 300 | 300 | ✓ | 1 |" in line(page, f"| {few.name}")
+    assert "| 21.00 | 31.00 | 1.48 | at least 1.5 | **not reached** |" in line(page, f"| {many.name}")
+    assert side_by_side.table(Sides()) == ""
