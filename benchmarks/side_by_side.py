@@ -75,7 +75,7 @@ def table(sides: Sides) -> str:
     then = f"at {sides.against}"
     lines = [
         f"## Next to {sides.against}\n",
-        "In turn, against the same server, at 20 ms; medians. CPU and memory include the process that reads responses.\n",
+        "In turn, against the same server, at 20 ms; medians. CPU and memory include any process started.\n",
         f"| | wall s | {then} | times faster | wanted | | CPU s | {then} | peak MB | {then} | rows | runs |",
         "| --- | ---: | ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]

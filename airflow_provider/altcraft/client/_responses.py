@@ -31,12 +31,13 @@ from airflow_provider.altcraft.client._errors import (
     redact,
 )
 from airflow_provider.altcraft.client._json import decode
-from airflow_provider.altcraft.client.transport._httpx import Response
 from airflow_provider.altcraft.client.transport._proxy import PROXY_WANTS
 from airflow_provider.altcraft.window import utc
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
+
+    from airflow_provider.altcraft.client.transport._httpx import Response
 
 _MEANING: dict[int, tuple[type[AltcraftError], str]] = {
     400: (BadRequestError, "the platform refused the request"),
