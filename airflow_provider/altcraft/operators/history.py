@@ -139,6 +139,7 @@ class AltcraftHistoryOperator(PullOperator):
             if self.concurrency is None
             else min(whole_number(self.concurrency, "concurrency", 1), most),
             event_key_by=self.event_key_by,
+            second_core=self.shard is None,
             sizes=self.pull_sizes,
         )
         return pull, Scope(list_id, lookups.texts, window, self.event_key_by)

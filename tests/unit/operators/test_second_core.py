@@ -35,7 +35,7 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AltcraftHistoryOperator, "pull_sizes", PullSizes(process_after=1, process_least=1))
 
 
-def pull(folder: Path) -> bytes:
+def pull(folder: Path, **how: Any) -> bytes:
     target = folder / "history.jsonl"
     AltcraftHistoryOperator(
         task_id="pull",
@@ -44,6 +44,7 @@ def pull(folder: Path) -> bytes:
         date_from="2026-01-01",
         date_to="2026-01-30",
         concurrency=2,
+        **how,
     ).execute({})
     return target.read_bytes()
 
@@ -60,12 +61,18 @@ def test_the_output_is_the_same(
     assert "on a second core" in caplog.text
 
 
-def test_one_core_is_left_alone(
-    api: Emulator, sizes: None, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    caplog.set_level(logging.INFO)
+def test_one_core_is_left_alone(api: Emulator, sizes: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
     started: list[Any] = []
     monkeypatch.setattr(DecoderProcess, "start", started.append)
     pull(tmp_path)
+    assert not started
+
+
+def test_a_shard_leaves_other_cores_to_the_other_shards(
+    api: Emulator, sizes: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Any] = []
+    monkeypatch.setattr(DecoderProcess, "start", started.append)
+    pull(tmp_path, shard=(0, 1))
     assert not started

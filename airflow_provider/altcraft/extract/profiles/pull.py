@@ -48,6 +48,7 @@ class ProfilesPull:
         max_failed_profiles: how many ``skip`` passes over before it gives up as well.
         concurrency: profiles asked at once.
         event_key_by: see ``schema.identities_of``.
+        second_core: a process of its own may read large responses.
         sizes: how much is held, kept and tried at once.
         failed: the profiles passed over so far: ``{"lookup": {…}, "error": "…"}`` each.
         asked_wider_because: why days are asked around those of the account's zone; ``None`` where they are not, or
@@ -62,6 +63,7 @@ class ProfilesPull:
     max_failed_profiles: int = 100
     concurrency: int = 16
     event_key_by: KeyBy = "row"
+    second_core: bool = True
     sizes: PullSizes = field(default_factory=PullSizes)
     failed: list[dict[str, Any]] = field(default_factory=list)
     asked_wider_because: str | None = None
@@ -202,7 +204,7 @@ class ProfilesPull:
             return error
 
     async def _read_apart(self, matching: str, value: str, call: Call, response: Response) -> pa.RecordBatch:
-        if self._process is None and self._worth_a_process(len(response.body)):
+        if self._process is None and self.second_core and self._worth_a_process(len(response.body)):
             self._process = DecoderProcess(self.window, self.list_id, self.event_key_by)
             self._process.start()
         if self._process:
