@@ -19,7 +19,7 @@ UV      := uv==0.13.9
 # all of Airflow again, which takes longer than most of what they do.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-clickhouse test-duckdb-floor test-readers test-lowest test-soak docs bench bench-quick lint format build release-check airflow constraints clean
+.PHONY: help demo test test-clickhouse test-duckdb-floor test-readers test-lowest test-soak docs screenshots bench bench-quick lint format build release-check airflow constraints clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -90,6 +90,9 @@ build: $(READY) ## Build wheel and sdist into dist/
 
 release-check: $(READY) ## Build, check the archives, and pull by the wheel with oldest and newest versions of all
 	@$(BIN)/python scripts/release_check.py
+
+screenshots: $(READY) ## Take the pictures of docs/page.md again (Chromium and its driver)
+	@$(BIN)/python -m scripts.screenshots
 
 airflow: $(READY) ## Start a whole Airflow 3 with emulator, connection and example DAGs, to look around (PORT=…)
 	@$(BIN)/python scripts/standalone.py

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,18 +101,23 @@ def fill(api: Emulator) -> None:
 
 
 @contextlib.contextmanager
-def site(home: Path, database: Path, api: Emulator) -> Iterator[Site]:
+def site(
+    home: Path, database: Path, api: Emulator, *, dags: Path = DAGS, runs: Mapping[str, Sequence[str]] = RUNS
+) -> Iterator[Site]:
     """Run the DAGs and serve Airflow's pages.
 
     Args:
         home: an empty folder.
         database: a folder with Airflow's own database, migrated.
         api: the platform, filled.
+        dags: the folder of the DAGs.
+        runs: the logical dates of the runs of each.
     """
     shutil.copy(database / "airflow.db", home)
-    shutil.copytree(DAGS, home / "dags", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(dags, home / "dags", ignore=shutil.ignore_patterns("__pycache__"))
     (home / "page_auth_manager.py").write_text(_AUTH_MANAGER)
     (home / "passwords.json").write_text(json.dumps({"ann": "ann", "root": "root"}))
+    extra = {"list_id": 1, "campaign_url": "https://example.com/campaigns/{campaign_id}"}
     more = {
         "AIRFLOW__CORE__AUTH_MANAGER": "page_auth_manager.PageAuthManager",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
@@ -120,13 +125,13 @@ def site(home: Path, database: Path, api: Emulator) -> Iterator[Site]:
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "ann:viewer,root:admin",
         "AIRFLOW__API_AUTH__JWT_SECRET": "of-the-tests-alone" * 4,
         "AIRFLOW_CONN_ALTCRAFT_DEFAULT": json.dumps(
-            {"conn_type": "altcraft", "host": api.url, "password": api.token, "extra": {"list_id": 1}}
+            {"conn_type": "altcraft", "host": api.url, "password": api.token, "extra": extra}
         ),
         "PYTHONPATH": str(home),
     }
-    runs = [f"{dag} {day}" for dag, days in RUNS.items() for day in days]
+    commands = [f"{dag} {day}" for dag, days in runs.items() for day in days]
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", _RUN, *runs],
+        [sys.executable, "-W", "ignore", "-c", _RUN, *commands],
         env=environment_of(home, 0) | more,
         capture_output=True,
         text=True,
@@ -135,12 +140,17 @@ def site(home: Path, database: Path, api: Emulator) -> Iterator[Site]:
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     # As it would stand in the database had its triggerer not come to its end yet.
+    until = dt.datetime.now(dt.UTC) + dt.timedelta(hours=5, minutes=1)
     with closing(sqlite3.connect(home / "airflow.db")) as connection, connection:
-        connection.execute("UPDATE task_instance SET state = 'deferred' WHERE task_id = 'wait'")
+        connection.execute("UPDATE task_instance SET state = 'deferred' WHERE task_id LIKE 'wait%'")
+        connection.execute(
+            "UPDATE xcom SET value = json_set(value, '$.status', 'waiting', '$.until', ?) WHERE key = 'altcraft_wait'",
+            [until.isoformat()],
+        )
     with served(home, **more) as (url, _):
         tokens = {name: _token(url, name) for name in ("ann", "root")}
         made = Site(url, tokens, {})
-        found = {dag: json.loads(made.ask(f"/api/v2/dags/{dag}/dagRuns", "root")[1])["dag_runs"] for dag in RUNS}
+        found = {dag: json.loads(made.ask(f"/api/v2/dags/{dag}/dagRuns", "root")[1])["dag_runs"] for dag in runs}
         yield Site(url, tokens, {dag: [run["dag_run_id"] for run in each] for dag, each in found.items()})
 
 

@@ -161,14 +161,27 @@ def test_what_a_pull_brought(site: page.Site) -> None:
 
 def test_a_wait(site: page.Site) -> None:
     seen = text_of(site.ask(site.task("wait"))[1])
-    assert "Waits for 3 of 5 profiles to do 'never_done', since 2025-12-31 21:00+00:00, until" in seen.replace(
-        "&#39;", "'"
+    assert (
+        "Waits for 3 of 5 profiles to do &#39;never_done&#39; of campaign 5, since 2025-12-31 21:00+00:00, until"
+        in seen
     )
-    assert "timed out now" in seen
+    assert re.search(r"waiting the wait \d polls of this try not yet", seen)
     assert "3 of 5 profiles are required. met 0 missing 5" in seen
     assert "u***@example.com" in seen
     listed = text_of(site.ask("/altcraft/")[1]).replace("&#39;", "'")
-    assert listed.count("3 of 5 profiles: 'never_done' 0 of 3 not yet") == 2  # one of each run
+    waits = r"[45] h \d+ min shop wait 3 of 5 profiles: 'never_done' of campaign 5 0 of 3 not yet"
+    assert len(re.findall(waits, listed)) == 2  # one of each run
+
+
+def test_links_of_a_task_instance(site: page.Site) -> None:
+    """Those that a task's end gave; to the API, one without an address is none."""
+    run = quote(site.runs["shop"][-1], safe="")
+    for task, links in (
+        ("wait", {"Campaign": "https://example.com/campaigns/5", "Profile": None}),
+        ("database", {"Output": None}),
+    ):
+        found = json.loads(site.ask(f"/api/v2/dags/shop/dagRuns/{run}/taskInstances/{task}/links")[1])["extra_links"]
+        assert {name: link or None for name, link in found.items()} == links
 
 
 def test_ten_thousand_campaigns(site: page.Site) -> None:

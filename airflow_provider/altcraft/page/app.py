@@ -46,9 +46,8 @@ def create_app() -> FastAPI:
         default_response_class=HTMLResponse,
     )
     app.state.auth_manager = get_auth_manager()  # Airflow's dependencies look for it here
-    app.add_api_route("/", menu, methods=["GET"])
-    app.add_api_route("/dag", dag, methods=["GET"], dependencies=_XCOMS)
-    app.add_api_route("/task", task, methods=["GET"], dependencies=_XCOMS)
+    for path, page in (("/", menu), ("/dag", dag), ("/task", task)):
+        app.add_api_route(path, page, methods=["GET"], dependencies=_XCOMS)
     return app
 
 

@@ -55,6 +55,7 @@ with DAG("shop", schedule=None, start_date=START) as shop:
         profiles=[f"user{number}@example.com" for number in range(5)],
         quorum=3,
         actions="never_done",
+        campaign_id=5,
         since="2026-01-01",
         timezone="Europe/Moscow",
         poke_interval=0.2,
