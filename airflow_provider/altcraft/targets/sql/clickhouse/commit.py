@@ -38,7 +38,7 @@ pc: Any = _pc
 
 log = logging.getLogger(__name__)
 
-_ROWS = 20_000
+_ROWS = 50_000
 """Rows of one ``INSERT``."""
 
 _FIRST, _LAST = dt.datetime(1970, 1, 1, tzinfo=UTC), dt.datetime(2149, 6, 6, tzinfo=UTC)

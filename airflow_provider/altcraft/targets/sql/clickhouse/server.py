@@ -74,7 +74,7 @@ class Server:
     def insert(self, into: str, rows: pa.Table) -> None:
         """Insert rows; they are not sent twice, and are there once this returns."""
         stream = pa.BufferOutputStream()
-        with pa.ipc.new_stream(stream, rows.schema) as writer:
+        with pa.ipc.new_stream(stream, rows.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
             writer.write_table(rows)
         columns = ", ".join(map(quote, rows.schema.names))
         sql = f"INSERT INTO {into} ({columns}) FORMAT ArrowStream"
