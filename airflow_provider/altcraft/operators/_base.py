@@ -249,7 +249,8 @@ def _keep(writer: TargetWriter, summary: EventSummary, piece: Piece) -> None:
     if piece.batch is not None:
         summary.add(piece.batch)
         writer.write(piece.batch)
-    if isinstance(writer, SupportsResume) and piece.state is not None:
+    is_due = getattr(writer, "is_due", None)  # a writer of others' need not have it
+    if isinstance(writer, SupportsResume) and piece.state is not None and (is_due is None or is_due(keep=piece.keep)):
         writer.checkpoint(piece.state | {SUMMARY: summary.state}, keep=piece.keep)
 
 

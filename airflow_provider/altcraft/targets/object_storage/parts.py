@@ -103,8 +103,12 @@ class PartsWriter(StorageWriter):
     def checkpoint(self, state: Any, *, keep: bool = False) -> None:
         """Close the part, where it is large enough or to be kept, with this state."""
         with self._guard():
-            if self._open is not None and (keep or self._open.rows >= self._part_rows):
+            if self.is_due(keep=keep):
                 self._close(state)
+
+    def is_due(self, *, keep: bool = False) -> bool:
+        """Whether a checkpoint would close the part now; one that would not needs no state to be made."""
+        return self._open is not None and (keep or self._open.rows >= self._part_rows)
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Stage one batch."""
