@@ -81,6 +81,12 @@ def test_a_table_of_clickhouse_cannot_be_appended_to() -> None:
         explained("clickhouse", "append")
 
 
+def test_names_are_quoted() -> None:
+    said = SqlTarget("nowhere", '"odd `name`"').explain("clickhouse")
+    assert "ALTER TABLE `odd \\`name\\`` ATTACH PARTITION '2026-01-01' FROM `odd \\`name\\`_altcraft_<hash>`;" in said
+    assert 'CREATE TABLE "odd `name`" (' in SqlTarget("nowhere", '"odd `name`"').explain("postgres")
+
+
 def test_the_type_of_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is looked up where none is given; PostgreSQL's provider reaches Redshift as well."""
     for conn_type, extra, found in (("oracle", {}, "oracle"), ("postgres", {"redshift": True}, "redshift")):

@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 
 import sqlalchemy as sa  # noqa: TID253 - imported where it is called
 
+from airflow_provider.altcraft._extras import not_installed
 from airflow_provider.altcraft.targets._protocols import Scope
 from airflow_provider.altcraft.targets.sql import table
 from airflow_provider.altcraft.targets.sql.dialects import session_class
@@ -94,11 +95,15 @@ def _dialect(conn_type: str) -> tuple[Any, list[str]]:
 
 
 def _of_clickhouse(name: Name, disposition: Disposition) -> list[str]:
-    from airflow_provider.altcraft.targets.sql.clickhouse.table import definition, refuse_append
-
+    try:
+        from airflow_provider.altcraft.targets.sql.clickhouse.server import quote
+        from airflow_provider.altcraft.targets.sql.clickhouse.table import definition, refuse_append
+    except ImportError as error:
+        raise ValueError(not_installed("clickhouse", error)) from error
     refuse_append(disposition)
-    full = ".".join(f"`{part}`" for part in (name.schema, name.table) if part)
-    staged, lock = f"{full[:-1]}_altcraft_<hash>`", f"{full[:-1]}_altcraft_lock`"
+    ends = ("", "_altcraft_<hash>", "_altcraft_lock")
+    before = f"{quote(name.schema)}." if name.schema else ""
+    full, staged, lock = (f"{before}{quote(name.table + end)}" for end in ends)
     how = "ATTACH" if disposition == "merge" else "REPLACE"
     rest = (
         [f"INSERT INTO {staged} SELECT … FROM {full} WHERE toDate(datetime) = '2026-01-01' AND NOT <the pull's scope>"]

@@ -38,6 +38,8 @@ _PAUSES = (0.5, 1.0, 2.0)
 class SqlTarget(EqualByArguments):
     """A table behind a connection of Airflow's common SQL: PostgreSQL, MariaDB, MySQL, SQLite, DuckDB and others.
 
+    And of ClickHouse, which has no transactions: there each day of the pull becomes visible at once, see docs/sql.md.
+
     The pull is put aside on the local disk, and a commit writes it in one transaction: until it is through, readers see
     what was there. The table and an index on ``list_id, datetime`` are made where missing, and for ``merge`` and
     ``replace`` a small table ``…_pulls``, by which what a pull of the same that began later has written stays.
