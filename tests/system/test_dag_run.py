@@ -64,7 +64,8 @@ def test_states_results_and_log(altcraft_dag_run: DagRunner, file: Path, monkeyp
     assert "ValueError: ann/somewhere" in run.log
     second = type("Dag", (), {"fileloc": str(file), "dag_id": "second"})
     at = dt.datetime(2026, 1, 5, tzinfo=dt.UTC)
-    assert altcraft_dag_run(second, logical_date=at).results == {"when": str(at)}
+    for day in (at, at + dt.timedelta(days=1)):
+        assert altcraft_dag_run(second, logical_date=day).results == {"when": str(day)}
     if airflow.__version__.startswith("3."):
         assert altcraft_dag_run(second, logical_date=None).results == {"when": "None"}
 

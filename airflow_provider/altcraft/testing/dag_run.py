@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,6 +58,7 @@ class DagRunner:
         self._home = home
         self._connection = {"conn_type": "altcraft", "host": url, "password": token}
         self._due = datetime.now(UTC)
+        self._runs = 0
 
     def __call__(
         self,
@@ -89,12 +90,14 @@ class DagRunner:
         path, dag_id = (dag.fileloc, dag.dag_id) if hasattr(dag, "fileloc") else (os.fspath(dag), None)
         if not Path(path).is_file():
             raise RuntimeError(f"dag: expected a DAG of a file, or its path, got {path}")
-        when = self._due if logical_date == NOW else logical_date
+        due = self._due + self._runs * timedelta(microseconds=1)  # Airflow names a run by it, so no two share one
+        self._runs += 1
+        when = due if logical_date == NOW else logical_date
         asked = {
             "dag_id": dag_id,
             "conf": dict(conf or {}),
             "logical_date": when.isoformat() if isinstance(when, datetime) else when,
-            "run_after": self._due.isoformat(),
+            "run_after": due.isoformat(),
         }
         connection = json.dumps(self._connection | {"extra": {"list_id": list_id}})
         with tempfile.TemporaryDirectory(dir=self._home) as folder:
