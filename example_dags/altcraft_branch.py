@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, task
+from airflow.providers.common.compat.sdk import DAG, Param, task
 
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
 
@@ -33,5 +33,12 @@ def another_letter(params: dict[str, Any] | None = None) -> str:
     return f"Another letter for {(params or {})['profile']}"
 
 
-with DAG("altcraft_branch", schedule=None, tags=["altcraft"], params={"profile": "ann@example.com"}) as dag:
+with DAG(
+    "altcraft_branch",
+    schedule=None,
+    description="Goes one way for who has clicked lately, another for who has not",
+    doc_md=__doc__,
+    tags=["altcraft"],
+    params={"profile": Param("ann@example.com", type="string", title="Profile (e-mail)")},
+) as dag:
     has_clicked() >> [offer(), another_letter()]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from airflow.providers.common.compat.sdk import DAG, Param
+from airflow.providers.common.compat.sdk import DAG, Asset, Param
 from airflow.timetables.interval import CronDataIntervalTimetable
 
 from airflow_provider.altcraft.operators.history import AltcraftHistoryOperator
@@ -24,8 +24,14 @@ with DAG(
     schedule=CronDataIntervalTimetable("@daily", timezone="UTC"),
     start_date=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
     catchup=False,
+    description="Each day's history of some profiles as a file",
+    doc_md=__doc__,
     tags=["altcraft"],
-    params={"profiles": Param([f"user{number}@example.com" for number in range(10)], type="array")},
+    params={
+        "profiles": Param(
+            [f"user{number}@example.com" for number in range(10)], type="array", title="Profiles (e-mails)"
+        )
+    },
 ) as dag:
     AltcraftHistoryOperator(
         task_id="export_history",
@@ -33,6 +39,7 @@ with DAG(
         date_from=DAY,
         date_to=DAY,  # the same day twice is that whole day in UTC
         target="{{ var.value.get('altcraft_lake', 'file:///tmp/altcraft') }}/history/" + DAY + ".parquet",
+        outlets=[Asset("altcraft_daily_history")],  # its events show rows and window
         # One run at a time, a backfill's too: else a slow one could replace what a later one has written.
         max_active_tis_per_dag=1,
         retries=3,

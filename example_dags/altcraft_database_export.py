@@ -14,7 +14,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, task
+from airflow.providers.common.compat.sdk import DAG, Asset, task
 from airflow.timetables.interval import CronDataIntervalTimetable
 
 from airflow_provider.altcraft.operators.history import AltcraftDatabaseHistoryOperator
@@ -38,6 +38,8 @@ with DAG(
     schedule=CronDataIntervalTimetable("@daily", timezone="UTC"),
     start_date=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
     catchup=False,
+    description="Each day's history of a whole database, and what came late for days before",
+    doc_md=__doc__,
     tags=["altcraft"],
 ) as dag:
     export = AltcraftDatabaseHistoryOperator(
@@ -47,6 +49,7 @@ with DAG(
         lookback=dt.timedelta(days=3),
         fields=["CRM_ID"],
         target="{{ var.value.get('altcraft_lake', 'file:///tmp/altcraft') }}/database/date={date}/history.parquet",
+        outlets=[Asset("altcraft_database_history")],  # its events show rows and window
         # One run at a time, a backfill's too: else a slow one could replace what a later one has written.
         max_active_tis_per_dag=1,
         retries=3,

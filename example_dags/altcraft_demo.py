@@ -41,13 +41,17 @@ def funnel(exported: dict[str, Any]) -> str:
 with DAG(
     "altcraft_demo",
     schedule=None,
+    description="Waits for a form, then pulls the history of many profiles and counts a funnel",
+    doc_md=__doc__,
     tags=["altcraft"],
     params={
-        "awaited": "ann@example.com",
-        "profiles": Param([f"user{number}@example.com" for number in range(60)], type="array"),
-        "date_from": Param("2026-01-01", type="string", format="date"),
-        "date_to": Param("2026-01-31", type="string", format="date"),
-        "file": "/tmp/altcraft/demo.parquet",  # noqa: S108
+        "awaited": Param("ann@example.com", type="string", title="Who posts the form (e-mail)"),
+        "profiles": Param(
+            [f"user{number}@example.com" for number in range(60)], type="array", title="Profiles (e-mails)"
+        ),
+        "date_from": Param("2026-01-01", type="string", format="date", title="First day"),
+        "date_to": Param("2026-01-31", type="string", format="date", title="Last day"),
+        "file": Param("/tmp/altcraft/demo.parquet", type="string", title="File to write"),  # noqa: S108
     },
 ) as dag:
     form = AltcraftActionSensor(

@@ -21,7 +21,7 @@ posted = AltcraftActionEventTrigger(actions="form_post", poll_interval=60)
 forms = Asset("altcraft_forms", watchers=[AssetWatcher(name="altcraft_forms", trigger=posted)])
 
 
-@task(retries=3, retry_delay=dt.timedelta(minutes=1), map_index_template="{{ event['email'] }}")
+@task(retries=3, retry_delay=dt.timedelta(minutes=1), map_index_template="{{ event['xxh'] }}")
 def follow_up(event: dict[str, Any]) -> str:
     """Stand-in for what follows up."""
     return f"Thank you, {event['email']}"
@@ -34,6 +34,8 @@ with DAG(
     schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable("*/10 * * * *", timezone="UTC"), assets=[forms]),
     start_date=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
     catchup=False,
+    description="Follows up once with everybody who posts a form",
+    doc_md=__doc__,
     tags=["altcraft"],
 ) as dag:
     events = AltcraftEventsOperator(task_id="who_posted", actions="form_post", asset=forms, retries=3)

@@ -34,6 +34,8 @@ def total(exports: Iterable[dict[str, Any]]) -> dict[str, int]:
 with DAG(
     "altcraft_mapped_export",
     schedule=None,
+    description="Groups of profiles, each pulled by a task instance into a file of its own",
+    doc_md=__doc__,
     tags=["altcraft"],
     params={
         "groups": Param(
@@ -43,16 +45,18 @@ with DAG(
                 "paying": [{"matching": "custom", "field_name": "CRM_ID", "field_value": "2"}],
             },
             type="object",
+            title="Profiles by the name of their group",
         ),
-        "folder": "file:///tmp/altcraft/groups",
-        "date_from": Param("2026-01-01", type="string", format="date"),
-        "date_to": Param("2026-01-31", type="string", format="date"),
+        "folder": Param("file:///tmp/altcraft/groups", type="string", title="Folder of the files"),
+        "date_from": Param("2026-01-01", type="string", format="date", title="First day"),
+        "date_to": Param("2026-01-31", type="string", format="date", title="Last day"),
     },
 ) as dag:
     export = AltcraftHistoryOperator.partial(
         task_id="export_history",
         date_from="{{ params.date_from }}",
         date_to="{{ params.date_to }}",
+        map_index_template="{{ task.target.rpartition('/')[2].removesuffix('.parquet') }}",  # the group
         max_active_tis_per_dagrun=4,  # how many groups ask the platform at once
     ).expand_kwargs(groups())
     total(export.output)

@@ -23,6 +23,8 @@ with DAG(
     schedule=CronPartitionTimetable("0 0 * * *", timezone=MOSCOW, run_offset=-1),
     start_date=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
     catchup=False,
+    description="Each of Moscow's days of a whole database as a partition of an asset",
+    doc_md=__doc__,
     tags=["altcraft"],
 ) as dag:
     AltcraftDatabaseHistoryOperator(

@@ -35,14 +35,16 @@ def total(exports: Iterable[dict[str, Any]]) -> dict[str, int]:
 with DAG(
     "altcraft_sharded_export",
     schedule=None,
+    description="A large export spread over mapped tasks, each a shard of the profiles",
+    doc_md=__doc__,
     tags=["altcraft"],
     params={
-        "profiles": "file:///tmp/altcraft/customers.csv",
-        "shards": Param(8, type="integer", minimum=1),
+        "profiles": Param("file:///tmp/altcraft/customers.csv", type="string", title="File that names the profiles"),
+        "shards": Param(8, type="integer", minimum=1, title="Number of shards"),
         # A table, sql://conn_id/schema.table, is one for all shards. Of a path, each shard fills {shard} with its own.
-        "target": "file:///tmp/altcraft/sharded/{shard}.parquet",
-        "date_from": Param("2026-01-01", type="string", format="date"),
-        "date_to": Param("2026-01-31", type="string", format="date"),
+        "target": Param("file:///tmp/altcraft/sharded/{shard}.parquet", type="string", title="Where to write"),
+        "date_from": Param("2026-01-01", type="string", format="date", title="First day"),
+        "date_to": Param("2026-01-31", type="string", format="date", title="Last day"),
     },
 ) as dag:
     export = AltcraftHistoryOperator.partial(

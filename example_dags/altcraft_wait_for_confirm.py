@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, task
+from airflow.providers.common.compat.sdk import DAG, Param, task
 
 from airflow_provider.altcraft.sensors.action import AltcraftActionSensor
 
@@ -32,7 +32,14 @@ def reminder(params: dict[str, Any] | None = None) -> str:
     return f"Reminder for {(params or {})['profile']}"
 
 
-with DAG("altcraft_wait_for_confirm", schedule=None, tags=["altcraft"], params={"profile": "ann@example.com"}) as dag:
+with DAG(
+    "altcraft_wait_for_confirm",
+    schedule=None,
+    description="Waits for a confirmation; who is too late gets a reminder",
+    doc_md=__doc__,
+    tags=["altcraft"],
+    params={"profile": Param("ann@example.com", type="string", title="Profile (e-mail)")},
+) as dag:
     wait = AltcraftActionSensor(
         task_id="wait_for_confirm",
         profile="{{ params.profile }}",

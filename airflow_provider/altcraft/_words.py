@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
+_MOST_PLACES: Final = 4
+"""Objects that are named one by one."""
+
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """``1 profile``, ``2,000 profiles``; ``plural`` where it is not the noun with an ``s``."""
@@ -11,6 +17,14 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
 def plural_of(number: int, noun: str, plural: str | None = None) -> str:
     """The noun as it stands behind that number."""
     return noun if number == 1 else plural or f"{noun}s"
+
+
+def places(uris: Sequence[str]) -> str:
+    """Where something was written: a folder of parts as the folder, the first and the last of many objects."""
+    named = [uri.removesuffix("_manifest.json") for uri in uris]
+    if len(named) > _MOST_PLACES:
+        return f"{len(named):,} objects, {named[0]} to {named[-1]}"
+    return ", ".join(named)
 
 
 def duration(seconds: float) -> str:

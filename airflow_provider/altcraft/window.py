@@ -164,6 +164,16 @@ class Window:
         start = None if self.start is None else back(self.start, days * DAY, self.zone)
         return Window(start, self.end, zone=self.zone)
 
+    @property
+    def words(self) -> str:
+        """Both ends as a log gives them, in the window's time zone."""
+        ends = (
+            ("from", self.start),
+            ("to before" if self.start else "before", self.end),
+        )
+        said = [f"{word} {_shown(moment, self.zone)}" for word, moment in ends if moment is not None]
+        return " ".join(said) or "of any time"
+
     def to_json(self) -> dict[str, str | None]:
         """Both ends in ISO 8601, UTC, for results and events."""
         return {
@@ -217,3 +227,11 @@ def _day_of_key(text: object) -> dt.date | None:
 
 def _clamp(ordinal: int) -> dt.date:
     return dt.date.fromordinal(min(max(ordinal, dt.date.min.toordinal()), dt.date.max.toordinal()))
+
+
+def _shown(moment: dt.datetime, zone: dt.tzinfo) -> str:
+    try:
+        moment = moment.astimezone(zone)
+    except OverflowError:
+        """At an end of the calendar UTC has to do."""
+    return moment.isoformat(" ", "seconds")

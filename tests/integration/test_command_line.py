@@ -136,4 +136,4 @@ def test_a_bar_is_shown_on_a_terminal_alone(arguments: list[str], api: Emulator,
         os.close(ours)
         printed = process.stdout.read() if process.stdout else ""
     assert (process.returncode, json.loads(printed)["rows"]) == (0, 1)
-    assert ("1 of 1 profiles" in shown, "━" in shown) == (True, not arguments)
+    assert ("1 of 1 profile" in shown, "of 1 profiles" in shown, "━" in shown) == (True, False, not arguments)

@@ -46,6 +46,6 @@ def test_it_ends_with_rows_in_ones_own_database(postgres: Database, altcraft_api
         check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "1 of 1 profiles, 100 events" in ended.stdout
+    assert "1 of 1 profile, 100 events" in ended.stdout
     assert f"written to sql://warehouse/{table}" in ended.stdout
     assert postgres.count(table) == 100

@@ -74,6 +74,23 @@ def held(api: Emulator, *emails: str) -> Counter[tuple[Any, ...]]:
     return Counter(row for row in rows if row[0] in emails)
 
 
+def names_of_instances(dag_id: str, task_id: str) -> list[str]:
+    """What the UI calls the instances of a mapped task of the DAG's last run."""
+    from airflow.models.dagrun import DagRun
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        last = select(DagRun.run_id).where(DagRun.dag_id == dag_id).order_by(DagRun.id.desc()).limit(1)
+        names = select(TaskInstance.rendered_map_index).where(
+            TaskInstance.dag_id == dag_id,
+            TaskInstance.task_id == task_id,
+            TaskInstance.run_id == last.scalar_subquery(),
+        )
+        return list(session.scalars(names.order_by(TaskInstance.map_index)))
+
+
 def seed(api: Emulator) -> None:
     api.seed(profiles=20, events_per_profile=30, start=NOON - dt.timedelta(days=2), days=5)
 
@@ -106,6 +123,15 @@ def test_lakehouse(api: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 if airflow.__version__.startswith("3."):
 
+    def _last_asset_event(dag_id: str) -> Any:
+        from airflow.models.asset import AssetEvent
+        from airflow.utils.session import create_session
+        from sqlalchemy import select
+
+        with create_session() as session:
+            of_dag = select(AssetEvent).where(AssetEvent.source_dag_id == dag_id)
+            return session.scalars(of_dag.order_by(AssetEvent.id.desc()).limit(1)).one()
+
     @pytest.mark.parametrize("name", ["altcraft_daily_export", "altcraft_database_export"])
     def test_daily_exports_that_are_triggered_without_a_logical_date(
         api: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], name: str
@@ -125,6 +151,8 @@ if airflow.__version__.startswith("3."):
             result = export.xcom_pull(task_ids=export.task_id)
             assert result["window"]["end"] == "2026-01-06T00:00:00+00:00"
             late.append(result.get("lateness"))
+            extra = _last_asset_event(name).extra
+            assert (extra["rows"], extra["window"]) == (result["rows"], result["window"])
         emails = EMAILS if "database" in name else EMAILS[:10]
         expected = {row: count for row, count in held(api, *emails).items() if row[2].date() == NOON.date()}
         (day,) = [path for path in tmp_path.rglob("*.parquet") if "2026-01-05" in str(path)]
@@ -225,6 +253,7 @@ def test_mapped_export(api: Emulator, tmp_path: Path) -> None:
     assert written(tmp_path / "trial.parquet") == held(api, "user0@example.com", "user1@example.com")
     assert written(tmp_path / "paying.parquet") == held(api, "user2@example.com")
     assert (values["total"]["profiles"], values["total"]["rows"]) == (3, 90)
+    assert names_of_instances("altcraft_mapped_export", "export_history") == ["trial", "paying"]
 
 
 def test_sharded_export(api: Emulator, tmp_path: Path) -> None:
@@ -236,6 +265,7 @@ def test_sharded_export(api: Emulator, tmp_path: Path) -> None:
     assert state == "success"
     files = sorted(tmp_path.glob("*.parquet"))
     assert [path.name for path in files] == [f"000{number}-of-0003.parquet" for number in range(3)]
+    assert names_of_instances("altcraft_sharded_export", "export_shard") == ["1 of 3", "2 of 3", "3 of 3"]
     assert all(map(written, files))
     emails = [f"user{number}@example.com" for number in range(20)]
     assert sum(map(written, files), Counter()) == held(api, *emails)
@@ -274,6 +304,20 @@ def test_database_export(api: Emulator, tmp_path: Path, monkeypatch: pytest.Monk
     assert "nothing to compare with" in said[0]
     assert "1 came late, recommended lookback: P1D" in said[1]
     assert "1 came late, recommended lookback: P2D" in said[2]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_they_say_what_they_are(path: Path) -> None:
+    module = load_module(path.stem, path.parent)
+    dag = module.dag
+    assert dag.description
+    assert len(dag.description) < 80
+    assert dag.doc_md == module.__doc__.rstrip() or dag.doc_md == module.__doc__
+    for name in dag.params:
+        assert dag.params.get_param(name).schema.get("title"), name
+    pulls = [task for task in dag.tasks if isinstance(task, PullOperator)]
+    if dag.timetable.can_be_scheduled:
+        assert all(task.outlets for task in pulls), "their events show what was written"
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

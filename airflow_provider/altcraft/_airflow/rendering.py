@@ -13,6 +13,7 @@ import functools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider.altcraft._airflow.instance_names import TEMPLATE
 from airflow_provider.altcraft._arguments import bound, is_function, is_nothing, is_reference, is_template, ordered
 
 if TYPE_CHECKING:
@@ -363,6 +364,8 @@ def _following(kind: type) -> type:
 
         def _expand(self, expand_input: Any, **how: Any) -> Any:
             task = super()._expand(expand_input, **how)
+            if task.map_index_template is None and hasattr(self.operator_class, "instance_name"):
+                task.partial_kwargs["map_index_template"] = TEMPLATE
             given = expand_input.value
             mapped = [given] if isinstance(given, Mapping) or is_reference(given) else list(given)
             partial = {name: value for name, value in self.kwargs.items() if name in task.template_fields}

@@ -9,6 +9,7 @@ from typing import Final
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from airflow_provider.altcraft._words import counted
 from airflow_provider.altcraft.extract._progress import Progress as Counts
 from airflow_provider.altcraft.extract._progress import WalkProgress
 
@@ -48,13 +49,13 @@ class _Bar(Progress):
         counts = self._counts
         if counts is not None:
             is_walk = isinstance(counts, WalkProgress)
-            what = "walks" if is_walk else "profiles"
+            what = counted(counts.total, "walk" if is_walk else "profile")
             self.update(
                 self._shown,
                 # Before one is over, walks do not show how far they are.
                 total=None if is_walk and not counts.profiles else counts.total,
                 completed=counts.profiles,
-                done=f"{counts.profiles:,} of {counts.total:,} {what}",
-                events=f"{counts.events:,} events",
+                done=f"{counts.profiles:,} of {what}",
+                events=counted(counts.events, "event"),
             )
         yield from super().get_renderables()

@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
+from airflow_provider.altcraft._words import counted
 from airflow_provider.altcraft.window import DAY, UTC, Window, day_of, midnight
 
 log = logging.getLogger(__name__)
@@ -216,9 +217,9 @@ def warn_of_zone(zone: ZoneInfo | None, events: int) -> None:
     """Log what it means that so many events came of days that should not have held any."""
     if events:
         log.warning(
-            "timezone: %d events of the window came with the days around those of %s: check the connection's "
+            "timezone: %s of the window came with the days around those of %s: check the connection's "
             "timezone; where it is right, the platform takes date_to as exclusive",
-            events,
+            counted(events, "event"),
             zone,
         )
 

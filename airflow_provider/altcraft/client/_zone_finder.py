@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterable
 from zoneinfo import ZoneInfo
 
+from airflow_provider.altcraft._words import counted
 from airflow_provider.altcraft.client._days import EASTMOST, QUARTER, WESTMOST, quarter_of
 from airflow_provider.altcraft.window import DAY, UTC, midnight
 
@@ -65,7 +66,7 @@ class ZoneFinder:
         """
         if not self.events or self.least > self.most:  # the clock has changed on these days
             return ""
-        events = f"{self.events:,} event{'' if self.events == 1 else 's'} of {_named(self.days)}"
+        events = f"{counted(self.events, 'event')} of {_named(self.days)}"
         offset = _offset(self.least)
         where = offset if self.found else f"a zone from {offset} to {_offset(self.most)}"
         said = f" Days are counted in {where}, by {events}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 
+from airflow_provider.altcraft._words import counted, plural_of
+
 log = logging.getLogger(__name__)
 
 EVERY = 10.0
@@ -49,8 +51,8 @@ class Progress:
         to_do = self.total - self.profiles
         left = f", about {to_do / rate:.0f} s left" if rate and to_do else ""
         return (
-            f"{self.profiles:,} of {self.total:,} profiles, {self.events:,} events "
-            f"in {seconds:.1f} s ({rate:,.0f} profiles a second{left})"
+            f"{self.profiles:,} of {counted(self.total, 'profile')}, {counted(self.events, 'event')} "
+            f"in {seconds:.1f} s ({_rate(rate, 'profile')}{left})"
         )
 
     def _seconds(self, now: float | None) -> float:
@@ -85,6 +87,11 @@ class WalkProgress(Progress):
         seconds = self._seconds(now)
         rate = (self.events - self._events_before) / seconds
         return (
-            f"{self.profiles:,} of {self.total:,} walks, {self.pages:,} pages, {self.events:,} events "
-            f"in {seconds:.1f} s ({rate:,.0f} events a second)"
+            f"{self.profiles:,} of {counted(self.total, 'walk')}, {counted(self.pages, 'page')}, "
+            f"{counted(self.events, 'event')} in {seconds:.1f} s ({_rate(rate, 'event')})"
         )
+
+
+def _rate(a_second: float, noun: str) -> str:
+    rounded = round(a_second)
+    return f"{rounded:,} {plural_of(rounded, noun)} a second"

@@ -70,6 +70,11 @@ class Pull(Protocol):
     failed: list[dict[str, Any]]
 
     @property
+    def plan(self) -> str:
+        """What is pulled and asked, as a log gives it: ``2 profiles of database 1 by 2 requests``."""
+        ...
+
+    @property
     def fingerprint(self) -> str:
         """A digest of all that decides the rows and their order; a state is of use only to the same pull."""
         ...

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook
 
+from airflow_provider.altcraft._words import counted
 from airflow_provider.altcraft.client._constants import PAGE_LIMIT
 from airflow_provider.altcraft.hooks._connection import async_client, client_arguments
 
@@ -220,7 +221,7 @@ def _listed(databases: Sequence[Database]) -> str:
     """Say how many databases there are, and which ones, by id and name."""
     names = [f"{each.id} {each.name}".strip() for each in databases[:_LISTED]]
     more = [f"and {len(databases) - _LISTED} more"] if len(databases) > _LISTED else []
-    count = f"{len(databases)} database{'' if len(databases) == 1 else 's'}"
+    count = counted(len(databases), "database")
     return f"{count}: {', '.join([*names, *more])}" if databases else count
 
 

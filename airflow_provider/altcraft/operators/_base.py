@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNotFoundException, BaseOperator
 
 from airflow_provider.altcraft._airflow.event_loop import run_apart
+from airflow_provider.altcraft._airflow.instance_names import name_by_shard
 from airflow_provider.altcraft._airflow.interrupt import Interruptible, interruptible
 from airflow_provider.altcraft._airflow.rendering import RenderedOperator, is_of_several
 from airflow_provider.altcraft._airflow.undefined import DefinedNames
@@ -28,6 +29,7 @@ from airflow_provider.altcraft._arguments import (
     window_of,
 )
 from airflow_provider.altcraft._redact import without_secrets
+from airflow_provider.altcraft._words import counted, places
 from airflow_provider.altcraft.extract._protocol import PullSizes
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
 from airflow_provider.altcraft.hooks.links import OutputLink
@@ -101,6 +103,11 @@ class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, 
             pair_of(shard, "shard")
         if not is_template(self.target):
             resolve_target(self.target)
+
+    @property
+    def instance_name(self) -> str:
+        """What this instance of a mapped task is called; empty where only its number tells it from others."""
+        return name_by_shard(self.shard)
 
     def _check_in_group(self) -> None:
         """Refuse, in a mapped task group, what a mapped task is refused; once all arguments are set."""
@@ -206,6 +213,7 @@ class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, 
                     if SUMMARY in state:  # not in what a version before it has left
                         summary.resume(state[SUMMARY])
                     log.info("Going on from an earlier attempt: %s", pull.progress.line())
+            log.info("Pulling %s; events %s", pull.plan, pull.window.words)
             with _heap_left_out():
                 run_apart(_hand_on(pull, writer, summary, self.event_key_by))
             failed_uri = writer.keep_failures(pull.failed) if isinstance(writer, SupportsFailureReport) else None
@@ -213,7 +221,7 @@ class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, 
         except BaseException:
             writer.abort()
             raise
-        log.info("%s; written to %s", pull.progress.line(), ", ".join(written.uris))
+        log.info("%s; written to %s", pull.progress.line(), places(written.uris))
         return self._result(pull, written, failed_uri) | {SUMMARY: summary.result()}
 
 
@@ -241,7 +249,8 @@ async def _hand_on(pull: Pull, writer: TargetWriter, summary: EventSummary, even
 
     if without:
         log.warning(
-            "event_key_by='event_id': %d events have none; their event_key is made of the row's fields", without
+            "event_key_by='event_id': %s without one; their event_key is made of the row's fields",
+            counted(without, "event"),
         )
 
 

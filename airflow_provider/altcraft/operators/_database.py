@@ -19,6 +19,7 @@ from airflow_provider.altcraft._arguments import (
     timedelta_of,
     whole_number,
 )
+from airflow_provider.altcraft._words import counted
 from airflow_provider.altcraft.operators._base import PullOperator
 from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope, resolve_target
 from airflow_provider.altcraft.window import UTC, DateLike, Window
@@ -202,8 +203,8 @@ class AltcraftDatabaseHistoryOperator(PullOperator):
 
         if written.rows and pull.absent_fields:
             log.warning(
-                "fields: none of the %d events has %s; check the spelling of the profile fields",
-                written.rows,
+                "fields: of %s none has %s; check the spelling of the profile fields",
+                counted(written.rows, "event"),
                 ", ".join(map(repr, sorted(pull.absent_fields))),
             )
         reports = [walk.report() for walk in pull.walks]
@@ -219,9 +220,9 @@ class AltcraftDatabaseHistoryOperator(PullOperator):
         late = lateness(pull.event_counts, self._before, self._days_back(), dt.datetime.now(UTC))
         if late:
             log.info(
-                "%d events came after the pull before; a lookback of %d days is recommended",
-                late["events"],
-                late["recommended_lookback"],
+                "%s came after the pull before; a lookback of %s is recommended",
+                counted(late["events"], "event"),
+                counted(late["recommended_lookback"], "day"),
             )
         needed = {"needed_lookback": late["needed_lookback"] if late else 0}
         if late:
@@ -245,7 +246,7 @@ class AltcraftDatabaseHistoryOperator(PullOperator):
         try:
             return window.earlier(days)
         except OverflowError:
-            raise ValueError(f"lookback: {days} days before date_from there is no date") from None
+            raise ValueError(f"lookback: {counted(days, 'day')} before date_from there is no date") from None
 
     def _check_target(self, target: Target) -> None:
         """Refuse what would double or lose events."""

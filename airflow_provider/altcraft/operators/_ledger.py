@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Protocol
 
+from airflow_provider.altcraft._words import counted
 from airflow_provider.altcraft.waiting.audience import window_from
 from airflow_provider.altcraft.waiting.processed_keys import ProcessedKeys
 from airflow_provider.altcraft.window import UTC, Window, back
@@ -114,13 +115,13 @@ class Ledger:
         if span := self._processed.span_of_run(run):
             found = poll(Window(*span))
             own = self._processed.of_run(run, [key for key, _ in found])
-            log.info("This run was given %d events before; it gets the same", len(own))
+            log.info("This run was given %s before; it gets the same", counted(len(own), "event"))
             return [(key, event) for key, event in found if key in own]
         at, since = dt.datetime.now(dt.UTC), self._processed.since
         found = poll(window_from(self.horizon))
         new = [(key, event) for key, event in found if event.datetime >= since and key not in self._processed]
         if rest := new[max_events:]:
-            log.warning("%d more events wait for the next run: max_events is %d", len(rest), max_events)
+            log.warning("Left to the next run: %s; max_events is %d", counted(len(rest), "event"), max_events)
             at = min(at, rest[0][1].datetime)
         self._processed.add(((key, event.datetime) for key, event in new[:max_events]), run)
         self._processed.watermark = max(self._processed.watermark, at)

@@ -30,6 +30,7 @@ from airflow_provider.altcraft._arguments import (
     timedelta_of,
     whole_number,
 )
+from airflow_provider.altcraft._words import counted
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
 from airflow_provider.altcraft.operators._ledger import Keyed, Ledger, Store, Variables
 from airflow_provider.altcraft.sensors._moments import run_due
@@ -192,7 +193,7 @@ class AltcraftEventsOperator(Interruptible, DefinedNames, RenderedOperator, Base
             names = (*AltcraftEventsOperator.template_fields, "asset", "event_key_by")
             arguments: dict[str, Any] = {name: getattr(self, name) for name in names}
             with events_since_last_run(context, **arguments) as events:
-                self.log.info("%d events", len(events))
+                self.log.info("This run is given %s", counted(len(events), "event"))
                 if self.do_xcom_push:  # now: what Airflow cannot take is not noted as given
                     context["ti"].xcom_push(key=_RETURN_VALUE, value=events)
                 return events
@@ -256,8 +257,8 @@ def _ledger_of(
 def _check_mapped(events: int, most: float) -> None:
     if events > most:
         raise ValueError(
-            f"This run was given {events} events before, but tasks are mapped over no more than {most}: raise "
-            f"[core] max_map_length to {events}, then clear the task"
+            f"This run was given {counted(events, 'event')} before, but tasks are mapped over no more than {most}: "
+            f"raise [core] max_map_length to {events}, then clear the task"
         )
 
 

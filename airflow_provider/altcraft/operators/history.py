@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow_provider.altcraft._airflow.instance_names import name_by_profiles
 from airflow_provider.altcraft._arguments import (
     check_number_constant,
     check_profile_constants,
@@ -103,6 +104,11 @@ class AltcraftHistoryOperator(PullOperator):
         if concurrency is not None:
             check_number_constant(concurrency, "concurrency", 1)
         self._check_in_group()
+
+    @property
+    def instance_name(self) -> str:
+        """What this instance of a mapped task is called: by its shard, else by its profiles."""
+        return super().instance_name or name_by_profiles(self.profiles)
 
     def _lookups(self, list_id: int) -> Iterator[dict[str, Any]]:
         source = self.profiles

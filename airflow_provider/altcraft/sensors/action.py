@@ -18,6 +18,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider.altcraft._airflow.instance_names import name_by_profiles
 from airflow_provider.altcraft._airflow.interrupt import Interruptible, interruptible
 from airflow_provider.altcraft._airflow.records import keep
 from airflow_provider.altcraft._airflow.rendering import RenderedOperator
@@ -178,6 +179,11 @@ class AltcraftActionSensor(Interruptible, DefinedNames, RenderedOperator, BaseSe
     def check_mapped(cls, constants: Mapping[str, Any], over: frozenset[str] | None) -> None:
         """Warn of what a sensor that is not mapped is warned of when it is made."""
         warn_of_names(constants)
+
+    @property
+    def instance_name(self) -> str:
+        """What this instance of a mapped task is called: by its profiles."""
+        return name_by_profiles(self.profile if self.profiles is None else self.profiles)
 
     @interruptible
     def execute(self, context: Context) -> Any:

@@ -156,7 +156,7 @@ def test_a_field_that_no_event_has_is_warned_of(
     run(tmp_path, fields=["CRM_ID", "Город"])
     assert "fields:" not in caplog.text
     run(tmp_path, fields=["CRM_ID", "CRMID", "Город"])
-    assert "fields: none of the 1 events has 'CRMID'; check the spelling" in caplog.text
+    assert "fields: of 1 event none has 'CRMID'; check the spelling" in caplog.text
 
 
 def test_fields_come_with_each_row(api: Emulator, tmp_path: Path) -> None:

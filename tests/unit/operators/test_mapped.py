@@ -1,4 +1,4 @@
-"""Mapped tasks whose instances would replace one another's rows are refused when the DAG file is parsed."""
+"""Mapped tasks: instances that would replace one another's rows are refused at parse; what each is called."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, task, task_group
 
 from airflow_provider.altcraft.operators.history import AltcraftDatabaseHistoryOperator, AltcraftHistoryOperator
+from airflow_provider.altcraft.sensors.action import AltcraftActionSensor
 from airflow_provider.altcraft.targets import ObjectStorageTarget
 
 DAYS = [{"date_from": "2026-01-01", "date_to": "2026-01-01"}, {"date_from": "2026-01-02", "date_to": "2026-01-02"}]
@@ -115,3 +116,31 @@ def test_what_tells_the_instances_of_a_group_apart_is_taken() -> None:
         AltcraftDatabaseHistoryOperator(task_id="f", date_from=value, date_to=value, target="/x/{date}.jsonl")
 
     pull.expand(value=["1", "2"])
+
+
+ANN: dict[str, Any] = {"matching": "custom", "field_name": "CRM_ID", "field_value": "1234567"}
+
+
+@pytest.mark.parametrize(
+    ("made", "name"),
+    [
+        (AltcraftHistoryOperator(task_id="a", profiles="ann@example.com", target="/a.parquet"), "a***@example.com"),
+        (AltcraftHistoryOperator(task_id="a", profiles=[ANN], target="/a.parquet"), "CRM_ID=***67"),
+        (AltcraftHistoryOperator(task_id="a", profiles=["a@b.c", "b@b.c"], target="/a.parquet"), "2 profiles"),
+        (AltcraftHistoryOperator(task_id="a", profiles=["a@b.c"], shard=(2, 8), target="/a{shard}.parquet"), "3 of 8"),
+        (AltcraftHistoryOperator(task_id="a", profiles=list, target="/a.parquet"), ""),
+        (AltcraftHistoryOperator(task_id="a", profiles="{{ params.who }}", target="/a.parquet"), ""),
+        (AltcraftActionSensor(task_id="a", profile=ANN, actions="open"), "CRM_ID=***67"),
+        (AltcraftActionSensor(task_id="a", profiles=["a@b.c", ANN], actions="open"), "2 profiles"),
+    ],
+)
+def test_what_an_instance_is_called(made: Any, name: str) -> None:
+    assert made.instance_name == name
+
+
+def test_the_name_is_airflows_to_render() -> None:
+    with DAG("named", schedule=None):
+        ours = AltcraftActionSensor.partial(task_id="ours", actions="open").expand(profile=["ann@example.com"])
+        own = AltcraftActionSensor.partial(task_id="own", actions="open", map_index_template="{{ 1 }}")
+        assert own.expand(profile=["ann@example.com"]).map_index_template == "{{ 1 }}"
+    assert ours.map_index_template == "{{ task.instance_name or ti.map_index }}"

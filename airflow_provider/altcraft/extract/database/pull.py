@@ -17,6 +17,7 @@ import pyarrow.compute as pc  # noqa: TID253 - likewise
 from pydantic_core import to_json
 
 from airflow_provider.altcraft import __version__
+from airflow_provider.altcraft._words import counted
 from airflow_provider.altcraft.client import BadRequestError, RetriableError
 from airflow_provider.altcraft.client._bulk import BulkClient
 from airflow_provider.altcraft.client._constants import PAGE_LIMIT
@@ -114,6 +115,14 @@ class DatabasePull:
         self.walks += [self._walk_of(Range(each.nominal, low, high, each)) for each in self._missing]
         self._states += [None] * len(self._missing)
         self._walked.total = len(self.walks)
+
+    @property
+    def plan(self) -> str:
+        """The database, the days that are asked, and how they are walked."""
+        asked = {each.asked for each in self.ranges}
+        days = sum((each.last - each.first).days + 1 for each in asked)
+        walks = f"{counted(len(self.walks), 'walk')} over {counted(days, 'day')}"
+        return f"all of database {self.list_id} by {walks}, in pages of {counted(self.page_size, 'row')}"
 
     @property
     def fingerprint(self) -> str:
@@ -273,7 +282,7 @@ class DatabasePull:
             raise OrderError("rows do not come in the order of their xxh")
         middle = next((index for index in range(len(found) // 2, len(found)) if found[index] != found[index - 1]), 0)
         if not middle:
-            raise OrderError(f"the first {len(found)} rows are of too few profiles to prove it by")
+            raise OrderError(f"the first {counted(len(found), 'row')} are of too few profiles to prove it by")
         # Best between two profiles, as the borders of ranges are.
         asked = max(found[middle] - 1, found[middle - 1] + 1)
         try:

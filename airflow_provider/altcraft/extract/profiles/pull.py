@@ -14,6 +14,7 @@ import pyarrow as pa  # noqa: TID253 - only a running pull imports this module
 from pydantic_core import to_json
 
 from airflow_provider.altcraft import __version__
+from airflow_provider.altcraft._words import counted
 from airflow_provider.altcraft.client import AltcraftError, BadRequestError, RetriableError
 from airflow_provider.altcraft.client._bulk import BulkClient
 from airflow_provider.altcraft.client._core import Call, in_window
@@ -77,6 +78,14 @@ class ProfilesPull:
         self._asked: Asked | None = None
         self._bytes = self._large = 0
         self._process: DecoderProcess | None = None
+
+    @property
+    def plan(self) -> str:
+        """Profiles, their database, and how they are asked."""
+        left = len(self.lookups) - self.progress.profiles
+        at_once = f", {self.concurrency} at once" if left > 1 < self.concurrency else ""
+        requests = f"{counted(left, 'request')}{at_once}"
+        return f"{counted(len(self.lookups), 'profile')} of database {self.list_id} by {requests}"
 
     @property
     def fingerprint(self) -> str:
@@ -170,14 +179,15 @@ class ProfilesPull:
         answered = len(self.lookups) - len(self.failed)
         if answered and self._without_events == answered:
             log.warning(
-                "None of the %d profiles had an event within the window, looked up by %s in the database of list_id "
-                "%d: check that the profiles are there, and the spelling of custom fields",
-                answered,
+                "%s within the window, looked up by %s in the database of list_id %d: check that the "
+                "profiles are there, and the spelling of custom fields",
+                "The one profile had no event" if answered == 1 else f"None of the {answered:,} profiles had an event",
                 ", ".join(sorted(self._asked_by)) or "what an earlier attempt asked",
                 self.list_id,
             )
         elif self._without_events:
-            log.info("%d of %d profiles had no event within the window", self._without_events, answered)
+            of_all = f"{self._without_events:,} of {counted(answered, 'profile')}"
+            log.info("%s had no event within the window", of_all)
 
     async def _ask(self, lookup: dict[str, Any]) -> pa.RecordBatch | AltcraftError:
         call = self.client.core.history_by(lookup, self.list_id, self.window, asked=self._asked)
@@ -240,7 +250,5 @@ class ProfilesPull:
         self._last_error = error
         self.failed.append({"lookup": lookup, "error": str(error)})
         if len(self.failed) > self.max_failed_profiles:
-            error.add_note(
-                f"More than max_failed_profiles={self.max_failed_profiles} profiles failed; the last is {place}."
-            )
+            error.add_note(f"More than max_failed_profiles={self.max_failed_profiles} failed; the last is {place}.")
             raise error

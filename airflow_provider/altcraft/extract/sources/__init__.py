@@ -15,6 +15,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider.altcraft._arguments import check_number_constant, is_template, listed, path_text, whole_number
+from airflow_provider.altcraft._words import counted
 from airflow_provider.altcraft.client._lookup import CHECKS, EITHER, MATCHING, lookup_text
 from airflow_provider.altcraft.extract.sources import _files
 from airflow_provider.altcraft.extract.sources._kinds import advice_of_file, advice_of_query, name_of, plain
@@ -140,7 +141,7 @@ class ProfileSource:
                 continue
             yield lookup
         if skipped:
-            log.warning("%s: left out %d rows that have no value", self._name(), skipped)
+            log.warning("%s: left out %s without a value", self._name(), counted(skipped, "row"))
         if local:
             log.warning(
                 "%s: %d phones have no country code with a +, as the platform's own form +79000000000 has; "

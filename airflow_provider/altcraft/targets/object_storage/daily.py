@@ -57,7 +57,7 @@ def days_of(window: Window) -> list[dt.date]:
             )
     days = window.days()
     if len(days) > MOST_DAYS:
-        raise ValueError(f"path: with {{date}} a pull may have {MOST_DAYS} days, not {len(days)}; split the window")
+        raise ValueError(f"path: with {{date}} a pull may have {MOST_DAYS:,} days, not {len(days):,}; split the window")
     return days
 
 

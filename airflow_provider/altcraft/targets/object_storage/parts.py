@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider.altcraft._redact import redacted
+from airflow_provider.altcraft._words import counted
 from airflow_provider.altcraft.targets._order import say_overtaken
 from airflow_provider.altcraft.targets._protocols import Written
 from airflow_provider.altcraft.targets._writer import StorageWriter
@@ -96,7 +97,8 @@ class PartsWriter(StorageWriter):
             self._pull = pull
             for attempt, notes in self._left_by_others():
                 if (taken := self._take_over(attempt, notes)) is not None:
-                    log.info("%s: %d parts of an earlier attempt are taken over", self._folder.uri, len(self._notes))
+                    parts = counted(len(self._notes), "part")
+                    log.info("%s: %s of an earlier attempt taken over", self._folder.uri, parts)
                     return taken
             return None
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
 
 from airflow_provider.altcraft._arrow import instant_of
+from airflow_provider.altcraft._words import counted
 from airflow_provider.altcraft.schema import COLUMNS
 from airflow_provider.altcraft.targets._protocols import Scope
 from airflow_provider.altcraft.targets.sql import table
@@ -56,8 +57,9 @@ def refuse_other_kind(session: Connection, scope: Scope) -> None:
             f" AND {session.quote('datetime')} {compare} '{end.isoformat(' ')}'" for compare, end in scope.window.bounds
         )
         raise ValueError(
-            f"the table holds {count} rows that a pull of {theirs} wrote for list {scope.list_id} and this window, "
-            f"and this is a pull of {ours}: with write_disposition='replace' one table takes one of the two. "
+            f"the table holds {counted(count, 'row')} that a pull of {theirs} wrote for list {scope.list_id} "
+            f"and this window, and this is a pull of {ours}: with write_disposition='replace' one table "
+            f"takes one of the two. "
             f"Name another table, use write_disposition='merge', which keeps each event once, or delete the rows: "
             f"DELETE FROM {session.target} WHERE {session.quote('list_id')} = {scope.list_id}{shown}"
             f" AND {session.quote('lookup')} IS {'NOT NULL' if database else 'NULL'};"
