@@ -166,6 +166,7 @@ Airflow is ready: {url}
   The connection     {url}/connections - altcraft_default, which the examples use; its Test button names the
                      databases. To add another: type Altcraft, base URL {api.url},
                      token {api.token}, port {api.url.rpartition(":")[2]}.
+  The emulator       {api.url}/emulator - lets someone do something now, plays faults, lists requests
   altcraft_demo      trigger it: it waits for {AWAITED}, who posts the form and confirms some 15 seconds later.
   altcraft_daily_export  has run for yesterday, into {HOME}/lake
 
