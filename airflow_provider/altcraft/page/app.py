@@ -15,9 +15,10 @@ from typing import Annotated, Any, Final
 
 import jinja2
 from airflow.api_fastapi.app import get_auth_manager
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.common.db.common import SessionDep
-from airflow.api_fastapi.core_api.security import ReadableXComFilterDep, get_user, requires_access_dag
+from airflow.api_fastapi.core_api.security import GetUserDep, ReadableXComFilterDep, get_user, requires_access_dag
+from airflow.models.dag import DagModel
 from fastapi import Depends, FastAPI, HTTPException, Query
 from starlette.responses import HTMLResponse  # noqa: TID253 - only the API server imports this module
 
@@ -28,15 +29,13 @@ from airflow_provider.altcraft.page._pull_view import pull_view
 from airflow_provider.altcraft.page._wait_view import open_waits, wait_view
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
-_XCOMS = [
-    Depends(requires_access_dag(method="GET", access_entity=entity))
-    for entity in (DagAccessEntity.TASK_INSTANCE, DagAccessEntity.XCOM)
-]
-_Text = Annotated[str, Query(min_length=1, max_length=1000)]
+_ENTITIES: Final = (DagAccessEntity.TASK_INSTANCE, DagAccessEntity.XCOM)
+_Text = Annotated[str, Query(min_length=1, max_length=1000, pattern=r"^[^\x00]*$")]  # PostgreSQL has no text with NUL
+_Index = Annotated[str, Query(max_length=20, pattern=r"^-?\d{0,9}$|^\D*$")]
 
 
 def create_app() -> FastAPI:
-    """The page as an application to be mounted; each of its addresses wants a user of Airflow."""
+    """The page as an application to be mounted; each of its addresses requires a user of Airflow."""
     app = FastAPI(
         title="Altcraft",
         dependencies=[Depends(get_user)],
@@ -46,9 +45,23 @@ def create_app() -> FastAPI:
         default_response_class=HTMLResponse,
     )
     app.state.auth_manager = get_auth_manager()  # Airflow's dependencies look for it here
-    for path, page in (("/", menu), ("/dag", dag), ("/task", task)):
-        app.add_api_route(path, page, methods=["GET"], dependencies=_XCOMS)
+    of_any = [Depends(requires_access_dag(method="GET", access_entity=entity)) for entity in _ENTITIES]
+    app.add_api_route("/", menu, methods=["GET"], dependencies=of_any)
+    for path, page in (("/dag", dag), ("/task", task)):
+        app.add_api_route(path, page, methods=["GET"], dependencies=[Depends(_check_access)])
     return app
+
+
+def _check_access(dag_id: _Text, user: GetUserDep) -> None:
+    """Refuse a viewer who may not read the XComs of the DAG that is shown.
+
+    Airflow's ``requires_access_dag`` looks for the DAG in the path alone before 3.1.7. Where it finds none, any DAG's
+    readers pass.
+    """
+    manager, details = get_auth_manager(), DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))
+    for entity in _ENTITIES:
+        if not manager.is_authorized_dag(method="GET", access_entity=entity, details=details, user=user):
+            raise HTTPException(403, "Forbidden")
 
 
 def menu(session: SessionDep, readable: ReadableXComFilterDep) -> HTMLResponse:
@@ -67,7 +80,7 @@ def task(
     run_id: _Text,
     task_id: _Text,
     session: SessionDep,
-    map_index: Annotated[str, Query(max_length=20)] = "",
+    map_index: _Index = "",
 ) -> HTMLResponse:
     """What a task instance has pulled, or waits for."""
     index = int(map_index) if map_index.isdecimal() else -1  # Airflow leaves {MAP_INDEX} in place where there is none
