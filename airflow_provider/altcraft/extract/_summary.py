@@ -25,12 +25,16 @@ SHOWN_CAMPAIGNS: Final = 50
 """Campaigns in the result, those with the most events."""
 
 OTHER: Final = "other"
-"""The action that stands for those beyond the bounds."""
+"""The action or channel that stands for those beyond the bounds."""
 
 _SHOWN_KINDS: Final = 60
 _SHOWN_TIMES: Final = 92
 _ACTIONS_OF_EACH: Final = 8
 _NAME: Final = 80
+_READ_OF_NAME: Final = 400
+_WORD: Final = 40
+"""Bytes of an action or a channel at most; the longest that is documented has 22."""
+
 _COUNTED_CAMPAIGNS: Final = 1000
 _FURTHER, _NONE = _COUNTED_CAMPAIGNS, _COUNTED_CAMPAIGNS + 1
 _ACTIONS: Final = 256
@@ -108,7 +112,7 @@ class EventSummary:
         self._campaigns = Counter(dict(zip(campaigns[::2], campaigns[1::2], strict=True)))
 
     def result(self) -> dict[str, Any]:
-        """What was counted, as plain JSON of at most some twenty kilobytes.
+        """What was counted, as plain JSON of at most some fifty kilobytes in UTF-8.
 
         Returns:
             ``events`` (how many were counted), ``timezone``, ``by_action`` (``channel`` or ``None``, ``action``,
@@ -162,7 +166,7 @@ class EventSummary:
         rows = [
             {
                 "id": ids[number],
-                "name": _shown_name(self._names[ids[number]]),
+                "name": self._names[ids[number]],
                 "events": each[number],
                 "actions": {action: of_each[number][action] for action in _most(of_each[number], _ACTIONS_OF_EACH)},
             }
@@ -196,7 +200,7 @@ class EventSummary:
             new = ids.filter(pc.is_null(places)).unique().drop_null()
             new = new[: _COUNTED_CAMPAIGNS - len(self._names)]
             names = batch.column("campaign_name").take(pc.index_in(new, value_set=ids)).to_pylist()
-            self._names.update(zip(new.to_pylist(), (name and name[:_NAME] for name in names), strict=True))
+            self._names.update(zip(new.to_pylist(), map(_shown_name, names), strict=True))
             places = self._places_of(ids)
         places = pc.fill_null(places.cast(pa.int64()), _number(_FURTHER))
         return pc.if_else(pc.is_null(ids), _number(_NONE), places) if ids.null_count else places
@@ -236,7 +240,8 @@ def _numbered(column: Any, numbers: dict[str | None, int], most: int, times: int
     encoded = column.dictionary_encode("encode")  # null is a value too
     found = []
     for value in encoded.dictionary.to_pylist():
-        known = value if value in numbers or len(numbers) < most - 1 else OTHER
+        is_new_word = len(numbers) < most - 1 and (value is None or len(value.encode()) <= _WORD)
+        known = value if value in numbers or is_new_word else OTHER
         found.append(numbers.setdefault(known, len(numbers)) * times)
     return integer_array(found).take(encoded.indices)
 
@@ -263,5 +268,6 @@ def _most(counts: Counter[_Key], most: int) -> list[_Key]:
 
 
 def _shown_name(name: str | None) -> str | None:
-    """A campaign's name without the address of whom it may have been made for."""
-    return None if name is None else _EMAIL.sub("…@…", name)
+    """The beginning of a campaign's name, without the address of whom it may have been made for."""
+    # Cut twice: an address that is cut is not found any more, and to look through a long word takes its length squared.
+    return None if name is None else _EMAIL.sub("…@…", name[:_READ_OF_NAME])[:_NAME]

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from airflow.configuration import conf
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
@@ -133,8 +134,13 @@ def _instance(found: TaskInstance, run_after: dt.datetime | None, value: Any, wa
         try_number=found.try_number or 0,
         result=result or {},
         wait=_mapping(wait),
-        elsewhere=value is not None and result is None and isinstance(value, str),
+        elsewhere=result is None and isinstance(value, str) and _has_another_backend(),
     )
+
+
+def _has_another_backend() -> bool:
+    """Whether a text may be the place where another XCom backend keeps the result."""
+    return not conf.get("core", "xcom_backend").endswith(".BaseXCom")
 
 
 def _mapping(value: Any) -> Mapping[str, Any] | None:

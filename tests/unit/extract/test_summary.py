@@ -151,3 +151,30 @@ def test_the_address_of_whom_a_campaign_is_for_is_left_out() -> None:
     found = result([row(START, campaign_id=1, campaign_name="For ann@example.com, 3rd", email="ann@example.com")])
     assert found["by_campaign"][0]["name"] == "For …@… 3rd"
     assert "ann@" not in json.dumps(found)
+
+
+def test_an_address_is_left_out_where_the_name_is_cut_too() -> None:
+    for before in (60, 70, 75, 79):
+        name = "x" * before + " ann.smith@example.com"
+        found = result([row(START, campaign_id=1, campaign_name=name)])
+        assert "ann" not in found["by_campaign"][0]["name"]
+
+
+def test_the_size_has_a_bound_whatever_the_rows_are() -> None:
+    rows = [
+        row(
+            START + dt.timedelta(days=number // 2 % 92),
+            f"{(number + campaign) % 20:02}".ljust(40, "a"),
+            "c" * 40,
+            campaign_id=10**9 + campaign,
+            campaign_name="Имя" * 100,
+        )
+        for campaign in range(60)
+        for number in range(184)
+    ]
+    rows += [row(START, f"{number}".ljust(5000, "a"), "c" * 5000 + str(number)) for number in range(100)]
+    summary = counted(rows, size=5000)
+    found = summary.result()
+    assert len(json.dumps(found, ensure_ascii=False).encode()) < 50_000
+    assert {"channel": OTHER, "action": OTHER, "events": 100} in found["by_action"]
+    assert len(summary.state) < 100_000
