@@ -229,7 +229,8 @@ class EventSummary:
 def _known_zone(name: str) -> str:
     """The zone, where Arrow finds it on this machine."""
     try:
-        pc.local_timestamp(pa.nulls(0, pa.timestamp("us", tz=name)))
+        # Of no rows, Arrow does not look for the zone.
+        pc.local_timestamp(integer_array([0]).cast(pa.timestamp("us", tz=name)))
     except pa.ArrowInvalid:
         return "UTC"
     return name

@@ -178,3 +178,16 @@ def test_the_size_has_a_bound_whatever_the_rows_are() -> None:
     assert len(json.dumps(found, ensure_ascii=False).encode()) < 50_000
     assert {"channel": OTHER, "action": OTHER, "events": 100} in found["by_action"]
     assert len(summary.state) < 100_000
+
+
+class ElsewhereZone(dt.tzinfo):
+    """A zone that Python has by its package ``tzdata``, and this machine, where Arrow looks, has not."""
+
+    def __str__(self) -> str:
+        return "Mars/Base"
+
+
+def test_days_of_a_zone_that_arrow_does_not_find_are_those_of_utc() -> None:
+    found = result(drawn(10), ElsewhereZone())
+    assert found["timezone"] == "UTC"
+    assert by_time(found) == by_time(result(drawn(10)))
