@@ -23,6 +23,8 @@ _ENDED = {
     "execution_timeout": "ended by execution_timeout",
     "error": "ended by an error",
 }
+_OVER = ("met", "failed", "timeout")
+"""How a wait ends for good. A cleared task keeps the record that says so until its next try begins."""
 
 
 class Wait(BaseModel):
@@ -102,7 +104,8 @@ def open_waits(waits: Iterable[Instance], now: dt.datetime) -> list[OpenWait]:
     """The waits that go on, those that end first being first."""
     found = []
     for each in waits:
-        if (view := wait_view(each.wait)) is None:
+        view = wait_view(each.wait)
+        if view is None or view.wait.status in _OVER:
             continue
         asked = {"dag_id": each.dag_id, "run_id": each.run_id, "task_id": each.task_id, "map_index": each.map_index}
         left = (_aware(view.wait.until) - now).total_seconds()

@@ -69,3 +69,11 @@ def test_open_waits_are_listed_by_their_deadlines() -> None:
         ("later [3]", "5 h 0 min"),
     ]
     assert found[-1].href == "task?dag_id=shop&run_id=r&task_id=later&map_index=3"
+
+
+@pytest.mark.parametrize(
+    ("status", "listed"), [("waiting", 1), ("error", 1), ("met", 0), ("failed", 0), ("timeout", 0)]
+)
+def test_a_wait_that_has_ended_is_not_open(status: str, listed: int) -> None:
+    """A cleared task is queued while its record of the try before is still there; after an error a retry goes on."""
+    assert len(open_waits([instance(record(status=status), state="queued")], NOW)) == listed
