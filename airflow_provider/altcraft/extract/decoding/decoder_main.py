@@ -1,20 +1,21 @@
-"""The process that ``DecoderProcess`` starts: reads responses from its standard input until that ends.
+"""The process that ``DecoderProcess`` starts: reads responses until its standard input, a socket, is closed.
 
-Frames go both ways: the lengths of their two parts, a head in MessagePack, and bytes. First comes a head that says what
-all responses have in common, and is answered by an empty frame. Then each frame holds a group of responses: their
-lookups in its head, their bodies in its bytes. The answer holds the length of each batch, 0 for a response that the
-caller has to read by itself.
+Bodies and batches pass through memory that both have; what stands there is said in frames over the socket, a length and
+a message in MessagePack each. First comes what all responses have in common, answered by an empty message. Then each
+message names a slot of the memory and the responses of a group, whose bodies stand in it one after the other. The
+answer names the slot, in whose other half the batches stand, and the length of each: 0 for a response that the caller
+has to read by itself.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 import select
 import signal
 import socket
 import struct
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -25,7 +26,10 @@ from airflow_provider.altcraft.extract.decoding.rows import RowReader
 from airflow_provider.altcraft.schema import KeyBy
 from airflow_provider.altcraft.window import Window
 
-LENGTHS = struct.Struct("<II")
+LENGTH = struct.Struct("<I")
+SLOTS, HALF = 3, 1 << 20
+"""Groups that are under way at most, and bytes of their bodies and of their batches: while one group is read, the next
+one is there."""
 _ORPHANED = 5.0
 """Seconds after which a process that hears nothing looks whether who started it is still there."""
 
@@ -47,70 +51,93 @@ class Item(msgspec.Struct, array_like=True):
     lookup: str
 
 
-def frame(head: object, parts: Sequence[Any] = ()) -> bytes:
-    """A head and bytes, with their lengths before them."""
-    packed = msgspec.msgpack.encode(head)
-    return b"".join((LENGTHS.pack(len(packed), sum(map(len, parts))), packed, *parts))
+class Group(msgspec.Struct, array_like=True):
+    """Responses in a slot."""
+
+    slot: int
+    items: list[Item]
 
 
-def main() -> None:
-    """Read responses until the input ends, or who started this process is no longer there."""
+class Batches(msgspec.Struct, array_like=True):
+    """The lengths of batches in a slot."""
+
+    slot: int
+    lengths: list[int]
+
+
+def frame(message: object) -> bytes:
+    """A message with its length before it."""
+    packed = msgspec.msgpack.encode(message)
+    return LENGTH.pack(len(packed)) + packed
+
+
+def main(descriptor: int) -> None:
+    """Read responses until the input ends, or who started this process is no longer there.
+
+    Args:
+        descriptor: of the memory.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the task, which then closes the input
     parent = os.getppid()
+    memory = memoryview(mmap.mmap(descriptor, SLOTS * 2 * HALF))
     with socket.socket(fileno=os.dup(sys.stdin.fileno())) as link, suppress(EOFError, OSError):
-        group = _Group(msgspec.msgpack.decode(_next(link, parent)[0], type=Common))
+        reader = _GroupReader(memory, msgspec.msgpack.decode(_next(link, parent), type=Common))
         link.sendall(frame(None))
+        groups = msgspec.msgpack.Decoder(Group)
         while True:
-            link.sendall(group.read(*_next(link, parent)))
+            link.sendall(frame(reader.read(groups.decode(_next(link, parent)))))
 
 
-def _next(link: socket.socket, parent: int) -> tuple[memoryview, memoryview]:
-    """The parts of the next frame."""
+def _next(link: socket.socket, parent: int) -> bytes:
     # The other end may be open in a process that was forked from a task that is no longer there.
     while not select.select([link], [], [], _ORPHANED)[0]:
         if os.getppid() != parent:
             raise EOFError
-    head, rest = LENGTHS.unpack(_receive(link, LENGTHS.size))
-    return _receive(link, head), _receive(link, rest)
+    (length,) = LENGTH.unpack(_receive(link, LENGTH.size))
+    return _receive(link, length)
 
 
-def _receive(link: socket.socket, size: int) -> memoryview:
-    data = memoryview(bytearray(size))
-    left = data
-    while left:
-        count = link.recv_into(left)
-        if not count:
+def _receive(link: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        some = link.recv(size - len(data))
+        if not some:
             raise EOFError
-        left = left[count:]
+        data += some
     return data
 
 
-class _Group:
+class _GroupReader:
     """Reads groups of responses of one pull."""
 
-    def __init__(self, common: Common) -> None:
+    def __init__(self, memory: memoryview, common: Common) -> None:
         start, end = common.window
+        self._memory = memory
         self._how: dict[str, Any] = {"list_id": common.list_id, "by": common.by}
         self._window = Window.of(start, end)
         self._rows = RowReader()
-        self._items = msgspec.msgpack.Decoder(list[Item])
 
-    def read(self, head: memoryview, bodies: memoryview) -> bytes:
-        """The frame that answers one."""
-        parts: list[Any] = []
-        at = 0
-        for item in self._items.decode(head):
-            parts.append(self._batch(item, bodies[at : at + item.length]))
+    def read(self, group: Group) -> Batches:
+        at = group.slot * 2 * HALF
+        to, end = at + HALF, at + 2 * HALF
+        lengths = []
+        for item in group.items:
+            batch = self._batch(item, self._memory[at : at + item.length])
             at += item.length
-        return frame([len(part) for part in parts], parts)
+            length = 0 if batch is None or batch.size > end - to else batch.size
+            if length:
+                self._memory[to : to + length] = memoryview(batch).cast("B")
+            to += length
+            lengths.append(length)
+        return Batches(group.slot, lengths)
 
     def _batch(self, item: Item, body: memoryview) -> Any:
         # Whatever is wrong, the caller finds it again, and says so.
         try:
             sent = self._rows.read(body, item.content_type)
             if sent is None or not sent.data:
-                return b""
+                return None
             batch = fast_batch(sent.data, self._window, matching=item.matching, lookup=item.lookup, **self._how)
         except Exception:
-            return b""
-        return b"" if batch is None else batch.serialize()
+            return None
+        return None if batch is None else batch.serialize()

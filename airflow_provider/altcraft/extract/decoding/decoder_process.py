@@ -5,34 +5,42 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import mmap
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections import deque
 from contextlib import suppress
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 import pyarrow as pa  # noqa: TID253 - only a running pull imports this module
 
-from airflow_provider.altcraft.extract.decoding.decoder_main import LENGTHS, Common, Item, frame
+from airflow_provider.altcraft.extract.decoding.decoder_main import (
+    HALF,
+    LENGTH,
+    SLOTS,
+    Batches,
+    Common,
+    Group,
+    Item,
+    frame,
+)
 from airflow_provider.altcraft.schema import SCHEMA, KeyBy
 from airflow_provider.altcraft.window import Window
 
 log = logging.getLogger(__name__)
 
 _TOGETHER = 8
-_LARGE = 4 << 20
-"""Responses of a group, at most, and bytes of one that is read here, as a copy of it would be too much."""
-_UNDER_WAY = 2
-"""Groups sent and not answered yet: while one is read, the next is there."""
+"""Responses of a group, at most."""
 _START = 30.0
 _END = 5.0
 """Seconds that the process may take to start, and to end by itself."""
 _CODE = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from airflow_provider.altcraft.extract.decoding.decoder_main import main; main()"
+    "from airflow_provider.altcraft.extract.decoding.decoder_main import main; main(int(sys.argv[2]))"
 )
 
 _Waiting: TypeAlias = "tuple[Item, bytes, asyncio.Future[pa.RecordBatch | None]]"
@@ -54,7 +62,9 @@ class DecoderProcess:
         bounds = window.to_json()
         self._common = Common((bounds["start"], bounds["end"]), list_id, by)
         self._waiting: deque[_Waiting] = deque()
-        self._sent: deque[list[_Waiting]] = deque()
+        self._sent: dict[int, list[_Waiting]] = {}
+        self._free = list(range(SLOTS))
+        self._memory: mmap.mmap | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._running: asyncio.Task[None] | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -66,7 +76,7 @@ class DecoderProcess:
 
     async def read(self, matching: str, lookup: str, content_type: str, body: bytes) -> pa.RecordBatch | None:
         """The rows of a response within the window; ``None`` where the caller has to read it."""
-        if not self.ready or len(body) > _LARGE:
+        if not self.ready or len(body) > HALF:
             return None
         future: asyncio.Future[pa.RecordBatch | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((Item(len(body), content_type, matching, lookup), body, future))
@@ -85,15 +95,14 @@ class DecoderProcess:
         try:
             with theirs:
                 self._process = await asyncio.to_thread(self._popen, theirs)
-            reader, self._writer = await asyncio.open_unix_connection(sock=ours, limit=1 << 22)
+            reader, self._writer = await asyncio.open_unix_connection(sock=ours)
             self._writer.write(frame(self._common))
             async with asyncio.timeout(_START):
                 await self._next(reader)
             self.ready = True
             log.info("Reads large responses in a process of its own from now on, on a second core")
             while True:
-                lengths, batches = await self._next(reader)
-                self._give(msgspec.msgpack.decode(lengths, type=list[int]), batches)
+                self._give(msgspec.msgpack.decode(await self._next(reader), type=Batches))
                 self._send()
         except (OSError, EOFError, TimeoutError) as error:
             failed = error
@@ -102,7 +111,9 @@ class DecoderProcess:
             if self._writer:
                 self._writer.close()
             ours.close()
-            for _, _, future in [*self._waiting, *(each for group in self._sent for each in group)]:
+            if self._memory:
+                self._memory.close()
+            for _, _, future in [*self._waiting, *(each for group in self._sent.values() for each in group)]:
                 if not future.done():
                     future.set_result(None)
             code = await asyncio.shield(asyncio.to_thread(_end, self._process)) if self._process else None
@@ -113,30 +124,51 @@ class DecoderProcess:
         )
 
     def _popen(self, link: socket.socket) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(  # noqa: S603 - this interpreter, with code of ours
-            [sys.executable, "-c", _CODE, json.dumps(sys.path)],
-            stdin=link.fileno(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        with _memory() as file:
+            os.ftruncate(file.fileno(), SLOTS * 2 * HALF)
+            self._memory = mmap.mmap(file.fileno(), SLOTS * 2 * HALF)
+            return subprocess.Popen(  # noqa: S603 - this interpreter, with code of ours
+                [sys.executable, "-c", _CODE, json.dumps(sys.path), str(file.fileno())],
+                stdin=link.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[file.fileno()],
+            )
 
-    async def _next(self, reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
-        head, rest = LENGTHS.unpack(await reader.readexactly(LENGTHS.size))
-        return await reader.readexactly(head), await reader.readexactly(rest)
+    async def _next(self, reader: asyncio.StreamReader) -> bytes:
+        (length,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
+        return await reader.readexactly(length)
 
     def _send(self) -> None:
-        while self._writer and self._waiting and len(self._sent) < _UNDER_WAY:
-            group = [self._waiting.popleft() for _ in range(min(_TOGETHER, len(self._waiting)))]
-            self._sent.append(group)
-            self._writer.write(frame([item for item, _, _ in group], [body for _, body, _ in group]))
+        while self._writer and self._memory and self._waiting and self._free:
+            slot, group, size = self._free.pop(), list[_Waiting](), 0
+            begin = slot * 2 * HALF
+            while self._waiting and len(group) < _TOGETHER and size + self._waiting[0][0].length <= HALF:
+                item, body, _ = self._waiting[0]
+                self._memory[begin + size : begin + size + item.length] = body
+                size += item.length
+                group.append(self._waiting.popleft())
+            self._sent[slot] = group
+            self._writer.write(frame(Group(slot, [item for item, _, _ in group])))
 
-    def _give(self, lengths: list[int], batches: bytes) -> None:
-        whole, at = pa.py_buffer(batches), 0
-        for length, (_, _, future) in zip(lengths, self._sent.popleft(), strict=True):
+    def _give(self, found: Batches) -> None:
+        assert self._memory  # noqa: S101 - it is there as long as there are answers
+        at = found.slot * 2 * HALF + HALF
+        whole = pa.py_buffer(self._memory[at : at + sum(found.lengths)])
+        self._free.append(found.slot)
+        at = 0
+        for length, (_, _, future) in zip(found.lengths, self._sent.pop(found.slot), strict=True):
             batch = pa.ipc.read_record_batch(whole.slice(at, length), SCHEMA) if length else None
             at += length
             if not future.done():  # nobody cancelled it
                 future.set_result(batch)
+
+
+def _memory() -> Any:
+    """A file without a name, in memory where the system has that; it goes with the last process that has it open."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("altcraft"), "r+b")
+    return tempfile.TemporaryFile(prefix="altcraft-")
 
 
 def _end(process: subprocess.Popen[bytes]) -> int:
