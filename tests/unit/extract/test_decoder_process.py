@@ -17,7 +17,7 @@ import pytest
 
 from airflow_provider.altcraft.client import FatalError
 from airflow_provider.altcraft.extract.decoding.decoder import fast_batch
-from airflow_provider.altcraft.extract.decoding.decoder_process import DecoderProcess
+from airflow_provider.altcraft.extract.decoding.decoder_process import DecoderProcess, cores
 from airflow_provider.altcraft.extract.decoding.rows import RowReader
 from airflow_provider.altcraft.window import Window
 from tests.unit.client.wire import until
@@ -151,6 +151,18 @@ def test_a_reader_that_is_cancelled_takes_nobodys_rows() -> None:
 
     found = asyncio.run(read())
     assert [batch["lookup"][0].as_py() for batch in found[1::2]] == [str(number) for number in range(1, 60, 2)]
+
+
+@pytest.mark.parametrize(
+    ("quota", "found"), [("100000 100000\n", 1), ("150000 100000\n", 1.5), ("900000 100000\n", 4), ("max 100000\n", 4)]
+)
+def test_a_container_has_the_cores_of_its_quota(
+    quota: str, found: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+    (tmp_path / "cpu.max").write_text(quota)
+    assert cores(tmp_path / "cpu.max") == found
+    assert cores(tmp_path / "none") == 4
 
 
 def test_it_ends_when_it_is_closed() -> None:

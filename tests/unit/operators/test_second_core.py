@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 
 from airflow_provider.altcraft.extract._protocol import PullSizes
 from airflow_provider.altcraft.extract.decoding.decoder_process import DecoderProcess
+from airflow_provider.altcraft.extract.profiles import pull as pull_module
 from airflow_provider.altcraft.operators.history import AltcraftHistoryOperator
 from airflow_provider.altcraft.testing import Emulator
 from tests.unit.operators.whole_database import Connect
@@ -31,7 +31,7 @@ def api(altcraft_api: Emulator, connect: Connect) -> Emulator:
 
 @pytest.fixture
 def sizes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(pull_module, "cores", lambda: 2)
     monkeypatch.setattr(AltcraftHistoryOperator, "pull_sizes", PullSizes(process_after=1, process_least=1))
 
 
@@ -62,7 +62,7 @@ def test_the_output_is_the_same(
 
 
 def test_one_core_is_left_alone(api: Emulator, sizes: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
+    monkeypatch.setattr(pull_module, "cores", lambda: 1)
     started: list[Any] = []
     monkeypatch.setattr(DecoderProcess, "start", started.append)
     pull(tmp_path)

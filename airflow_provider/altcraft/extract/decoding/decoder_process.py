@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections import deque
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import msgspec
@@ -94,7 +95,7 @@ class DecoderProcess:
         ours, theirs = socket.socketpair()
         try:
             with theirs:
-                self._process = await asyncio.to_thread(self._popen, theirs)
+                self._process = self._popen(theirs)
             reader, self._writer = await asyncio.open_unix_connection(sock=ours)
             self._writer.write(frame(self._common))
             async with asyncio.timeout(_START):
@@ -155,13 +156,14 @@ class DecoderProcess:
         assert self._memory  # noqa: S101 - it is there as long as there are answers
         at = found.slot * 2 * HALF + HALF
         whole = pa.py_buffer(self._memory[at : at + sum(found.lengths)])
-        self._free.append(found.slot)
         at = 0
-        for length, (_, _, future) in zip(found.lengths, self._sent.pop(found.slot), strict=True):
+        for length, (_, _, future) in zip(found.lengths, self._sent[found.slot], strict=True):
             batch = pa.ipc.read_record_batch(whole.slice(at, length), SCHEMA) if length else None
             at += length
             if not future.done():  # nobody cancelled it
                 future.set_result(batch)
+        del self._sent[found.slot]
+        self._free.append(found.slot)
 
 
 def _memory() -> Any:
@@ -180,6 +182,14 @@ def _end(process: subprocess.Popen[bytes]) -> int:
         return process.wait()
 
 
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> float:
+    """How many this process may use.
+
+    Args:
+        quota: where Linux says how much of them a container has: microseconds, or ``max``, in each so many.
+    """
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):
+        most, period = quota.read_text().split()
+        return min(count, int(most) / int(period))  # "max" is no number
+    return count
