@@ -40,7 +40,7 @@ with DAG(
         date_to=DAY,
         target=DeltaTarget(TABLE),
         outlets=[Asset("altcraft_lakehouse_history")],  # its events show rows and window
-        # One run at a time, a backfill's too: of two pulls of a day the later commit stays.
+        # One run at a time, a backfill's too: of two pulls of a day the one that began later stays.
         max_active_tis_per_dag=1,
         retries=3,
         retry_delay=dt.timedelta(minutes=5),

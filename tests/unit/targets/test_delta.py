@@ -6,6 +6,7 @@ import datetime as dt
 import json
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from airflow_provider.altcraft.targets import DeltaTarget, resolve_target
@@ -175,3 +176,10 @@ def test_the_settings_for_amazon(monkeypatch: pytest.MonkeyPatch) -> None:
         "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "true",
         "ALLOW_INVALID_CERTIFICATES": "true",
     }
+
+
+def test_errors_of_arrow_show_no_value() -> None:
+    with pytest.raises(ValueError, match="do not go together: ArrowInvalid") as caught, saying("delta+file:///a"):
+        pa.array(["ann@example.com"]).cast(pa.int64())
+    assert "ann" not in str(caught.value)
+    assert caught.value.__suppress_context__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+import pyarrow as pa
 import pytest
 
 from airflow_provider.altcraft.targets import IcebergTarget, Scope, resolve_target
@@ -84,3 +85,10 @@ def test_errors_without_statements_and_passwords() -> None:
         raise CommitStateUnknownException("no answer")
     with pytest.raises(OSError, match=r"http://me:\*\*\*@"), saying(uri, "a"):
         raise OSError("http://me:s3cr3t@lake/v1 is away")
+
+
+def test_errors_of_arrow_show_no_value() -> None:
+    with pytest.raises(ValueError, match="do not go together: ArrowInvalid") as caught, saying("iceberg://c/a.b", "a"):
+        pa.array(["ann@example.com"]).cast(pa.int64())
+    assert "ann" not in str(caught.value)
+    assert caught.value.__suppress_context__

@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 
+import pyarrow as pa  # noqa: TID253 - only a running pull imports this module
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from airflow_provider.altcraft._redact import redacted
@@ -32,6 +33,8 @@ def saying(uri: str) -> Iterator[None]:
         if "already exists" in str(error):
             raise InTheWayError(f"{uri}: another writer has made the table; a retry may go through") from None
         raise OSError(f"{uri}: the table cannot be read or written: {_said(error)}") from None
+    except pa.ArrowException as error:  # its texts show values
+        raise ValueError(f"{uri}: the rows and the table do not go together: {_said(error)}") from None
     except OSError as error:
         if uri in str(error):
             raise

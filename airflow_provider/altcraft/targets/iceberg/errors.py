@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+import pyarrow as pa  # noqa: TID253 - only a running pull imports this module
 from pyiceberg.exceptions import (
     CommitFailedException,
     CommitStateUnknownException,
@@ -46,6 +47,8 @@ def saying(uri: str, namespace: str) -> Iterator[None]:
         raise PermissionError(f"{uri}: the catalog refuses the connection's credentials: {_said(error)}") from None
     except (NotInstalledError, ImportError) as error:
         raise ValueError(f"{uri}: the catalog or the table needs a package that is not here: {_said(error)}") from None
+    except pa.ArrowException as error:  # its texts show values
+        raise ValueError(f"{uri}: the rows and the table do not go together: {type(error).__name__}") from None
     except ValueError as error:
         if str(error).startswith(uri):
             raise
