@@ -152,7 +152,7 @@ def test_what_a_pull_brought(site: page.Site) -> None:
     assert "/2026-01-14/all.parquet" in seen
     seen = text_of(site.ask(site.task("profiles"))[1])
     assert "20 profiles asked" in seen
-    assert "1 profiles failed" in seen
+    assert "1 profile failed" in seen
     assert "_failed.jsonl" in seen
     assert "There was no event in this time." in text_of(site.ask(site.task("empty"))[1])
     assert "this task returned no counts of events" in text_of(site.ask(site.task("other"))[1])

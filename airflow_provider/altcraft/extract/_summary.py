@@ -48,6 +48,7 @@ Of more channels or actions than have a number of their own, the last number sta
 _PENDING_ROWS: Final = 100_000
 
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
+_PHONE = re.compile(r"\+\d(?:[ ()-]{0,2}\d){8,}|\d{10,}")  # a date has fewer digits
 _EPOCH = dt.date(1970, 1, 1).toordinal()
 _LAST = dt.date.max.toordinal()
 
@@ -269,6 +270,6 @@ def _most(counts: Counter[_Key], most: int) -> list[_Key]:
 
 
 def _shown_name(name: str | None) -> str | None:
-    """The beginning of a campaign's name, without the address of whom it may have been made for."""
+    """The beginning of a campaign's name, without address and phone of whom it may have been made for."""
     # Cut twice: an address that is cut is not found any more, and to look through a long word takes its length squared.
-    return None if name is None else _EMAIL.sub("…@…", name[:_READ_OF_NAME])[:_NAME]
+    return None if name is None else _PHONE.sub("…", _EMAIL.sub("…@…", name[:_READ_OF_NAME]))[:_NAME]

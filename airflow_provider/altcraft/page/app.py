@@ -23,6 +23,7 @@ from fastapi import Depends, FastAPI, HTTPException, Query
 from starlette.responses import HTMLResponse  # noqa: TID253 - only the API server imports this module
 
 from airflow_provider.altcraft import __version__
+from airflow_provider.altcraft._words import plural_of
 from airflow_provider.altcraft.page import _stored
 from airflow_provider.altcraft.page._dag_view import dag_view, duration
 from airflow_provider.altcraft.page._pull_view import pull_view
@@ -114,6 +115,7 @@ def _templates() -> jinja2.Environment:
         autoescape=True, loader=jinja2.FileSystemLoader(_TEMPLATES), trim_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters["duration"] = duration
+    environment.filters["noun"] = plural_of
     environment.filters["number"] = lambda number: f"{number:,}"
     return environment
 

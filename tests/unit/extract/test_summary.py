@@ -191,3 +191,16 @@ def test_days_of_a_zone_that_arrow_does_not_find_are_those_of_utc() -> None:
     found = result(drawn(10), ElsewhereZone())
     assert found["timezone"] == "UTC"
     assert by_time(found) == by_time(result(drawn(10)))
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Call +7 (900) 123-45-67 back", "Call … back"),
+        ("SMS 79001234567", "SMS …"),
+        ("Autumn 20261128, 2026-11-28 to 2026-12-05", "Autumn 20261128, 2026-11-28 to 2026-12-05"),
+        ("Top 100 000 of +5 %", "Top 100 000 of +5 %"),
+    ],
+)
+def test_a_phone_in_a_campaigns_name_is_left_out(name: str, shown: str) -> None:
+    assert result([row(START, campaign_id=1, campaign_name=name)])["by_campaign"][0]["name"] == shown
