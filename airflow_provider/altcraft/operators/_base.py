@@ -200,10 +200,10 @@ class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, 
             raise AirflowFailException(_message_of(error)) from error
 
     def _run(self, pull: Pull, writer: TargetWriter) -> dict[str, Any]:
-        from airflow_provider.altcraft.extract._summary import EventSummary
+        try:  # from the first line on, for a time-out may come at any of them
+            from airflow_provider.altcraft.extract._summary import EventSummary
 
-        summary = EventSummary(pull.window.zone)
-        try:
+            summary = EventSummary(pull.window.zone)
             if self.follow is not None:
                 self.follow(pull.progress)
             if isinstance(writer, SupportsResume):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import re
+import subprocess
+import sys
 import threading
 from collections import Counter
 from pathlib import Path
@@ -173,10 +176,29 @@ class LakehouseCases:
         assert sorted(lake.counts(name)) == sorted(Counter(pull.table["action"].to_pylist()).items())
 
 
-def functions_of_the_docs(first: str, last: str | None = None) -> dict[str, Any]:
-    """Return what the Python blocks of docs/lakehouse.md between two headings define."""
+def code_of_the_docs(first: str, last: str | None = None) -> str:
+    """Return the Python blocks of docs/lakehouse.md between two headings."""
     page = (Path(__file__).parents[3] / "docs/lakehouse.md").read_text().partition(f"# {first}")[2]
+    blocks = re.findall(r"```python\n(.*?)```", page.partition(f"# {last}")[0] if last else page, re.DOTALL)
+    return "\n".join(blocks)
+
+
+def functions_of_the_docs(first: str, last: str | None = None) -> dict[str, Any]:
+    """Return what those blocks define."""
     names: dict[str, Any] = {}
-    for block in re.findall(r"```python\n(.*?)```", page.partition(f"# {last}")[0] if last else page, re.DOTALL):
-        exec(block, names)
+    exec(code_of_the_docs(first, last), names)
     return names
+
+
+def read_as_the_docs_say(name: str, place: str, first: str, last: str | None = None) -> list[tuple[str, int]]:
+    """What one of those functions gives of a table, in a process of its own: Polars' threads do not survive a fork."""
+    shown = f"import json\nprint(json.dumps([list(row) for row in {name}({place!r})]))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code_of_the_docs(first, last)}\n{shown}"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [(action, count) for action, count in json.loads(done.stdout.splitlines()[-1])]

@@ -129,7 +129,7 @@ def test_nothing_is_visible_before_all_is_sent(tmp_path, batch, monkeypatch):
         (Window.of("2024-01-01"), "date_from and date_to must both be given"),
         (Window.of("2024-01-01T00:00:01Z", "2024-01-02"), r"whole UTC days, and date_from is 2024-01-01T00:00:01\+00"),
         (Window.of("2024-01-01", "2024-01-02T12:00Z"), r"whole UTC days, and date_to is 2024-01-02T12:00:00\+00:00"),
-        (Window.of("2020-01-01", "2024-01-02"), "750 days, not 1463; split the window"),
+        (Window.of("2020-01-01", "2024-01-02"), "750 days, not 1,463; split the window"),
     ],
 )
 def test_a_window_that_does_not_fit_is_refused(tmp_path, window, says):

@@ -21,7 +21,14 @@ from airflow_provider.altcraft.testing.conformance.held import scope
 from airflow_provider.altcraft.testing.conformance.killing import Forked
 from airflow_provider.altcraft.testing.conformance.writing import put
 from airflow_provider.altcraft.window import Window
-from tests.integration.targets.lakehouse_cases import DAYS, DISPOSITIONS, LakehouseCases, Table, functions_of_the_docs
+from tests.integration.targets.lakehouse_cases import (
+    DAYS,
+    DISPOSITIONS,
+    LakehouseCases,
+    Table,
+    functions_of_the_docs,
+    read_as_the_docs_say,
+)
 from tests.integration.targets.places import Apart
 
 
@@ -52,7 +59,7 @@ class DeltaLake(Table):
         return info
 
     def counts(self, name):
-        return Forked(lambda: functions_of_the_docs("Delta Lake", "Apache Iceberg")[name](self.path)).value
+        return read_as_the_docs_say(name, self.path, "Delta Lake", "Apache Iceberg")
 
 
 @pytest.fixture

@@ -16,10 +16,16 @@ from airflow_provider.altcraft.schema import SCHEMA
 from airflow_provider.altcraft.targets import IcebergTarget, Scope
 from airflow_provider.altcraft.testing.conformance import draw_events, pull_of
 from airflow_provider.altcraft.testing.conformance.held import scope
-from airflow_provider.altcraft.testing.conformance.killing import Forked
 from airflow_provider.altcraft.testing.conformance.writing import put
 from tests.integration.databases import define
-from tests.integration.targets.lakehouse_cases import DAYS, DISPOSITIONS, LakehouseCases, Table, functions_of_the_docs
+from tests.integration.targets.lakehouse_cases import (
+    DAYS,
+    DISPOSITIONS,
+    LakehouseCases,
+    Table,
+    functions_of_the_docs,
+    read_as_the_docs_say,
+)
 from tests.integration.targets.places import Catalog, Folder
 
 TABLE = "lake.history"
@@ -49,8 +55,7 @@ class IcebergLake(Table):
         return dict(self.table().current_snapshot().summary.additional_properties)
 
     def counts(self, name):
-        """In a fork: the threads of Polars do not outlive a fork, and the tests of Delta Lake may come after these."""
-        return Forked(lambda: functions_of_the_docs("Apache Iceberg")[name](self.conn_id)).value
+        return read_as_the_docs_say(name, self.conn_id, "Apache Iceberg")
 
     def make(self, schema=SCHEMA, partitions=(), **properties):
         """Make the table as somebody else would."""
