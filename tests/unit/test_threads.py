@@ -37,11 +37,11 @@ running = ended = finished = 0
 signal.signal(signal.SIGALRM, end)
 gc.disable()  # an error within a destructor is lost
 random.seed(1)
-for _ in range(3000):
+for number in range(3000):
     faulthandler.dump_traceback_later(30, exit=True)
     try:
         try:
-            signal.setitimer(signal.ITIMER_REAL, random.uniform(0.00001, 0.0035))
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(0.00001, 0.03 if number % 2 else 0.0035))
             run_apart(work())
             finished += 1
         finally:
