@@ -101,7 +101,7 @@ class ClickHouse:
 def own_server() -> Iterator[ClickHouse]:
     """A server in a folder of its own, up."""
     if importlib.util.find_spec("chdb") is None:
-        pytest.skip("left out: make test-clickhouse brings ClickHouse's engine")
+        pytest.skip("no engine: make test-clickhouse brings ClickHouse's engine")
     with tempfile.TemporaryDirectory(prefix="altcraft-clickhouse-") as folder:
         server = ClickHouse(folder)
         server.start()

@@ -146,9 +146,9 @@ def test_every_value_comes_back(
     try:
         importlib.import_module(module)
     except ImportError:
-        pytest.skip(f"left out: make test-readers brings {module}")
+        pytest.skip(f"no engine: make test-readers brings {module}")
     if reader == "spark" and not shutil.which("java"):
-        pytest.skip("left out: Spark needs Java")
+        pytest.skip("no engine: Spark needs Java")
     path = str(written / places[shape])
     name = f"{reader}_{shape if shape in {'csv', 'jsonl'} else 'parquet'}"
     read = functions.get(f"{name}_{shape}", functions[name])
