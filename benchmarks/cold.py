@@ -101,29 +101,45 @@ def measure(runs: int, against: str, tree: Path | None, schema: str) -> Cold:
 def _run(task: Task, tree: Path, folder: Path, url: str, s3: str, schema: str) -> Took:
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "out").mkdir(parents=True)
-    result = folder / "took.json"
     target = task.target.format(folder=folder, name=schema if "postgres" in task.target else f"run{time.time_ns()}")
     extra = {"endpoint_url": s3, "region_name": "eu-central-1"}
     own = {
-        "PYTHONPATH": str(tree),
         "AIRFLOW_CONN_BENCH_SQLITE": json.dumps({"conn_type": "sqlite", "host": str(folder / "history.db")}),
         "AIRFLOW_CONN_BENCH_POSTGRES": POSTGRES,
         "AIRFLOW_CONN_BENCH_S3": json.dumps(
             {"conn_type": "aws", "login": "bench", "password": "benchbench", "extra": extra}
         ),
     }
+    took = run_task(task.kind, target, tree, folder, environment(url, str(folder)) | own)
+    if "postgres" in task.target:
+        _drop(target.rpartition("/")[2])
+    return took
+
+
+def run_task(kind: str, target: str, tree: Path, folder: Path, env: dict[str, str]) -> Took:
+    """Run ``benchmarks.cold_task`` in a process of its own, with the package of a revision.
+
+    Args:
+        kind: of the task.
+        target: of a pull.
+        tree: where the package is.
+        folder: an empty one, for what the task makes.
+        env: of the process.
+
+    Raises:
+        RuntimeError: it failed; the message holds the end of what it printed.
+    """
+    result = folder / "took.json"
     done = subprocess.run(
-        [sys.executable, "-P", str(CODE), task.kind, target, str(result)],
-        env=environment(url, str(folder)) | own,
+        [sys.executable, "-P", str(CODE), kind, target, str(result)],
+        env=env | {"PYTHONPATH": str(tree)},
         cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(f"{task.name}, code of {tree}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    if "postgres" in task.target:
-        _drop(target.rpartition("/")[2])
+        raise RuntimeError(f"{kind}, code of {tree}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     took: Took = json.loads(result.read_text())
     return took
 

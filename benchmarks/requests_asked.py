@@ -6,10 +6,7 @@ The emulator counts it, so the figures are the same in each run.
 from __future__ import annotations
 
 import datetime as dt
-import json
 import math
-import subprocess
-import sys
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
@@ -17,9 +14,9 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from airflow_provider.altcraft.testing import Emulator
+from benchmarks.cold import run_task
 from benchmarks.measure import ROOT, environment
 
-CODE = Path(__file__).with_name("cold_task.py")
 ZONE = ZoneInfo("Europe/Moscow")
 FIRST = dt.datetime(2026, 1, 1, tzinfo=ZONE)
 DAY = dt.timedelta(days=1)
@@ -107,20 +104,9 @@ def _ratio(pull: Asked, tree: Path, api: Emulator) -> float:
 
 def _pull(tree: Path, url: str, windows: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="altcraft-asked-") as folder:
-        result = Path(folder, "took.json")
         kind = " ".join(["database", str(PAGE), *windows])
-        done = subprocess.run(
-            [sys.executable, "-P", str(CODE), kind, f"file://{folder}/out/", str(result)],
-            env=environment(url, folder, ZONE.key) | {"PYTHONPATH": str(tree)},
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise RuntimeError(f"database, code of {tree}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-        rows: int = json.loads(result.read_text())["rows"]
-    return rows
+        took = run_task(kind, f"file://{folder}/out/", tree, Path(folder), environment(url, folder, ZONE.key))
+    return int(took["rows"])
 
 
 def table(counted: Counted) -> str:
