@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from email.message import Message
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -65,7 +66,7 @@ class Site:
     tokens: Mapping[str, str]
     runs: Mapping[str, list[str]]
 
-    def ask(self, path: str, user: str | None = "ann", *, cookie: bool = False) -> tuple[int, str, Mapping[str, str]]:
+    def ask(self, path: str, user: str | None = "ann", *, cookie: bool = False) -> tuple[int, str, Message]:
         """Status, body and headers of an answer."""
         headers = {}
         if user is not None:
