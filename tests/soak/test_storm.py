@@ -40,9 +40,7 @@ def run(work: Callable[[], object], seconds: float | None = None) -> bool:
     if not pid:
         code = 1
         try:
-            killing._forget_stores()
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
-                signal.signal(number, signal.SIG_DFL)
+            killing.forget_the_parent()
             if seconds is not None:
                 signal.setitimer(signal.ITIMER_REAL, seconds)  # whose signal ends a process without a handler
             work()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gzip
 import io
 import json
 import os
 import pickle
 import re
-import signal
 import uuid
 from multiprocessing import Pipe
 from urllib.parse import unquote
@@ -312,6 +312,10 @@ class Apart:
         return self._target.open(scope) if os.getpid() != self._pid else ApartWriter(self._target, scope)
 
 
+_SECONDS = 240
+"""After these a writer's process says where it is, and ends: a little before its test does."""
+
+
 class ApartWriter:
     """A writer in a process of its own, which ends with it."""
 
@@ -351,9 +355,8 @@ class ApartWriter:
 
 
 def _serve(pipe, target, scope):
-    killing._forget_stores()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
-        signal.signal(number, signal.SIG_DFL)
+    killing.forget_the_parent()
+    faulthandler.dump_traceback_later(_SECONDS, exit=True)
     try:
         opened = False
         while True:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import threading
 import traceback
 from pathlib import Path
 
@@ -91,6 +92,38 @@ OURS = pa.schema([*SCHEMA, pa.field("date", pa.date32(), nullable=False)])
 def test_one_transaction_makes_the_table_and_fills_it(lake):
     put(lake.target(), pull_of(draw_events(3), scope(*DAYS)))
     assert len(lake.commits()) == 1
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["no table", "a table"])
+def test_what_another_writer_puts_there_while_the_library_writes_is_there_once(lake, there):
+    """Where there was no table when the library looked, it would add its rows to those of the table made since."""
+    if there:
+        put(lake.target(), pull_of(draw_events(3), scope(*DAYS)))
+
+    def work():
+        import deltalake
+
+        import airflow_provider.altcraft.targets.delta.table as module
+
+        pull = pull_of(draw_events(9), scope(*DAYS))
+        other = threading.Thread(target=put, args=(DeltaTarget(lake.path), pull))
+
+        def write(where, data, **how):
+            module.write_deltalake = deltalake.write_deltalake  # the next ones, the other's too, as it is
+
+            def batches():  # are asked for when the library has looked for the table
+                other.start()
+                other.join()
+                yield from data
+
+            return deltalake.write_deltalake(where, pa.RecordBatchReader.from_batches(data.schema, batches()), **how)
+
+        module.write_deltalake = write
+        put(DeltaTarget(lake.path), pull)
+        return pull.table["event_key"].to_pylist()
+
+    keys = Forked(work).value
+    assert sorted(row["event_key"] for row in lake.rows()) == sorted(keys)
 
 
 def test_the_days_are_of_the_time_zone_and_last_among_the_columns(lake):

@@ -23,7 +23,7 @@ from airflow_provider.altcraft.targets.object_storage import folder as _folder
 from airflow_provider.altcraft.targets.object_storage import folder_store as _folder_store
 from airflow_provider.altcraft.targets.object_storage.stores import s3 as _s3
 from airflow_provider.altcraft.targets.object_storage.stores.fsspec import FsspecStore
-from airflow_provider.altcraft.testing.conformance.killing import _forget_stores
+from airflow_provider.altcraft.testing.conformance.killing import forget_the_parent
 from tests.batches import make_batch
 from tests.integration.targets.courses import KEYS, SCOPE, SECONDS, Objects, play, write
 
@@ -84,7 +84,7 @@ class Attempt:
 
 def _attempt(pipe, target, email, halting):
     logging.disable(logging.INFO)
-    _forget_stores()
+    forget_the_parent()
     committing = error = None
 
     def halt(begins_commit=False):

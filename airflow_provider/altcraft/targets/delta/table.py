@@ -116,15 +116,15 @@ class Layout:
             self._write_rows(file, rows)
             # Read by the library without any Python: a generator that fails within it may end the process badly.
             with pa.OSFile(f"/dev/fd/{file.fileno()}", "rb") as source, pa.ipc.open_stream(source) as reader:
+                how: Any = {"writer_properties": WriterProperties(compression="ZSTD", max_row_group_size=_GROUP)}
                 properties = commit_properties(scope, self._disposition, began)
-                how: Any = {
-                    "writer_properties": WriterProperties(compression="ZSTD", max_row_group_size=_GROUP),
-                    "commit_properties": CommitProperties(custom_metadata=properties),
-                }
                 if table is None:
+                    # Tried once: where another writer has made the table in the meantime, the library would add to it.
+                    how["commit_properties"] = CommitProperties(custom_metadata=properties, max_commit_retries=0)
                     options = place.options()
                     write_deltalake(place.address, reader, partition_by=[DATE], storage_options=options, **how)
                 else:
+                    how["commit_properties"] = CommitProperties(custom_metadata=properties)
                     write_deltalake(table, reader, mode="overwrite", predicate=predicate_of(ranges), **how)
         return spool.rows - kept.left_out
 

@@ -168,9 +168,7 @@ def _be_the_child(work: Callable[[], Any], writing: int, seconds: float) -> NoRe
     code = 1
     try:
         gc.disable()
-        _forget_stores()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
-            signal.signal(number, signal.SIG_DFL)
+        forget_the_parent()
         faulthandler.dump_traceback_later(seconds, exit=True, file=writing)  # type: ignore[arg-type, unused-ignore]
         try:
             answer: tuple[str | None, Any] = (None, work())
@@ -182,8 +180,15 @@ def _be_the_child(work: Callable[[], Any], writing: int, seconds: float) -> NoRe
         os._exit(code)
 
 
-def _forget_stores() -> None:
-    """Have Airflow open object stores again: fsspec's refuse to work in a process that they were not made in."""
+def forget_the_parent() -> None:
+    """Have a forked process neither end with the parent's handlers nor use or collect what only the parent can.
+
+    Object stores of fsspec refuse to work in a process that they were not made in, and one that is collected waits for
+    a thread that did not come along.
+    """
+    gc.freeze()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, signal.SIG_DFL)
     for name in ("airflow.sdk.io.store", "airflow.io.store"):
         getattr(sys.modules.get(name), "_STORE_CACHE", {}).clear()
 
