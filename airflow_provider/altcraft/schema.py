@@ -41,12 +41,15 @@ SCHEMA = pa.schema(_FIELDS)
 """One row an event. ``datetime`` is UTC in microseconds; ``extra`` is a JSON object of every field without a column."""
 
 COLUMNS: tuple[str, ...] = tuple(SCHEMA.names)
+"""The names of its columns, in order."""
 
 TEXTS = tuple(field.name for field in SCHEMA if pa.types.is_string(field.type))
+"""Columns of texts."""
 INTEGERS = tuple(field.name for field in SCHEMA if pa.types.is_integer(field.type))
+"""Columns of whole numbers."""
 
 KeyBy: TypeAlias = Literal["row", "event_id"]
-"""What an ``event_key`` is made of: a row's fields, or its ``event_id`` alone where it has one."""
+"""What an ``event_key`` is made of, a row's fields or its ``event_id`` alone where it has one."""
 
 KEY = 32
 """Characters of an ``event_key``."""

@@ -13,11 +13,14 @@ from typing import TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 UTC = dt.UTC
+"""The time zone where none is given."""
 DAY = dt.timedelta(days=1)
+"""24 hours; a day of a time zone may be longer or shorter."""
 
 _MOMENT = dt.timedelta.resolution
 
 DateLike: TypeAlias = "dt.date | dt.datetime | str | None"
+"""A date, a date-time or its ISO 8601 text, or nothing."""
 
 
 def utc(value: dt.datetime) -> dt.datetime:

@@ -5,9 +5,11 @@ A page has a line ``<!-- reference: client targets.dlt -->`` for the modules of 
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +22,18 @@ MARK = re.compile(r"<!-- reference: ([\w. ]+) -->")
 
 def public_names(module: Any) -> list[str]:
     """What users import from a module: its ``__all__``, or else what is defined there and is not private."""
+    if hasattr(module, "__all__"):
+        return sorted(module.__all__)
     own = [name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
-    return sorted(getattr(module, "__all__", [name for name in own if not name.startswith("_")]))
+    return sorted({name for name in (*own, *constants(module)) if not name.startswith("_")})
+
+
+def constants(module: Any) -> Iterator[str]:
+    """The names that a module assigns to, whose values do not know their module."""
+    for node in ast.parse(inspect.getsource(module)).body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                yield name
 
 
 def arguments_of(operator: Any) -> str:
@@ -42,12 +54,14 @@ def directives(name: str) -> str:
         if isinstance(value, type):
             kind = "autoexception" if issubclass(value, BaseException) else "autoclass"
         else:
-            kind = "autofunction" if inspect.isroutine(value) else "data"
+            kind = "autofunction" if inspect.isroutine(value) else "autodata" if each in constants(module) else "data"
         # What an operator inherits and overrides is Airflow's to document, which also makes it by a `__new__`.
         operator = hasattr(value, "template_fields_renderers")
         lines.append(f".. {kind}:: {each}{arguments_of(value) if operator else ''}")
         if isinstance(value, type) and not operator:
             lines.append("   :members:")
+        elif kind == "autodata":
+            lines.append("   :no-value:")
         lines.append("")
     return "\n".join([*lines, "```", ""])
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -16,31 +19,73 @@ def extensions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(DOCS / "_ext"))
 
 
+def documented() -> list[str]:
+    """The modules of the reference, as its pages name them."""
+    from reference import MARK
+
+    return [
+        name for page in DOCS.rglob("*.md") for found in MARK.finditer(page.read_text()) for name in found[1].split()
+    ]
+
+
 def test_every_module_that_users_import_from_is_in_the_reference() -> None:
     """Those that the examples, the pages and the tests of names import from."""
-    from reference import MARK, PACKAGE
+    from reference import PACKAGE
 
-    documented = {
-        f"{PACKAGE}.{name}"
-        for page in DOCS.rglob("*.md")
-        for match in MARK.finditer(page.read_text())
-        for name in match[1].split()
-    }
-    pages = [*DOCS.glob("*.md"), *(DOCS.parent / "example_dags").glob("*.py"), DOCS.parent / "README.md"]
+    pages = [*DOCS.rglob("*.md"), *(DOCS.parent / "example_dags").glob("*.py"), DOCS.parent / "README.md"]
     imported = {
         name for page in pages for name in re.findall(rf"^from ({PACKAGE}\S*) import", page.read_text(), re.MULTILINE)
     }
-    assert imported <= documented
-    assert len(documented) >= 12
+    assert imported <= {f"{PACKAGE}.{name}" for name in documented()}
 
 
 def test_every_public_name_is_in_the_reference() -> None:
-    from reference import directives
+    """Of each documented module, and of each other that has an ``__all__`` and no private name in its path."""
+    from reference import PACKAGE, directives, public_names
 
-    for name in ("client", "targets", "operators.history", "extract.sources", "triggers.action"):
-        module = importlib.import_module(f"airflow_provider.altcraft.{name}")
-        written = set(re.findall(r"^\.\. \w+:: (\w+)", directives(name), re.MULTILINE))
-        assert written >= set(module.__all__), name
+    written = {
+        name: set(re.findall(r"^\.\. \w+:: (\w+)", directives(name), re.MULTILINE)) | {name.rpartition(".")[2]}
+        for name in documented()
+    }
+    folder = DOCS.parent.joinpath(*PACKAGE.split("."))
+    paths = [path for path in folder.rglob("*.py") if "\n__all__" in path.read_text()]
+    others = {".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__") for path in paths}
+    for name in (*written, *(other for other in others if "._" not in f".{other}")):
+        module = importlib.import_module(f"{PACKAGE}.{name}")
+        assert set(public_names(module)) <= set().union(*written.values()), name
+
+
+def test_every_argument_is_in_the_reference() -> None:
+    """Of what DAG files make, all arguments are described; of all else, all or none, where its line says enough."""
+    from reference import PACKAGE, public_names
+
+    missing = []
+    for name in documented():
+        module = importlib.import_module(f"{PACKAGE}.{name}")
+        for each in public_names(module):
+            value = getattr(module, each)
+            if not isinstance(value, type) and not inspect.isroutine(value):
+                continue
+            assert inspect.getdoc(value), f"{name}.{each}"
+            described = text_of(module, value)
+            if name.split(".")[0] in MADE_BY_DAG_FILES or "Args:" in described:
+                given = inspect.signature(value.__init__ if isinstance(value, type) else value).parameters.values()
+                named = [given.name for given in given if given.kind not in {given.VAR_KEYWORD, given.VAR_POSITIONAL}]
+                missing += [
+                    f"{name}.{each}: {arg}" for arg in named if arg != "self" and f"    {arg}:" not in described
+                ]
+    assert missing == []
+
+
+MADE_BY_DAG_FILES = {"hooks", "operators", "sensors", "triggers", "extract"}
+
+
+def text_of(module: ModuleType, value: Any) -> str:
+    """Its docstring, those of its bases, and that of what it says it shares its arguments with."""
+    own = [each.__doc__ or "" for each in (inspect.getmro(value) if isinstance(value, type) else [value])]
+    own += [value.__init__.__doc__ or ""] if isinstance(value, type) else []
+    others = re.findall(r"Arguments[\w ,]* are those of ``(\w+)``", "".join(own))
+    return "\n".join(own + [text_of(module, getattr(module, other)) for other in others])
 
 
 def test_error_texts_are_read_from_the_code() -> None:

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from airflow_provider.altcraft.client import AltcraftError, ProfileLookup
 
 RUN_DUE: Final = _RUN_DUE
-"""``since``: the moment the run was due, which neither retries nor clearing move."""
+"""As ``since``, the moment the run was due, which neither retries nor clearing move."""
 
 _GRACE: Final = 60.0
 """Seconds that the trigger has to end by itself once its time is up."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 NOW: Final = "now"
-"""``logical_date``: the moment at which the fixture was set up."""
+"""As ``logical_date``, the moment at which the fixture was set up."""
 
 _STUB = """# Makes a DAG file of another folder known to Airflow, which looks for DAGs of airflow here.
 import importlib.util

@@ -19,6 +19,7 @@ _JSON = "application/json; charset=utf-8"
 _HTML = "text/html; charset=utf-8"
 
 Envelope = dict[str, Any]
+"""The JSON object of an answer of the platform."""
 
 
 @dataclass(frozen=True, slots=True)
