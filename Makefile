@@ -19,7 +19,7 @@ UV      := uv==0.13.9
 # all of Airflow again, which takes longer than most of what they do.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-clickhouse test-duckdb-floor test-readers test-lowest test-soak docs screenshots bench bench-quick lint format build release-check airflow constraints clean
+.PHONY: help demo test coverage test-clickhouse test-duckdb-floor test-readers test-lowest test-soak docs screenshots bench bench-quick lint format build release-check airflow constraints clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -35,10 +35,13 @@ $(READY): $(PINS) pyproject.toml
 demo: $(READY) ## Run the marketing workflow of example_dags/ on a real Airflow, against the emulator
 	@$(BIN)/python scripts/demo.py
 
-test: $(READY) ## Run the tests with coverage (AIRFLOW=2.11 for that line, ARGS='-k name' for some without it)
+test: $(READY) ## Run the tests (AIRFLOW=2.11 for that line, ARGS='-k name' or a path for some)
 	@# In the order of their folders: what takes long comes before the many short ones, so that no worker is left alone.
-	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadscope --no-loadscope-reorder $(or $(ARGS),--cov --cov-report=)
-	$(if $(ARGS),,$(BIN)/coverage report --fail-under=95)
+	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadscope --no-loadscope-reorder $(ARGS)
+
+coverage: $(READY) ## Run the tests and measure how much of the package they run, which takes longer
+	@$(MAKE) --no-print-directory test ARGS='--cov --cov-report='
+	$(BIN)/coverage report --fail-under=95
 
 test-duckdb-floor: $(READY) ## Run the tests of DuckDB on the oldest version that pyproject.toml allows
 	@floor=$$(sed -n 's/.*"duckdb>=\([0-9.]*\)".*/\1/p' pyproject.toml)
