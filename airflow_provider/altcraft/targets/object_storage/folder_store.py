@@ -33,13 +33,13 @@ class StoreFolder:
             return StoreLease(self, f"_lease-{attempt}")
 
     def prove(self, name: str, other: str) -> None:
-        """Stage, copy, replace on a condition and remove."""
+        """Stage, copy, replace on conditions that hold and that do not, and remove."""
         with self._store.saying(self.uri):
             try:
                 self._store.put_staged(name, b"-")
                 self.copy(name, other)
                 self.remove([name])
-                does = self._store.replace(name, b"-", None) and self._store.replace(name, b"+", self.version(name))
+                does = self._replaces_on_conditions(name)
             except Exception as error:
                 if 501 not in statuses(error):
                     raise
@@ -51,6 +51,16 @@ class StoreFolder:
                     f"{self.uri}: the store cannot replace an object on the condition that nobody else has done so, by "
                     f"which a manifest is committed; write one object instead of a folder"
                 )
+
+    def _replaces_on_conditions(self, name: str) -> bool:
+        made = self._store.replace(name, b"-", None)
+        first = self.version(name)
+        if not (made and self._store.replace(name, b"+", first)):
+            return False
+        # Some that only speak like S3 write whatever the condition says.
+        return not self._store.has_conditions or not any(
+            self._store.replace(name, b"-", version) for version in (None, first)
+        )
 
     def living(self) -> set[str]:
         """Attempts whose lease is young."""

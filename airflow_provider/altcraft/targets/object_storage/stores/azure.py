@@ -114,6 +114,8 @@ class StagedBlob:
 class AzureStore(FsspecStore):
     """A container. Its blobs are reached by the client of adlfs: a key is taken as it is written."""
 
+    has_conditions = True
+
     def put(self, name: str, data: bytes) -> None:
         """Put a small blob, whatever is there."""
         self._blob(name, "upload_blob", data, overwrite=True)

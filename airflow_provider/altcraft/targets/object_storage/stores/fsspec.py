@@ -113,6 +113,8 @@ class FsspecStore:
     """
 
     staged: ClassVar[type[StagedObject]] = StagedObject
+    has_conditions: ClassVar[bool] = False
+    """Whether the store is asked to put an object only where there is a certain version of it, or none."""
 
     def __init__(self, uri: str, fs: Any, path: str) -> None:
         self.uri = uri

@@ -52,6 +52,7 @@ class GcsStore(FsspecStore):
     """A bucket. Its unfinished uploads are dropped by itself after a week; it lists none."""
 
     staged = StagedResumable
+    has_conditions = True
 
     @contextlib.contextmanager
     def saying(self, uri: str) -> Iterator[None]:

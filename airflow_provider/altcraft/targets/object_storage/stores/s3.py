@@ -52,6 +52,7 @@ class S3Store(FsspecStore):
     """A bucket, and all that speaks like one."""
 
     staged = StagedUpload
+    has_conditions = True
 
     def copy(self, source: str, name: str) -> None:
         """Have the store copy, which is done when it returns."""
