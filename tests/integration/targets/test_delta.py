@@ -223,6 +223,24 @@ def test_a_bucket_that_is_not_there(s3):
         DeltaTarget(f"s3://{s3.conn_id}@nowhere/table").open(Scope(1, None))
 
 
+def test_a_store_that_ignores_conditions(s3, monkeypatch):
+    """As some that only speak like S3."""
+    from s3fs.core import S3FileSystem
+
+    real = S3FileSystem._call_s3
+
+    async def call(fs, method, *args, **kwargs):
+        kwargs.pop("IfNoneMatch", None)
+        return await real(fs, method, *args, **kwargs)
+
+    target = DeltaTarget(s3.uri("conditions/table"))
+    with monkeypatch.context() as patch:
+        patch.setattr(S3FileSystem, "_call_s3", call)
+        with pytest.raises(ValueError, match=r"delta\+s3://.*: the store does not put an object on the condition"):
+            target.open(Scope(1, None))
+    assert s3.keys("conditions/") == []
+
+
 def test_a_connection_that_is_not_there():
     with pytest.raises(ValueError, match="there is no Airflow connection 'none'"):
         DeltaTarget("s3://none@lake/table").open(Scope(1, None))

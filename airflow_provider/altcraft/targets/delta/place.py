@@ -56,7 +56,7 @@ class Place:
         """Put something there and remove it.
 
         Raises:
-            ValueError: the connection or a package is not there.
+            ValueError: the connection or a package is not there, or the store does not keep two writers apart.
             OSError: the place cannot be reached or written.
         """
         with without_secrets(), saying_where(self.uri):
@@ -67,6 +67,8 @@ class Place:
 
             fs, path = reach(f"{self._uri}/{PROBE}")
             fs.pipe_file(path, b"")
+            if self.scheme == "s3":
+                _prove_conditions(fs, path, self.uri)
             fs.rm_file(path)
 
     @contextlib.contextmanager
@@ -96,6 +98,21 @@ class Place:
             return _OPTIONS[self.scheme](self._conn_id or None)
         except ImportError as error:
             raise ValueError(f"{self.uri}: {not_installed(self.scheme, error)}") from error
+
+
+def _prove_conditions(fs: Any, path: str, uri: str) -> None:
+    """A version is committed by an object that must not be there yet; some that speak like S3 write it all the same."""
+    for _ in range(3):
+        try:
+            fs.pipe_file(path, b"", mode="create")
+        except FileExistsError:
+            return
+        # Another attempt, which proves as much, may have removed it.
+    fs.rm_file(path)
+    raise ValueError(
+        f"{uri}: the store does not put an object on the condition that it is not there yet (If-None-Match), by which "
+        f"a version of the table is committed: of two writers at once, one would lose its rows; write to another store"
+    )
 
 
 def _prove_folder(folder: Path) -> None:
