@@ -13,6 +13,7 @@ BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready
 ARGS    ?=
 AGAINST ?=
+TAG     ?=
 WORKERS ?= 3
 UV      := uv==0.13.9
 # Modules are compiled once, also where the surroundings forbid it: else each of the tests' many processes would compile
@@ -91,8 +92,8 @@ format: $(READY) ## Put the code into the project's style
 build: $(READY) ## Build wheel and sdist into dist/
 	@$(BIN)/python -m build --installer uv
 
-release-check: $(READY) ## Build, check the archives, and pull by the wheel with oldest and newest versions of all
-	@$(BIN)/python scripts/release_check.py
+release-check: $(READY) ## Build, check the archives, pull by the wheel with oldest and newest versions (TAG=v0.1.0: that it may be tagged)
+	@$(BIN)/python scripts/release_check.py $(TAG)
 
 screenshots: $(READY) ## Take the pictures of docs/page.md again (Chromium and its driver)
 	@$(BIN)/python -m scripts.screenshots

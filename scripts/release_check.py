@@ -3,11 +3,16 @@
 Each environment is made in a temporary folder from the pins of `constraints/`, holds no source of ours, and pulls a
 profile's history from the emulator: with the newest versions by Airflow's own `dags test`. With the lowest ones the
 operator runs by itself, since the command of Airflow 3.3.2 does not start with the pydantic 2.11.1 that it admits.
+
+With `TAG=v0.1.0` the tag is refused first where it is not the package's version, or where the version's section in
+CHANGELOG.md has no day.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -34,8 +39,10 @@ DAG = """
 """
 
 
-def main() -> int:
+def main(tag: str = "") -> int:
     """Check all; the exit code is 1 where something is wrong."""
+    if tag:
+        check_tag(tag, ROOT)
     with tempfile.TemporaryDirectory() as folder:
         dist = Path(folder) / "dist"
         run(sys.executable, "-m", "build", "--installer", "uv", "--outdir", dist, ROOT)
@@ -46,6 +53,28 @@ def main() -> int:
             check_environment(Path(folder) / name, wheel, ROOT / "constraints" / f"{name}.txt")
             print(f"{name}: pulled", flush=True)
     return 0
+
+
+def check_tag(tag: str, root: Path) -> None:
+    """Refuse a tag that is not the version's, and a version whose changes have no day of release.
+
+    Args:
+        tag: such as ``v0.1.0``.
+        root: the folder of the project.
+    """
+    source = (root / "airflow_provider" / "altcraft" / "__init__.py").read_text(encoding="utf-8")
+    version = re.search(r'^__version__ = "(.+)"$', source, re.MULTILINE)
+    expected = f"v{version[1]}" if version else "the version in airflow_provider/altcraft/__init__.py"
+    if tag != expected:
+        raise SystemExit(f"tag: expected {expected}, got {tag}; set __version__, or tag another name")
+    headings = re.findall(r"^## (.+)$", (root / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    heading = next((each for each in headings if each.split()[0] == tag[1:]), "none")
+    try:
+        dt.date.fromisoformat(heading.removeprefix(f"{tag[1:]} — "))
+    except ValueError:
+        raise SystemExit(
+            f"CHANGELOG.md: expected a section '## {tag[1:]} — YYYY-MM-DD', got {heading!r}; write the day of release"
+        ) from None
 
 
 def check_contents(wheel: Path, sdist: Path) -> None:
@@ -106,4 +135,4 @@ def run(*command: object) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(*sys.argv[1:]))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import runpy
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,7 @@ def test_each_is_there() -> None:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_what_it_runs_is_there(file: Path) -> None:
     lines = commands(load(file.name))
-    made = [line.removeprefix("make ") for line in lines if line.startswith("make ")]
+    made = [line.split()[1] for line in lines if line.startswith("make ")]
     scripts = [line for line in lines if line.startswith(".")]
     assert made or scripts
     assert set(made) <= TARGETS
@@ -67,4 +69,27 @@ def test_nothing_is_published_unless_it_is_switched_on() -> None:
     assert publish["permissions"] == {"id-token": "write"}
     assert publish["steps"][-1]["with"] == {"attestations": True}  # and no token
     assert not any("permissions" in job for job in workflow["jobs"].values())
-    assert "make release-check" in commands(workflow)
+    assert 'make release-check TAG="$GITHUB_REF_NAME"' in commands(workflow)
+
+
+@pytest.mark.parametrize(
+    ("tag", "heading", "refused"),
+    [
+        ("v0.1.0", "0.1.0 — 2026-12-01", None),
+        ("v0.1.0", "0.1.0 — unreleased", r"expected a section '## 0\.1\.0 — YYYY-MM-DD', got '0\.1\.0 — unreleased'"),
+        ("v0.1.0", "0.1.0", "YYYY-MM-DD', got '0.1.0'"),
+        ("v0.1.0", "0.1.0 — 2026-02-30", "got '0.1.0 — 2026-02-30'"),
+        ("v0.1.0", "0.2.0 — 2026-12-01", "got 'none'"),
+        ("v0.2.0", "0.2.0 — 2026-12-01", "tag: expected v0.1.0, got v0.2.0"),
+    ],
+)
+def test_a_tag_is_refused_whose_changes_have_no_day(
+    tmp_path: Path, tag: str, heading: str, refused: str | None
+) -> None:
+    check_tag = runpy.run_path(str(ROOT / "scripts" / "release_check.py"))["check_tag"]
+    package = tmp_path / "airflow_provider" / "altcraft"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text('__version__ = "0.1.0"\n')
+    (tmp_path / "CHANGELOG.md").write_text(f"# Changes\n\n## {heading}\n\n- All.\n\n## 0.0.9 — 2026-01-01\n")
+    with nullcontext() if refused is None else pytest.raises(SystemExit, match=refused):
+        check_tag(tag, tmp_path)
