@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, ObjectStoragePath, Param, task
+from airflow.providers.common.compat.sdk import DAG, Asset, ObjectStoragePath, Param, task
 
 from airflow_provider.altcraft.operators.history import AltcraftHistoryOperator
 from airflow_provider.altcraft.sensors.action import AltcraftActionSensor
@@ -68,6 +68,7 @@ with DAG(
         date_from="{{ params.date_from }}",
         date_to="{{ params.date_to }}",
         target="file://{{ params.file }}",
+        outlets=[Asset("altcraft_demo_history")],  # its events show rows and window
     )
     form >> export
     funnel(export.output)

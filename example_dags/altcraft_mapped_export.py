@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, Param, task
+from airflow.providers.common.compat.sdk import DAG, Asset, Param, task
 
 from airflow_provider.altcraft.operators.history import AltcraftHistoryOperator
 
@@ -58,5 +58,6 @@ with DAG(
         date_to="{{ params.date_to }}",
         map_index_template="{{ task.target.rpartition('/')[2].removesuffix('.parquet') }}",  # the group
         max_active_tis_per_dagrun=4,  # how many groups ask the platform at once
+        outlets=[Asset("altcraft_groups_history")],  # its events, one for each group, show rows and window
     ).expand_kwargs(groups())
     total(export.output)

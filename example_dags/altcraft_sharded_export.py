@@ -12,7 +12,7 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, Param, task
+from airflow.providers.common.compat.sdk import DAG, Asset, Param, task
 
 from airflow_provider.altcraft.extract.sources import FileProfiles
 from airflow_provider.altcraft.operators.history import AltcraftHistoryOperator
@@ -58,5 +58,6 @@ with DAG(
         max_active_tis_per_dagrun=4,  # how many shards ask the platform at once
         retries=3,
         retry_delay=dt.timedelta(seconds=5),
+        outlets=[Asset("altcraft_sharded_history")],  # its events, one for each shard, show rows and window
     ).expand(shard=shards())
     total(export.output)
