@@ -38,7 +38,8 @@ _LINKS: Final = {"section": "Links to the platform"}
 
 FORM_FIELDS: Final[dict[str, dict[str, Any]]] = {
     "list_id": {
-        "label": "Database (list_id)",
+        # No plain mark: a connection without it is whole where tasks name their database.
+        "label": "Database (list_id) * unless each task names one",
         "description": "Number of the profile database that is meant where a task names none; the connection test "
         "lists those that the token sees.",
         "schema": {"type": ["integer", "null"], "minimum": 1} | _DATABASE,

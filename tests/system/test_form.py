@@ -260,6 +260,7 @@ def test_what_must_be_filled_in_comes_first_and_is_marked(form: Form) -> None:
     first = [form.find(f"//input[@name='{name}']").location["y"] for name in ("host", "password", "port")]
     assert first == sorted(first)
     form.fill(list_id="1")
+    form.find("//*[normalize-space()='Database (list_id) * unless each task names one']")
     form.find("//*[contains(text(), 'the connection test lists those that the token sees')]")
     if ON_AIRFLOW_3:
         assert form.shown("auth") == "not set: the request's body"
