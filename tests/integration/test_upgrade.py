@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import uuid
 from collections import Counter
 from collections.abc import Callable
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +28,7 @@ from airflow_provider.altcraft.sensors.action import AltcraftActionSensor
 from airflow_provider.altcraft.targets import ObjectStorageTarget, read_manifest
 from airflow_provider.altcraft.testing import Emulator
 from tests.integration.databases import Database
+from tests.integration.stores import S3
 from tests.integration.upgrade.common import LOOKBACK, PEOPLE, SINCE, WINDOW, Store, add_late, context_of, fill
 from tests.unit.triggers.watching import fired, keys
 
@@ -110,19 +113,32 @@ def restored(request: pytest.FixtureRequest) -> tuple[Database, str]:
     def restore(kind: str) -> tuple[Database, str]:
         database: Database = request.getfixturevalue(kind)
         prefix = f"u{uuid.uuid4().hex[:10]}_"
-        script = (WRITTEN / f"{kind}.sql").read_text().replace("upgrade_", prefix)
-        if kind == "sqlite":
-            with database.connect() as connection:
-                connection.executescript(script)
+        if kind == "duckdb":  # as EXPORT DATABASE leaves it
+            folder = WRITTEN / kind
+            script = (folder / "schema.sql").read_text() + (folder / "load.sql").read_text()
+            script = script.replace("FROM '", f"FROM '{folder}/")
         else:
-            schema = database.execute("SELECT current_schema()")[0][0]
-            database.execute(script.replace("public.", f"{schema}."))
+            script = (WRITTEN / f"{kind}.sql").read_text()
+        script = re.sub(r"(?<!/)upgrade_", prefix, script)
+        with database.connect() as connection:
+            if kind == "sqlite":
+                connection.executescript(script)
+            elif kind == "duckdb":
+                connection.execute(script)
+            elif kind == "mariadb":
+                cursor = connection.cursor()
+                for statement in script.split(";\n"):
+                    cursor.execute(statement)
+            else:
+                cursor = connection.cursor()
+                cursor.execute("SELECT current_schema()")
+                cursor.execute(script.replace("public.", f"{cursor.fetchone()[0]}."))
         return database, prefix
 
     return restore(request.param)
 
 
-TABLES = pytest.mark.parametrize("restored", ["sqlite", "postgres"], indirect=True)
+TABLES = pytest.mark.parametrize("restored", ["sqlite", "duckdb", "mariadb", "postgres"], indirect=True)
 
 
 @TABLES
@@ -148,6 +164,47 @@ def test_a_table_gets_its_notes(api: Emulator, restored: tuple[Database, str]) -
     database, prefix = restored
     pull(database.target(prefix + "merge"))
     assert database.exists(f"{prefix}merge_pulls")
+
+
+def test_a_table_of_dlt_is_continued(api: Emulator, postgres: Database) -> None:
+    dataset = f"u{uuid.uuid4().hex[:10]}"
+    postgres.execute((WRITTEN / "dlt.sql").read_text().replace("upgrade_dlt", dataset))
+    before = counted(postgres.rows(f"{dataset}.history"))
+    assert before.total() == 20
+    add_late(api)
+    pull(f"dlt://{postgres.conn_id}/{dataset}.history")
+    after = counted(postgres.rows(f"{dataset}.history"))
+    assert after > before
+    assert after.total() == 21
+
+
+@pytest.mark.parametrize("name", ["history.parquet", "parts/"])
+def test_objects_in_a_store_are_replaced(api: Emulator, s3: S3, name: str) -> None:
+    prefix = f"u{uuid.uuid4().hex[:10]}/"
+    for path in (WRITTEN / "s3").rglob("*.*"):
+        s3.put(prefix + path.relative_to(WRITTEN / "s3").as_posix(), path.read_bytes())
+    before = rows_in(s3, prefix + name)
+    assert before.total() == 20
+    add_late(api)
+    uri = s3.uri(prefix + name)
+    pull(ObjectStorageTarget(uri, part_rows=6) if name == "parts/" else uri)
+    after = rows_in(s3, prefix + name)
+    assert after > before
+    assert after.total() == 21
+    if name == "parts/":  # what the earlier build had is gone
+        assert set(s3.keys(prefix + name)) == {
+            prefix + name + each for each in ["_manifest.json", *names_in(s3, prefix)]
+        }
+
+
+def names_in(s3: S3, prefix: str) -> list[str]:
+    return [part["name"] for part in json.loads(s3.read(f"{prefix}parts/_manifest.json"))["parts"]]
+
+
+def rows_in(s3: S3, key: str) -> Counter[tuple[Any, ...]]:
+    keys = [key + name for name in names_in(s3, key.removesuffix("parts/"))] if key.endswith("/") else [key]
+    tables = [pq.read_table(BytesIO(s3.read(each))).cast(SCHEMA) for each in keys]
+    return counted([row for table in tables for row in table.to_pylist()])
 
 
 def trigger_of(stored: list[Any]) -> Any:

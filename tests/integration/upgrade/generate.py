@@ -6,7 +6,8 @@ For each build whose output users may have::
     export AIRFLOW_HOME=/tmp/airflow-of-build PYTHONPATH=/tmp/build
     .venv/bin/python tests/integration/upgrade/generate.py tests/integration/upgrade/written
 
-It speaks to that build's own emulator, needs PostgreSQL where the tests have it, and uses the arguments of that build.
+It speaks to that build's own emulator, needs PostgreSQL and MariaDB where the tests have them, and uses the arguments
+of that build. What is in `written/` already stays as it is: of a new kind, copy only what was not there.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from contextlib import aclosing
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +35,13 @@ from airflow_provider.altcraft.operators.history import AltcraftDatabaseHistoryO
 from airflow_provider.altcraft.schema import SCHEMA
 from airflow_provider.altcraft.sensors.action import AltcraftActionSensor
 from airflow_provider.altcraft.targets import ObjectStorageTarget, Scope, SqlTarget
+from airflow_provider.altcraft.targets.dlt import DltTarget
 from airflow_provider.altcraft.testing import Emulator
 from airflow_provider.altcraft.triggers import _keeper
 from airflow_provider.altcraft.triggers.action import AltcraftActionEventTrigger
 from airflow_provider.altcraft.window import Window
 
+DATABASE = "altcraft_upgrade"
 POSTGRES = ("--host=127.0.0.1", "--port=5432", "--username=postgres")
 TABLES = {f"upgrade_{disposition}": disposition for disposition in ("merge", "replace", "append")}
 
@@ -78,21 +82,85 @@ def write_sqlite(file: Path) -> None:
         file.write_text("\n".join(connection.iterdump()) + "\n")
 
 
-def write_postgres(file: Path) -> None:
-    name = "altcraft_upgrade"
-    subprocess.run(["psql", *POSTGRES, "-qc", f"DROP DATABASE IF EXISTS {name}"], check=True)
-    subprocess.run(["psql", *POSTGRES, "-qc", f"CREATE DATABASE {name}"], check=True)
-    os.environ["AIRFLOW_CONN_PG"] = json.dumps(
-        {"conn_type": "postgres", "host": "127.0.0.1", "port": 5432, "login": "postgres", "schema": name}
-    )
+def write_duckdb(folder: Path) -> None:
+    import duckdb
+
+    path = f"{tempfile.mkdtemp()}/duck.duckdb"
+    os.environ["AIRFLOW_CONN_DUCK"] = json.dumps({"conn_type": "duckdb", "host": path})
     for table, disposition in TABLES.items():
-        pull(SqlTarget("pg", table, disposition))
-    command = ["pg_dump", *POSTGRES, "--inserts", "--no-owner", "--no-privileges", name]
+        pull(SqlTarget("duck", table, disposition))
+    with duckdb.connect(path) as connection:
+        connection.execute(f"EXPORT DATABASE '{folder}'")
+    for file in folder.glob("*.sql"):
+        file.write_text(file.read_text().replace(f"{folder}/", ""))
+
+
+def write_mariadb(file: Path) -> None:
+    server = ("--host=127.0.0.1", "--port=3306", "--user=root")
+    subprocess.run(["mariadb", *server, "-e", f"CREATE OR REPLACE DATABASE {DATABASE}"], check=True)
+    connection = {"conn_type": "mysql", "host": "127.0.0.1", "port": 3306, "login": "root", "schema": DATABASE}
+    os.environ["AIRFLOW_CONN_MARIA"] = json.dumps(connection | {"extra": {"client": "mysql-connector-python"}})
+    for table, disposition in TABLES.items():
+        pull(SqlTarget("maria", table, disposition))
+    command = ["mariadb-dump", *server, "--compact", "--skip-extended-insert", DATABASE]
+    dump = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    # Only statements: no settings of the session.
+    file.write_text("".join(line for line in dump.splitlines(keepends=True) if not line.startswith("/*")))
+    subprocess.run(["mariadb", *server, "-e", f"DROP DATABASE {DATABASE}"], check=True)
+
+
+def write_postgres(file: Path) -> None:
+    with postgres() as conn_id:
+        for table, disposition in TABLES.items():
+            pull(SqlTarget(conn_id, table, disposition))
+        file.write_text(dump_of_postgres())
+
+
+def write_dlt(file: Path) -> None:
+    with postgres() as conn_id:
+        pull(DltTarget("upgrade_dlt.history", conn_id=conn_id))
+        file.write_text(dump_of_postgres())
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """An empty database, by the id of its connection."""
+    subprocess.run(["psql", *POSTGRES, "-qc", f"DROP DATABASE IF EXISTS {DATABASE}"], check=True)
+    subprocess.run(["psql", *POSTGRES, "-qc", f"CREATE DATABASE {DATABASE}"], check=True)
+    os.environ["AIRFLOW_CONN_PG"] = json.dumps(
+        {"conn_type": "postgres", "host": "127.0.0.1", "port": 5432, "login": "postgres", "schema": DATABASE}
+    )
+    yield "pg"
+    subprocess.run(["psql", *POSTGRES, "-qc", f"DROP DATABASE {DATABASE} WITH (FORCE)"], check=True)
+
+
+def dump_of_postgres() -> str:
+    command = ["pg_dump", *POSTGRES, "--inserts", "--no-owner", "--no-privileges", DATABASE]
     dump = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     # Only statements: no comments, no settings of the session, no words of psql's own.
     lines = [line for line in dump.splitlines() if line and not re.match(r"--|SET |SELECT pg_catalog|\\", line)]
-    file.write_text("\n".join(lines) + "\n")
-    subprocess.run(["psql", *POSTGRES, "-qc", f"DROP DATABASE {name}"], check=True)
+    return "\n".join(lines) + "\n"
+
+
+def write_s3(folder: Path) -> None:
+    """A file and parts in a store, by moto: the folder has what a client of it sees."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    endpoint = "http://{}:{}".format(*server.get_host_and_port())
+    connection = {"conn_type": "aws", "login": "key", "password": "secret"}
+    extra = {"endpoint_url": endpoint, "region_name": "us-east-1"}
+    os.environ["AIRFLOW_CONN_S3"] = json.dumps(connection | {"extra": extra})
+    client = boto3.client("s3", **extra, aws_access_key_id="key", aws_secret_access_key="secret")
+    client.create_bucket(Bucket="lake")
+    pull("s3://s3@lake/history.parquet")
+    pull(ObjectStorageTarget("s3://s3@lake/parts/", part_rows=6))
+    for each in client.list_objects_v2(Bucket="lake")["Contents"]:
+        (folder / each["Key"]).parent.mkdir(parents=True, exist_ok=True)
+        client.download_file("lake", each["Key"], str(folder / each["Key"]))
+    server.stop()
 
 
 def watcher(store: Store) -> AltcraftActionEventTrigger:
@@ -169,7 +237,11 @@ def main(written: Path) -> None:
         )
         write_objects((written / "objects").resolve())
         write_sqlite(written / "sqlite.sql")
+        write_duckdb((written / "duckdb").resolve())
+        write_mariadb(written / "mariadb.sql")
         write_postgres(written / "postgres.sql")
+        write_dlt(written / "dlt.sql")
+        write_s3(written / "s3")
         write_states(written / "states.json")
         write_triggers(written / "triggers.json")
 

@@ -1,0 +1,7 @@
+CREATE TABLE upgrade_append(list_id BIGINT, xxh VARCHAR, profile_id VARCHAR, email VARCHAR, "action" VARCHAR NOT NULL, channel VARCHAR, count BIGINT NOT NULL, datetime TIMESTAMP WITH TIME ZONE NOT NULL, message_id BIGINT, message_name VARCHAR, campaign_id BIGINT, campaign_name VARCHAR, smid VARCHAR, event_id VARCHAR, event_key VARCHAR NOT NULL, matching VARCHAR, lookup VARCHAR, extra JSON);
+CREATE TABLE upgrade_merge(list_id BIGINT, xxh VARCHAR, profile_id VARCHAR, email VARCHAR, "action" VARCHAR NOT NULL, channel VARCHAR, count BIGINT NOT NULL, datetime TIMESTAMP WITH TIME ZONE NOT NULL, message_id BIGINT, message_name VARCHAR, campaign_id BIGINT, campaign_name VARCHAR, smid VARCHAR, event_id VARCHAR, event_key VARCHAR, matching VARCHAR, lookup VARCHAR, extra JSON, PRIMARY KEY(event_key));
+CREATE TABLE upgrade_replace(list_id BIGINT, xxh VARCHAR, profile_id VARCHAR, email VARCHAR, "action" VARCHAR NOT NULL, channel VARCHAR, count BIGINT NOT NULL, datetime TIMESTAMP WITH TIME ZONE NOT NULL, message_id BIGINT, message_name VARCHAR, campaign_id BIGINT, campaign_name VARCHAR, smid VARCHAR, event_id VARCHAR, event_key VARCHAR NOT NULL, matching VARCHAR, lookup VARCHAR, extra JSON);
+CREATE INDEX ix_upgrade_append_list_id_datetime ON upgrade_append(list_id, datetime);
+CREATE INDEX ix_upgrade_merge_list_id_datetime ON upgrade_merge(list_id, datetime);
+CREATE INDEX ix_upgrade_replace_list_id_datetime ON upgrade_replace(list_id, datetime);
+
