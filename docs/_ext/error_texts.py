@@ -62,7 +62,7 @@ AREAS = {
     "waiting": Area(
         "Waits",
         "A `ValueError` is of an argument of a wait: correct it in the DAG file, or in what gave it "
-        "([waiting](waiting.md)); a state of a later version wants that version. A `RetriableError` passes by itself "
+        "([waiting](waiting.md)); a state of a later version needs that version. A `RetriableError` passes by itself "
         "or with the next try of the task.",
     ),
     "extract/sources": Area(
