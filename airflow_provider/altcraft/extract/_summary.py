@@ -159,7 +159,8 @@ class EventSummary:
         each = _sums(self._campaigns, lambda key: key // _KINDS)
         without, further = each.pop(_NONE, 0), each.pop(_FURTHER, 0)
         ids = list(self._names)
-        shown = _most(each, SHOWN_CAMPAIGNS)
+        # Of as many events the lower ids are first: those are in an order that a reader sees.
+        shown = sorted(each, key=lambda number: (-each[number], ids[number]))[:SHOWN_CAMPAIGNS]
         of_each: dict[int, Counter[str]] = {number: Counter() for number in shown}
         for key, count in self._campaigns.items():
             if (number := key // _KINDS) in of_each:
