@@ -25,7 +25,9 @@ DAGS = Path(__file__).parent / "page_dags"
 TOKEN = "token-that-no-page-shows"
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)> for eve@example.com"
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-RUNS = {"shop": ("2026-01-13", "2026-01-14"), "secret": ("2026-01-14",)}
+LONG = "x" * 240
+LONG_DAG = f"long-{LONG}"
+RUNS = {"shop": ("2026-01-13", "2026-01-14"), "secret": ("2026-01-14",), LONG_DAG: ("2026-01-14",)}
 
 # Everybody may see everything but ann the DAG "secret".
 _AUTH_MANAGER = """
@@ -93,9 +95,9 @@ def fill(api: Emulator) -> None:
         who = api.add_profile(list_id=list_id, email=email)
         count = 10_000 if list_id == 2 else 5
         for number in range(count):
-            name = HOSTILE if list_id == 3 else f"Campaign {number}"
+            name = (HOSTILE, "\u202e" + "W" * 400)[number % 2] if list_id == 3 else f"Campaign {number}"
             action = "<i>odd</i>" if number == 4 else "send"
-            at = START + dt.timedelta(minutes=number)
+            at = START + dt.timedelta(minutes=13 * number)  # 91 days of many campaigns
             api.add_event(
                 who, action, list_id=list_id, at=at, campaign_id=number + 1, campaign_name=name, channel="<u>x</u>"
             )

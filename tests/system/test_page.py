@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -31,6 +32,7 @@ ALLOWED = {
     "span",
     "p",
     "b",
+    "bdi",
     "h1",
     "h2",
     "h3",
@@ -61,7 +63,18 @@ def site(airflow_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.fixture(scope="module")
 def paths(site: page.Site) -> list[str]:
     tasks = ("database", "profiles", "empty", "campaigns", "hostile", "mapped", "other", "wait")
-    return ["/altcraft/", "/altcraft/dag?dag_id=shop", *map(site.task, tasks), site.task("mapped", map_index=1)]
+    long = [site.task(task, page.LONG_DAG) for task in (page.LONG, f"wait-{page.LONG}")]
+    dags = [f"/altcraft/dag?dag_id={dag}" for dag in ("shop", page.LONG_DAG, "nothing")]
+    return ["/altcraft/", *dags, *map(site.task, tasks), site.task("mapped", map_index=1), *long]
+
+
+@pytest.fixture(scope="module")
+def driver(site: page.Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """A Chromium in which the viewer ann has logged in."""
+    with chromium(tmp_path_factory.mktemp("profile")) as opened:
+        opened.get(f"{site.url}/altcraft/")
+        opened.add_cookie({"name": "_token", "value": site.tokens["ann"]})
+        yield opened
 
 
 class Markup(HTMLParser):
@@ -136,6 +149,7 @@ def test_nothing_that_comes_from_outside_becomes_markup_or_tells_of_a_profile(
     hostile = site.ask(site.task("hostile"))[1]
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in hostile
     assert "&lt;u&gt;x&lt;/u&gt;" in hostile
+    assert re.search(r"<bdi>\u202eW{79}</bdi>", hostile)  # which would turn the digits of its id around
     assert "&lt;i&gt;odd&lt;/i&gt;" in hostile
     for path in paths:
         html = site.ask(path)[1]
@@ -148,6 +162,7 @@ def test_what_a_pull_brought(site: page.Site) -> None:
     assert "Events from 2026-01-01 00:00 to 2026-01-15 00:00 (Europe/Moscow)" in seen
     assert "16,700 rows" in seen
     assert re.search(r"E-mail sent 2,946 delivered 2,532 85.9 % opened 2,903", seen)
+    assert "2026-01-01 to 2026-01-14 at most 1,467 a day" in seen
     assert "No event came after the pull before." in seen
     assert "/2026-01-14/all.parquet" in seen
     seen = text_of(site.ask(site.task("profiles"))[1])
@@ -198,30 +213,41 @@ def test_airflow_itself_takes_the_plugin(site: page.Site) -> None:
     assert json.loads(site.ask("/api/v2/plugins/importErrors", "root")[1])["import_errors"] == []
 
 
-def test_the_tab_opens_in_airflow(site: page.Site, tmp_path: Path) -> None:
+def test_the_tab_opens_in_airflow(site: page.Site, driver: Chrome) -> None:
     """Of a task instance, of a DAG, and from the menu; dark where the browser is."""
-    with chromium(tmp_path) as driver:
-        wait = WebDriverWait(driver, 30, 0.2)
-        driver.get(f"{site.url}/altcraft/")
-        driver.add_cookie({"name": "_token", "value": site.tokens["ann"]})
-        run = quote(site.runs["shop"][-1], safe="")
+    wait = WebDriverWait(driver, 30, 0.2)
+    run = quote(site.runs["shop"][-1], safe="")
 
-        def shown(path: str, tab: str, words: str) -> str:
-            driver.get(site.url + path)
-            wait.until(lambda _: driver.find_elements(By.XPATH, tab))[0].click()
-            frame = wait.until(lambda _: driver.find_elements(By.XPATH, "//iframe[@title='Altcraft']"))[0]
-            driver.switch_to.frame(frame)
-            wait.until(lambda _: words in driver.find_element(By.TAG_NAME, "body").text)
-            colour: str = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
-            driver.switch_to.default_content()
-            return colour
+    def shown(path: str, tab: str, words: str) -> str:
+        driver.get(site.url + path)
+        wait.until(lambda _: driver.find_elements(By.XPATH, tab))[0].click()
+        frame = wait.until(lambda _: driver.find_elements(By.XPATH, "//iframe[@title='Altcraft']"))[0]
+        driver.switch_to.frame(frame)
+        wait.until(lambda _: words in driver.find_element(By.TAG_NAME, "body").text)
+        colour: str = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
+        driver.switch_to.default_content()
+        return colour
 
-        tab = "//a[normalize-space()='Altcraft']"
-        assert shown(f"/dags/shop/runs/{run}/tasks/hostile", tab, "<script>alert(1)</script>") == "rgb(255, 255, 255)"
-        dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
-        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
-        assert shown(f"/dags/shop/runs/{run}/tasks/mapped/mapped/1", tab, "mapped [1]") == "rgb(17, 26, 34)"
-        shown("/dags/shop", tab, "Rows, run by run")
-        shown("/plugin/altcraft", "//iframe", "Last pulls")
-        refused = [entry["message"] for entry in driver.get_log("browser") if "Content Security" in entry["message"]]
-        assert refused == []
+    tab = "//a[normalize-space()='Altcraft']"
+    assert shown(f"/dags/shop/runs/{run}/tasks/hostile", tab, "<script>alert(1)</script>") == "rgb(255, 255, 255)"
+    dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
+    assert shown(f"/dags/shop/runs/{run}/tasks/mapped/mapped/1", tab, "mapped [1]") == "rgb(17, 26, 34)"
+    shown("/dags/shop", tab, "Rows, run by run")
+    shown("/plugin/altcraft", "//iframe", "Last pulls")
+    refused = [entry["message"] for entry in driver.get_log("browser") if "Content Security" in entry["message"]]
+    assert refused == []
+
+
+def test_no_page_is_wider_than_a_narrow_screen(site: page.Site, paths: list[str], driver: Chrome) -> None:
+    """Wide tables are moved in their own boxes, whatever is in them."""
+    narrow = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", narrow)
+    wide = {}
+    for path in paths:
+        driver.get(site.url + path)
+        driver.execute_script("document.querySelectorAll('details').forEach(each => each.open = true)")
+        if (width := driver.execute_script("return document.documentElement.scrollWidth")) > 360:
+            wide[path] = width
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert wide == {}

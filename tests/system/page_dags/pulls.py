@@ -1,4 +1,4 @@
-"""Pulls for the page to show: usual ones, an empty one, one of many campaigns, and one not for everybody."""
+"""Pulls for the page to show: usual ones, an empty one, of many campaigns, not for everybody, and of long names."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from airflow_provider.altcraft.sensors.action import AltcraftActionSensor
 
 TARGETS = Path(os.environ["AIRFLOW_HOME"], "targets")
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+LONG = "x" * 240  # Airflow takes ids of 250 characters
 DAY = "{{ ds }}"
 
 
@@ -66,3 +67,17 @@ with DAG("shop", schedule=None, start_date=START) as shop:
 
 with DAG("secret", schedule=None, start_date=START) as secret:
     AltcraftHistoryOperator(task_id="profiles", profiles="user3@example.com", target=f"{TARGETS}/s/")
+
+with DAG(f"long-{LONG}", schedule=None, start_date=START) as long:
+    target = f"{TARGETS}/{LONG[:200]}/"
+    AltcraftHistoryOperator(task_id=LONG, list_id=3, profiles="<b>eve</b>@example.com", target=target)
+    AltcraftActionSensor(
+        task_id=f"wait-{LONG}",
+        profiles=[f"user{number}@{'e' * 60}.com" for number in range(60)],
+        quorum=30,
+        actions=LONG,
+        since="2026-01-01",
+        poke_interval=0.2,
+        timeout=0.1,
+        soft_fail=True,
+    )
