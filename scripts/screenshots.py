@@ -38,7 +38,7 @@ SHOP = """
 import datetime as dt
 import os
 from airflow.providers.common.compat.sdk import DAG
-from airflow_provider.altcraft.operators.history import AltcraftDatabaseHistoryOperator
+from airflow_provider.altcraft.operators.history import AltcraftDatabaseHistoryOperator, AltcraftHistoryOperator
 from airflow_provider.altcraft.sensors.action import AltcraftActionSensor
 
 with DAG("shop", schedule=None, start_date=dt.datetime(2026, 1, 1, tzinfo=dt.UTC), tags=["altcraft"]):
@@ -61,6 +61,15 @@ with DAG("shop", schedule=None, start_date=dt.datetime(2026, 1, 1, tzinfo=dt.UTC
         timeout=0.5,
         soft_fail=True,
     )
+with DAG("archive", schedule=None, start_date=dt.datetime(2026, 1, 1, tzinfo=dt.UTC), tags=["altcraft"]):
+    AltcraftHistoryOperator(
+        task_id="export_archive",
+        list_id=2,
+        profiles=[f"reader{number}@example.com" for number in range(50)],
+        target=os.environ["AIRFLOW_HOME"] + "/lake/archive.parquet",
+        date_from="2025-01-01",
+        date_to="2026-01-31",
+    )
 """
 
 
@@ -69,12 +78,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="altcraft-screenshots-") as name, Emulator() as api:
         folder = Path(name)
         fill(api)
+        fill_archive(api)
         for each in ("database", "airflow", "dags", "profile"):
             (folder / each).mkdir()
         (folder / "dags" / "shop.py").write_text(SHOP)
         migrate = [sys.executable, "-W", "ignore", "-m", "airflow", "db", "migrate"]
         subprocess.run(migrate, env=environment_of(folder / "database", 0), check=True, capture_output=True)
-        runs = {"shop": [f"2026-01-{day}" for day in range(10, 15)]}
+        runs = {"shop": [f"2026-01-{day}" for day in range(10, 15)], "archive": ["2026-02-01"]}
         made = page.site(folder / "airflow", folder / "database", api, dags=folder / "dags", runs=runs)
         with made as site, chromium(folder / "profile") as driver:
             take(site, driver)
@@ -88,16 +98,19 @@ def take(site: page.Site, driver: Chrome) -> None:
     run = quote(site.runs["shop"][-1], safe="")
     tab = f"/dags/shop/runs/{run}/tasks/export_history/plugin/altcraft-task_instance"
     PICTURES.mkdir(exist_ok=True)
-    keep(driver, "page-task-light", site.url + tab, 1100, 800)
-    keep(driver, "page-task-dark", site.url + site.task("export_history"), 1000, 1140, dark=True)
-    keep(driver, "page-dag-light", f"{site.url}/altcraft/dag?dag_id=shop", 1000, 560)
+    keep(driver, "page-task-light", site.url + tab, 1100, 660)
+    keep(driver, "page-task-dark", site.url + site.task("export_history"), 1000, 1000, dark=True)
+    keep(driver, "page-dag-light", f"{site.url}/altcraft/dag?dag_id=shop", 1000, 440)
     keep(driver, "page-menu-light", f"{site.url}/altcraft/", 1000, 520)
-    keep(driver, "page-wait-dark", site.url + site.task("wait_for_confirmations"), 1000, 660, dark=True)
+    keep(driver, "page-wait-dark", site.url + site.task("wait_for_confirmations"), 1000, 560, dark=True)
+    keep(driver, "page-task-narrow", site.url + site.task("export_history"), 360, 1200)
+    keep(driver, "page-task-huge", site.url + site.task("export_archive", "archive"), 1000, 1000)
 
 
 def keep(driver: Chrome, name: str, url: str, width: int, height: int, *, dark: bool = False) -> None:
     """Keep a picture of a page."""
-    driver.set_window_size(width, height)
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)  # a window is not narrower than 500
     scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
     driver.get(url)
@@ -125,6 +138,23 @@ def fill(api: Emulator) -> None:
             api.add_event(buyer, "form_post", at=at, message_id=None, campaign_id=None)
     for buyer in buyers[:5]:
         api.add_event(buyer, "confirm", at=START + dt.timedelta(days=3), channel="email")
+
+
+def fill_archive(api: Emulator) -> None:
+    """Add a database with ten thousand campaigns in thirteen months."""
+    api.add_database(2, name="Archive")
+    choose = random.Random(7)
+    readers = [api.add_profile(list_id=2, email=f"reader{number}@example.com") for number in range(50)]
+    for number in range(10_000):
+        at = START - dt.timedelta(days=365) + dt.timedelta(minutes=55 * number)
+        name = f"Letter of {at:%d %B %Y}, to group {number % 26 + 1}"
+        fields: dict[str, Any] = {"campaign_id": 1000 + number, "campaign_name": name}
+        for reader in choose.sample(readers, 1 + int(choose.expovariate(0.7))):
+            for action, share in (("send", 1), ("deliv", 0.97), ("open", 0.4), ("click", 0.3)):
+                if choose.random() > share:
+                    break
+                api.add_event(reader, action, list_id=2, at=at, channel="email", **fields)
+                at += dt.timedelta(minutes=1)
 
 
 def send(api: Emulator, buyer: Any, at: dt.datetime, choose: random.Random) -> None:
