@@ -16,9 +16,10 @@ import pyarrow as pa
 import pytest
 
 from airflow_provider.altcraft.schema import SCHEMA
-from airflow_provider.altcraft.targets import Scope
+from airflow_provider.altcraft.targets import Scope, _days
 from airflow_provider.altcraft.testing.conformance import draw_events, pull_of
 from airflow_provider.altcraft.testing.conformance.held import scope
+from airflow_provider.altcraft.testing.conformance.pulls import PROFILES
 from airflow_provider.altcraft.testing.conformance.writing import put
 
 DAYS = ("2026-01-01", "2026-01-03")
@@ -130,6 +131,16 @@ class LakehouseCases:
         assert [(row["event_key"], row["datetime"].day) for row in lake.rows()] == [("i1", 2)]
         with pytest.raises(ValueError, match="event_key_by: the table holds events"):
             lake.target().open(Scope(1, None))
+
+    def test_a_merge_of_many_days_leaves_those_between(self, lake, monkeypatch):
+        """More ranges of days than a predicate is to have become one in it, which holds other days too."""
+        monkeypatch.setattr(_days, "_MOST", 2)
+        events = draw_events(12, days=1)
+        for number, event in enumerate(events):
+            event |= {"datetime": f"2026-01-{number + 1:02}T12:00:00Z", "email": PROFILES[number % 2]}
+        for email in PROFILES[:2]:
+            put(lake.target(), pull_of(events, Scope(1, (("email", email),))))
+        assert sorted(row["datetime"].day for row in lake.rows()) == [*range(1, 13)]
 
     def test_profiles_into_a_whole_database_are_refused(self, lake):
         put(lake.target("replace"), pull_of(draw_events(9), scope(*DAYS, lookups=None)))

@@ -174,8 +174,12 @@ def _days_to_write(table: Table | None, scope: Scope, spool: Spool, kept: Newest
     if table is None:
         return days
     if isinstance(kept, Scoped):
-        return days | _days_of(table, _in_window(scope))
-    return days | _days_held(table, kept) if scope.event_key_by == "event_id" else days
+        days |= _days_of(table, _in_window(scope))
+    elif scope.event_key_by == "event_id":
+        days |= _days_held(table, kept)
+    # Many ranges of days are removed as one, and so are the days between them.
+    removed = sum((last - first + DAY) // DAY for first, last in Ranges.of(days).ranges if first and last)
+    return days if removed == len(days) else days | _days_of(table, _on(days))
 
 
 def _replace_days(
