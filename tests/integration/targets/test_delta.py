@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import shutil
 import threading
 import traceback
 from pathlib import Path
@@ -58,6 +59,9 @@ class DeltaLake(Table):
     def summary(self):
         (info,) = [each["commitInfo"] for each in self.commits()[-1] if "commitInfo" in each]
         return info
+
+    def drop(self):
+        shutil.rmtree(self.path)
 
     def counts(self, name):
         return read_as_the_docs_say(name, self.path, "Delta Lake", "Apache Iceberg")

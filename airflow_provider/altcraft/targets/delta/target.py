@@ -97,26 +97,39 @@ class DeltaTarget(EqualByArguments):
         with place.table() as table:
             if table is not None:
                 layout.check(table, scope)
-            version = -1 if table is None else table.version()
-        return DeltaWriter(place, layout, scope, timezone, Spool(), version)
+            known = None if table is None else (table.metadata().id, table.version())
+        return DeltaWriter(place, layout, scope, timezone, Spool(), known)
 
 
 class DeltaWriter(DayWriter):
     """Puts batches aside by day, and commits them in one transaction. An error ends the writer."""
 
-    def __init__(self, place: Place, layout: Layout, scope: Scope, timezone: str, spool: Spool, version: int) -> None:
+    def __init__(
+        self,
+        place: Place,
+        layout: Layout,
+        scope: Scope,
+        timezone: str,
+        spool: Spool,
+        known: tuple[str, int] | None,
+    ) -> None:
         super().__init__(place.uri, scope, timezone, spool)
         self._place = place
         self._layout = layout
-        self._version = version  # of the table when the pull began
+        self._known = known  # the table's id and version, from before the pull began
 
     def _write(self) -> int:
         table: Table | None
         with self._place.table() as table:
             if table is not None:
                 self._layout.check(table, self._scope)
-            since: list[dict[str, Any]] = []
-            if table is not None and table.version() > self._version:
-                since = table.history(table.version() - self._version)
-            later = later_windows(since, self._scope, self._began, self._uri)
+            later = later_windows(self._since(table), self._scope, self._began, self._uri)
             return self._layout.commit(self._place, table, self._scope, self._spool, self._began, later)
+
+    def _since(self, table: Table | None) -> list[dict[str, Any]]:
+        """What the history tells of the commits since the pull began; of all, where the table was made again."""
+        if table is None:
+            return []
+        made, version = self._known or ("", -1)
+        new = table.version() - (version if table.metadata().id == made else -1)
+        return table.history(new) if new else []
