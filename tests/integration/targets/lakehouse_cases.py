@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from airflow_provider.altcraft.schema import SCHEMA
-from airflow_provider.altcraft.targets import Scope, _days
+from airflow_provider.altcraft.targets import Scope, _day_writer, _days
 from airflow_provider.altcraft.testing.conformance import draw_events, pull_of
 from airflow_provider.altcraft.testing.conformance.held import scope
 from airflow_provider.altcraft.testing.conformance.pulls import PROFILES
@@ -41,9 +41,22 @@ class Table:
         """Read what the table's own history says of its last commit."""
         raise NotImplementedError
 
+    def drop(self):
+        """Remove it."""
+        raise NotImplementedError
+
     def counts(self, name):
         """Count the events by action as a function of docs/lakehouse.md does."""
         raise NotImplementedError
+
+
+class AnHourAhead:
+    """The module ``datetime`` on a worker whose clock is ahead."""
+
+    class datetime(dt.datetime):  # noqa: N801 - as it is called there
+        @classmethod
+        def now(cls, tz=None):
+            return dt.datetime.now(tz) + dt.timedelta(hours=1)
 
 
 class LakehouseCases:
@@ -105,6 +118,29 @@ class LakehouseCases:
         )
         assert all(row["count"] == (9 if row["datetime"] in window else 1) for row in found)
         assert written.rows == by_later.count(False)
+
+    @DISPOSITIONS
+    def test_what_was_there_before_is_older_whatever_its_clock_said(self, lake, disposition, monkeypatch):
+        events = draw_events(9, days=1)
+        with monkeypatch.context() as ahead:
+            ahead.setattr(_day_writer, "dt", AnHourAhead)
+            put(lake.target(disposition), pull_of([each | {"count": 1} for each in events], scope(*DAYS)))
+        put(lake.target(disposition), pull_of([each | {"count": 2} for each in events], scope(*DAYS)))
+        assert {row["count"] for row in lake.rows()} == {2}
+
+    @DISPOSITIONS
+    def test_a_table_that_was_made_again_during_a_pull(self, lake, disposition):
+        """Its versions begin anew, and what later pulls have written into it stays too."""
+        events = draw_events(9, days=1)
+        for _ in range(3):
+            put(lake.target(disposition), pull_of(events, scope(*DAYS)))
+        slow = lake.target(disposition).open(scope(*DAYS))
+        lake.drop()
+        put(lake.target(disposition), pull_of([each | {"count": 2} for each in events], scope(*DAYS)))
+        for batch in pull_of([each | {"count": 1} for each in events], scope(*DAYS)).batches:
+            slow.write(batch)
+        assert slow.commit().rows == 0
+        assert {row["count"] for row in lake.rows()} == {2}
 
     def test_of_one_event_twice_in_a_pull_the_last_is_written(self, lake):
         (event,) = draw_events(1, days=1)

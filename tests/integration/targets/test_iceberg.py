@@ -54,6 +54,9 @@ class IcebergLake(Table):
     def summary(self):
         return dict(self.table().current_snapshot().summary.additional_properties)
 
+    def drop(self):
+        self.catalog.connect().drop_table(TABLE)
+
     def counts(self, name):
         return read_as_the_docs_say(name, self.conn_id, "Apache Iceberg")
 
@@ -116,6 +119,30 @@ def test_other_days_are_not_written_again(lake, disposition):
     assert len(before - lake.files()) == 1
     assert all("datetime_day=2026-01-02" in path for path in before ^ lake.files())
     assert {row["datetime"].day for row in lake.rows() if row["count"] == 9} == {2}
+
+
+@DISPOSITIONS
+def test_a_commit_that_the_catalog_made_and_then_refused(lake, disposition, monkeypatch):
+    """As Glue does where its client has lost the first answer and asks again: the files are the table's."""
+    from pyiceberg.catalog.sql import SqlCatalog
+    from pyiceberg.exceptions import CommitFailedException
+
+    made = SqlCatalog.commit_table
+    refusals = []
+
+    def commit(*args):
+        answer = made(*args)
+        if refusals:
+            raise refusals.pop()
+        return answer
+
+    monkeypatch.setattr(SqlCatalog, "commit_table", commit)
+    monkeypatch.setattr("airflow_provider.altcraft.targets._day_writer._PAUSES", (0.0,))
+    put(lake.target(disposition), pull_of(draw_events(9), scope(*DAYS)))
+    refusals.append(CommitFailedException("the table has changed"))
+    pull = pull_of(draw_events(9, seed=1) if disposition == "replace" else draw_events(20), scope(*DAYS))
+    assert put(lake.target(disposition), pull).rows == pull.table.num_rows
+    assert sorted(row["event_key"] for row in lake.rows()) == sorted(pull.table["event_key"].to_pylist())
 
 
 @pytest.mark.parametrize(

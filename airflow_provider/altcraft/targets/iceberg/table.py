@@ -72,8 +72,11 @@ class IcebergTable:
         self._disposition = disposition
         self._catalog_name = catalog
 
-    def prove(self, scope: Scope) -> None:
+    def prove(self, scope: Scope) -> frozenset[int]:
         """Refuse what a commit could not write, and put something where the table's files are and remove it.
+
+        Returns:
+            The ids of the snapshots that the table has.
 
         Raises:
             ValueError: it does not fit.
@@ -89,14 +92,17 @@ class IcebergTable:
             with probe.create() as file:
                 file.write(b"")
             there.io.delete(probe)
+            return frozenset(each.snapshot_id for each in table.snapshots()) if table is not None else frozenset()
 
-    def commit(self, scope: Scope, spool: Spool, began: dt.datetime) -> int:
+    def commit(self, scope: Scope, spool: Spool, began: dt.datetime, known: frozenset[int]) -> int:
         """Put what was put aside into the table in one commit of the catalog, and give the number of rows.
 
         Args:
             scope: of the pull.
             spool: its rows by day.
             began: when it began. Rows that lie where a later pull of the same has written are left out.
+            known: the snapshots that were there then. Their pulls are earlier ones, whatever the clock of their worker
+                said.
 
         Raises:
             InTheWayError: another writer has committed since the table was read.
@@ -104,12 +110,11 @@ class IcebergTable:
         with saying(self.uri, self._namespace), room_in(tempfile.gettempdir()):
             catalog = self._catalog()
             table = self._load(catalog)
-            later = later_windows(_commits(table), scope, began, self.uri)
+            later = later_windows(_commits(table, known), scope, began, self.uri)
             if table is not None:
                 self._check(table, scope)
                 if self._disposition == "merge" and not spool.rows:
                     return 0
-                _never_retry(table)
             transaction = table.transaction() if table is not None else self._creation(catalog)
             kept: Newest | Scoped
             if self._disposition == "replace":
@@ -118,7 +123,7 @@ class IcebergTable:
                 kept = Newest(spool, later, across_days=scope.event_key_by == "event_id")
             days = _days_to_write(table, scope, spool, kept)
             _replace_days(transaction, table, days, kept, spool, commit_properties(scope, self._disposition, began))
-            transaction.commit_transaction()
+            _commit(transaction)
             return spool.rows - kept.left_out
 
     @property
@@ -206,16 +211,22 @@ def _replace_days(
                     append.append_data_file(file)
 
 
-def _commits(table: Table | None) -> list[dict[str, str]]:
-    """What the history tells of each commit."""
-    summaries = [each.summary for each in table.snapshots()] if table is not None else []
+def _commits(table: Table | None, known: frozenset[int]) -> list[dict[str, str]]:
+    """What the history tells of each commit that is not one of the known."""
+    snapshots = table.snapshots() if table is not None else []
+    summaries = [each.summary for each in snapshots if each.snapshot_id not in known]
     return [each.additional_properties for each in summaries if each is not None]
 
 
-def _never_retry(table: Table) -> None:
-    """Leave the retry to the writer, which reads again what the other one has left. The library's is on by default."""
-    properties = table.metadata.properties | {"commit.retry.num-retries": "0"}
-    table.metadata = table.metadata.model_copy(update={"properties": properties})
+def _commit(transaction: Transaction) -> None:
+    """Commit once, and remove nothing where the catalog refuses.
+
+    The library would try again by itself, which is left to the writer: it reads again what another one has left. And it
+    would remove its manifests, though the commit may be there: where an answer is lost, clients such as AWS's ask again
+    by themselves, and are told that the table has changed.
+    """
+    transaction._snapshot_producers = []
+    transaction.commit_transaction()
 
 
 def _misfits(table: Table) -> Iterator[str]:

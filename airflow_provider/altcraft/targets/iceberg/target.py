@@ -103,8 +103,8 @@ class IcebergTarget(EqualByArguments):
         from airflow_provider.altcraft.targets._spool import Spool
 
         table = IcebergTable(self.uri, self.conn_id, self.table, self.write_disposition, self.catalog)
-        table.prove(scope)
-        return IcebergWriter(table, scope, Spool())
+        known = table.prove(scope)
+        return IcebergWriter(table, scope, Spool(), known)
 
     def _check(self, *, only_constants: bool) -> None:
         def checked(value: object) -> bool:
@@ -123,9 +123,10 @@ class IcebergTarget(EqualByArguments):
 class IcebergWriter(DayWriter):
     """Puts batches aside by day, and commits them in one commit of the catalog. An error ends the writer."""
 
-    def __init__(self, table: IcebergTable, scope: Scope, spool: Spool) -> None:
+    def __init__(self, table: IcebergTable, scope: Scope, spool: Spool, known: frozenset[int]) -> None:
         super().__init__(table.uri, scope, "UTC", spool)
         self._table = table
+        self._known = known  # snapshots, from before the pull began
 
     def _write(self) -> int:
-        return self._table.commit(self._scope, self._spool, self._began)
+        return self._table.commit(self._scope, self._spool, self._began, self._known)
