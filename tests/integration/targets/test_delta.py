@@ -143,6 +143,17 @@ def test_the_days_are_of_the_time_zone_and_last_among_the_columns(lake):
         lake.target().open(Scope(1, None))
 
 
+def test_days_of_another_time_zone_that_is_not_noted_are_refused(lake):
+    """An event would be looked for on another day, and be there twice."""
+    make(lake.path, OURS)
+    event = draw_events(1, days=1)[0] | {"datetime": "2026-01-01T23:30:00Z"}
+    put(lake.target(), pull_of([event], Scope(1, None)))
+    with pytest.raises(ValueError, match=r"timezone: the table has rows whose date is not the day of .*'Europe/Ber"):
+        lake.target(timezone="Europe/Berlin").open(Scope(1, None))
+    put(lake.target(), pull_of([event], Scope(1, None)))
+    assert len(lake.rows()) == 1
+
+
 @DISPOSITIONS
 def test_other_days_are_not_written_again(lake, disposition):
     put(lake.target(disposition), pull_of(draw_events(60, days=3), scope(*DAYS)))

@@ -65,6 +65,11 @@ class Layout:
         here = _window(scope)
         with_id = held.head(100, columns=["event_key", "event_id"], filter=here & ds.field("event_id").is_valid())
         check_keys(zip(*(each.to_pylist() for each in with_id.columns), strict=True), scope)
+        if not _zone(table) and held.head(1, columns=[DATE], filter=here & self._of_another_day()).num_rows:
+            raise ValueError(
+                f"timezone: the table has rows whose {DATE} is not the day of datetime in {self._timezone!r}, by which "
+                f"their events would be there twice; give the time zone of its days, or write to a new table"
+            )
         # A whole database replaces all of its list, so only profiles would be doubled.
         if self._disposition == "replace" and scope.lookups is not None:
             of_database = held.head(1, columns=["lookup"], filter=here & ds.field("lookup").is_null())
@@ -84,9 +89,15 @@ class Layout:
                 yield f"column {field.name} must not be null; expected one that may be"
         for name in set(there.names) - set(self._schema.names):
             yield f"column {name} is none of a row's"
-        zone = DATE in there.names and (there.field(DATE).metadata or {}).get(_ZONE, b"").decode()
+        zone = _zone(table)
         if zone and zone != self._timezone:
             yield f"its days are of the time zone {zone!r}, the target's of {self._timezone!r}; give timezone={zone!r}"
+
+    def _of_another_day(self) -> Any:
+        """The condition that a row's day is not of the time zone, as it may be where another program made the table."""
+        local = ds.field("datetime").cast(pa.timestamp("us", tz=self._timezone))
+        day: Any = pc.local_timestamp(local).cast(pa.date32())
+        return (day != ds.field(DATE)) | ds.field(DATE).is_null()
 
     def commit(
         self,
@@ -180,6 +191,13 @@ class Layout:
                     stream.write_batch(batch)
         file.seek(0)  # and flush
         pa.default_memory_pool().release_unused()  # before the library, which has a pool of its own, needs as much
+
+
+def _zone(table: DeltaTable) -> str:
+    """The time zone that is noted with the column of days; empty where there is no such note."""
+    fields: Any = table.schema().to_arrow()
+    there: Any = pa.schema(fields)
+    return ((there.field(DATE).metadata or {}).get(_ZONE, b"") if DATE in there.names else b"").decode()
 
 
 def _refused_features(table: DeltaTable) -> Iterator[str]:

@@ -111,7 +111,7 @@ class DeltaWriter(DayWriter):
         scope: Scope,
         timezone: str,
         spool: Spool,
-        known: tuple[str, int] | None,
+        known: tuple[object, int] | None,
     ) -> None:
         super().__init__(place.uri, scope, timezone, spool)
         self._place = place
@@ -130,6 +130,6 @@ class DeltaWriter(DayWriter):
         """What the history tells of the commits since the pull began; of all, where the table was made again."""
         if table is None:
             return []
-        made, version = self._known or ("", -1)
+        made, version = self._known or (None, -1)
         new = table.version() - (version if table.metadata().id == made else -1)
         return table.history(new) if new else []
