@@ -25,7 +25,7 @@ from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
 from airflow_provider.altcraft.operators.events import AltcraftEventsOperator
 from airflow_provider.altcraft.operators.history import AltcraftHistoryOperator
 from airflow_provider.altcraft.sensors.action import AltcraftActionSensor
-from airflow_provider.altcraft.targets import ObjectStorageTarget
+from airflow_provider.altcraft.targets import DeltaTarget, IcebergTarget, ObjectStorageTarget, SqlTarget
 from airflow_provider.altcraft.triggers.action import AltcraftActionEventTrigger, AltcraftActionTrigger
 import datetime
 AltcraftActionEventTrigger(actions="form_post", profiles="ann@example.com")
@@ -39,9 +39,19 @@ with sdk.DAG("d", schedule=None, start_date=datetime.datetime(2026, 1, 1, tzinfo
         task_id="pull", profiles=["ann@example.com", "{{ x }}"], date_from="{{ ds }}", date_to="2026-01-01",
         target=ObjectStorageTarget("s3://aws@bucket/{{ ds }}.parquet"),
     )
+    tables = (
+        DeltaTarget("s3://aws@lake/history", timezone="Europe/Berlin"), IcebergTarget("iceberg", "marketing.history"),
+        SqlTarget("clickhouse", "marketing.history"), "delta+s3://aws@lake/history", "iceberg://iceberg/lake.history",
+        "sql://clickhouse/marketing.history",
+    )
+    for number, target in enumerate(tables):
+        AltcraftHistoryOperator(task_id=f"table_{number}", profiles=["ann@example.com"], target=target)
 """
 
-HEAVY = ("httpx", "pydantic", "pyarrow", "aiohttp", "defusedxml", "starlette", "uvicorn")
+HEAVY = (
+    *("httpx", "pydantic", "pyarrow", "aiohttp", "defusedxml", "starlette", "uvicorn"),
+    *("deltalake", "pyiceberg", "clickhouse_connect", "pandas", "sqlalchemy"),
+)
 
 
 def _run(code: str, **environment: str) -> str:
