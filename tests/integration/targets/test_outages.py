@@ -10,8 +10,15 @@ from multiprocessing import Pipe
 
 import pytest
 
-from airflow_provider.altcraft.testing.conformance import FullDiskConformance, OutageConformance
+from airflow_provider.altcraft.testing.conformance import (
+    FullDiskConformance,
+    OutageConformance,
+    draw_events,
+    pull_of,
+)
+from airflow_provider.altcraft.testing.conformance.held import FIRST
 from airflow_provider.altcraft.testing.conformance.killing import Forked, write
+from airflow_provider.altcraft.testing.conformance.writing import put
 from tests.integration.databases import of_duckdb, of_sqlite
 from tests.integration.servers import own_server
 from tests.integration.stores import serve_azure, serve_gcs, serve_s3
@@ -221,6 +228,30 @@ class TestFullLocalDays(Days, TestFullLocal):
 
 class TestFullLocalFolder(TestFullLocal):
     shape = "/"
+
+
+class TestFullDelta(places.Delta, TestFullLocal):
+    pass
+
+
+class TestFullIceberg(places.Iceberg, Full):
+    """The disk of its files; the catalog is elsewhere."""
+
+    @pytest.fixture
+    def catalog(self, tmp_path, small):
+        return places.Catalog(f"sqlite:///{tmp_path}/catalog.db", Folder(small.path / "lake"))
+
+    def leftovers(self, target):
+        """Give data files that no version names, too: here there is no more room for them."""
+        files = self.catalog.connect().load_table("lake.history").inspect.all_files()["file_path"].to_pylist()
+        named = {path.rpartition("/")[2] for path in files}
+        there = [name for name in self.catalog.place.names() if name.endswith(".parquet")]
+        return [*super().leftovers(target), *(name for name in there if name.rpartition("/")[2] not in named)]
+
+    def test_the_error_does_not_say_that_another_disk_is_full(self, target, space):
+        space.fill()
+        with pytest.raises(OSError, match=r"iceberg://\S+/lake.history: .*No space left on device"):
+            put(target, pull_of(draw_events(4_000), FIRST))
 
 
 class TestFullSqlite(Tables, Full):

@@ -6,9 +6,9 @@ memory; ``overwrite`` of a partitioned table takes all its rows as one table in 
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import itertools
-import tempfile
 import uuid
 import warnings
 from collections.abc import Collection, Iterator
@@ -32,7 +32,6 @@ from airflow_provider.altcraft.targets._days import Ranges, by_day, days_touched
 from airflow_provider.altcraft.targets._kept import Newest, Scoped
 from airflow_provider.altcraft.targets._protocols import Scope, check_keys
 from airflow_provider.altcraft.targets._spool import Spool
-from airflow_provider.altcraft.targets._writer import room_in
 from airflow_provider.altcraft.targets.iceberg.errors import saying
 from airflow_provider.altcraft.window import DAY, UTC, Window, midnight
 
@@ -107,7 +106,7 @@ class IcebergTable:
         Raises:
             InTheWayError: another writer has committed since the table was read.
         """
-        with saying(self.uri, self._namespace), room_in(tempfile.gettempdir()):
+        with saying(self.uri, self._namespace):
             catalog = self._catalog()
             table = self._load(catalog)
             later = later_windows(_commits(table, known), scope, began, self.uri)
@@ -122,7 +121,8 @@ class IcebergTable:
             else:
                 kept = Newest(spool, later, across_days=scope.event_key_by == "event_id")
             days = _days_to_write(table, scope, spool, kept)
-            _replace_days(transaction, table, days, kept, spool, commit_properties(scope, self._disposition, began))
+            with _removing_what_fails(transaction._table.io):
+                _replace_days(transaction, table, days, kept, spool, commit_properties(scope, self._disposition, began))
             _commit(transaction)
             return spool.rows - kept.left_out
 
@@ -216,6 +216,28 @@ def _commits(table: Table | None, known: frozenset[int]) -> list[dict[str, str]]
     snapshots = table.snapshots() if table is not None else []
     summaries = [each.summary for each in snapshots if each.snapshot_id not in known]
     return [each.additional_properties for each in summaries if each is not None]
+
+
+@contextlib.contextmanager
+def _removing_what_fails(io: Any) -> Iterator[None]:
+    """Remove all files that were begun where an error keeps them from being committed, as on a disk that is full."""
+    begun, new_output = [], io.new_output
+
+    def noting(location: str) -> Any:
+        begun.append(location)
+        return new_output(location)
+
+    io.new_output = noting
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(Exception):  # the store may be away, and each further try would wait for it
+            for location in begun:
+                with contextlib.suppress(FileNotFoundError):
+                    io.delete(location)
+        raise
+    finally:
+        del io.new_output
 
 
 def _commit(transaction: Transaction) -> None:
