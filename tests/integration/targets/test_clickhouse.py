@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from clickhouse_connect.driver.httpclient import HttpClient
 
 from airflow_provider.altcraft.operators.history import AltcraftDatabaseHistoryOperator
 from airflow_provider.altcraft.targets import Scope
@@ -27,7 +28,7 @@ from airflow_provider.altcraft.testing.conformance.killing import Forked
 from airflow_provider.altcraft.testing.conformance.pulls import PROFILES, Pull, draw_events, pull_of
 from airflow_provider.altcraft.testing.conformance.writing import put, same
 from airflow_provider.altcraft.window import Window
-from tests.integration.clickhouse import ClickHouse, own_server
+from tests.integration.clickhouse import DATABASE, ClickHouse, own_server
 from tests.integration.targets.test_queries import MONDAY, OF_CLICKHOUSE, VIEW, VIEWS, api
 
 __all__ = ["api"]
@@ -108,6 +109,42 @@ def test_a_reader_of_replace_needs_no_final(server: ClickHouse) -> None:
     for number in (1, 2):
         put(server.target(table, "replace"), pull(number))
         same(state(server, table, ""), of(pull(number)), "a day is replaced, not joined")
+
+
+@pytest.mark.parametrize("disposition", ["merge", "replace"])
+def test_what_is_explained_is_what_is_sent(
+    server: ClickHouse, disposition: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this order, all but queries and signs of life; what depends on the pull is shortened."""
+    sent: list[str] = []
+    command = HttpClient.command
+
+    def noting(self: Any, cmd: str, *args: Any, **kwargs: Any) -> Any:
+        sent.append(cmd)
+        return command(self, cmd, *args, **kwargs)
+
+    target = SqlTarget(server.conn_id, f"{DATABASE}.{server.new_table()}", disposition)
+    one = pull_of(draw_events(20, days=1), Scope(1, [("email", PROFILES[0])], Window.of("2026-01-01", "2026-01-01")))
+    writer = target.open(one.scope)
+    for batch in one.batches:
+        writer.write(batch)
+    monkeypatch.setattr(HttpClient, "command", noting)
+    writer.commit()
+    hashes = dict(
+        zip(dict.fromkeys(re.findall("_altcraft_([0-9a-f]{32})", " ".join(sent))), ("hash", "other hash"), strict=False)
+    )
+    shown = []
+    for sql in sent:
+        text = re.sub("(?<=_altcraft_)[0-9a-f]{32}", lambda found: f"<{hashes[found[0]]}>", sql)
+        text = re.sub("COMMENT '[0-9a-f]{32} 0'", "COMMENT '<owner> 0'", text)
+        text = re.sub(r"(INSERT INTO [^(]+) \([^)]*\)", r"\1 (…)", text)
+        text = re.sub(r"SELECT .*? FROM (.*) AND NOT ifNull.*", r"SELECT … FROM \1 AND NOT <the pull's scope>", text)
+        text = re.sub(r"VALUES \(.*\)$", "VALUES (…)", text)
+        text = re.sub(r"(>`) \(.*\) (?=ENGINE)", r"\1 (…) ", text)
+        if not re.search("^SELECT|MODIFY COMMENT", text):
+            shown.append(f"{text};")
+    explained = [line for line in target.explain().split("\n") if not line.startswith("--")]
+    assert "\n".join(shown) == "\n".join(explained)
 
 
 @pytest.mark.parametrize(

@@ -96,31 +96,40 @@ def _dialect(conn_type: str) -> tuple[Any, list[str]]:
 
 def _of_clickhouse(name: Name, disposition: Disposition) -> list[str]:
     try:
+        from airflow_provider.altcraft.targets.sql.clickhouse.notes import DEFINITION
         from airflow_provider.altcraft.targets.sql.clickhouse.server import quote
         from airflow_provider.altcraft.targets.sql.clickhouse.table import definition, refuse_append
     except ImportError as error:
         raise ValueError(not_installed("clickhouse", error)) from error
     refuse_append(disposition)
-    ends = ("", "_altcraft_<hash>", "_altcraft_lock")
     before = f"{quote(name.schema)}." if name.schema else ""
-    full, staged, lock = (f"{before}{quote(name.table + end)}" for end in ends)
-    how = "ATTACH" if disposition == "merge" else "REPLACE"
-    rest = (
-        [f"INSERT INTO {staged} SELECT … FROM {full} WHERE toDate(datetime) = '2026-01-01' AND NOT <the pull's scope>"]
-        if disposition == "replace"
-        else []
-    )
-    return [
-        "-- a pull of one day; the second statement makes the table where it is missing",
-        f"CREATE TABLE {lock} (owner String) ENGINE = Memory COMMENT '<hash> 0'",
+    ends = ("", "_altcraft_<hash>", "_altcraft_<other hash>", "_pulls", "_altcraft_lock")
+    full, staged, asked, pulls, lock = (f"{before}{quote(name.table + end)}" for end in ends)
+    statements = [
+        "-- a pull of one day; what is made IF NOT EXISTS stays",
+        f"CREATE TABLE {lock} (owner String) ENGINE = Memory COMMENT '<owner> 0'",
         f"CREATE TABLE IF NOT EXISTS {full} {definition(disposition)}",
-        f"CREATE TABLE {staged} AS {full}",
-        f"INSERT INTO {staged} (…) FORMAT ArrowStream",
-        *rest,
-        f"ALTER TABLE {full} {how} PARTITION '2026-01-01' FROM {staged}",
-        f"DROP TABLE IF EXISTS {staged} SYNC",
-        f"DROP TABLE IF EXISTS {lock} SYNC",
     ]
+    if disposition == "merge":
+        statements += [
+            f"CREATE TABLE {staged} AS {full}",
+            f"INSERT INTO {staged} (…) FORMAT ArrowStream",
+            f"ALTER TABLE {full} ATTACH PARTITION '2026-01-01' FROM {staged}",
+        ]
+    else:
+        others = f"SELECT … FROM {full} WHERE toDate(datetime) = '2026-01-01' AND NOT <the pull's scope>"
+        statements += [
+            f"CREATE TABLE IF NOT EXISTS {pulls} {DEFINITION}",
+            f"CREATE TABLE {staged} AS {full}",
+            f"CREATE TABLE {asked} (…) ENGINE = MergeTree ORDER BY tuple()",
+            f"INSERT INTO {asked} (…) FORMAT ArrowStream",
+            f"INSERT INTO {staged} (…) FORMAT ArrowStream",
+            f"INSERT INTO {staged} (…) {others}",
+            f"ALTER TABLE {full} REPLACE PARTITION '2026-01-01' FROM {staged}",
+            f"INSERT INTO {pulls} (…) VALUES (…)",
+        ]
+    made = [staged] if disposition == "merge" else [staged, asked]
+    return [*statements, *(f"DROP TABLE IF EXISTS {each} SYNC" for each in (*made, lock))]
 
 
 class _Driver:
