@@ -122,6 +122,16 @@ class TestDeltaS3(Delta):
         return Bucket(s3)
 
 
+@pytest.mark.soak
+class TestDeltaLocalReplaceWhole(Local, Replaced, Delta):
+    pass
+
+
+@pytest.mark.soak
+class TestDeltaS3Replace(Replaced, TestDeltaS3):
+    pass
+
+
 class Iceberg(places.Iceberg, TargetConformance):
     kill_rows = 90
     kill_points = 6  # most of a commit is within the library, where no step is counted
@@ -138,11 +148,42 @@ class TestIcebergLocalReplace(Short, Replaced, TestIcebergLocal):
     pass
 
 
-class TestIcebergS3(Iceberg):
+@pytest.mark.soak
+class TestIcebergLocalReplaceWhole(Replaced, TestIcebergLocal):
+    pass
+
+
+@pytest.mark.soak
+class TestIcebergSqliteS3(Iceberg):
     @pytest.fixture
-    def catalog(self, postgres, s3):
-        address = f"postgresql+psycopg2://postgres@127.0.0.1/{postgres.arguments['dbname']}"
+    def catalog(self, tmp_path, s3):
+        return places.Catalog(f"sqlite:///{tmp_path}/catalog.db", Bucket(s3), **places.s3_properties(s3))
+
+
+class OfPostgres:
+    """A catalog there."""
+
+    @pytest.fixture
+    def address(self, postgres):
+        return f"postgresql+psycopg2://postgres@127.0.0.1/{postgres.arguments['dbname']}"
+
+
+class TestIcebergS3(OfPostgres, Iceberg):
+    @pytest.fixture
+    def catalog(self, address, s3):
         return places.Catalog(address, Bucket(s3), **places.s3_properties(s3))
+
+
+@pytest.mark.soak
+class TestIcebergS3Replace(Replaced, TestIcebergS3):
+    pass
+
+
+@pytest.mark.soak
+class TestIcebergPostgresLocal(OfPostgres, Iceberg):
+    @pytest.fixture
+    def catalog(self, address, tmp_path):
+        return places.Catalog(address, Folder(tmp_path / "lake"))
 
 
 class Tables(places.Tables, TargetConformance):
