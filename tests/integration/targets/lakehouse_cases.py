@@ -130,7 +130,7 @@ class LakehouseCases:
 
     @DISPOSITIONS
     def test_a_table_that_was_made_again_during_a_pull(self, lake, disposition):
-        """Its versions begin anew, and what later pulls have written into it stays too."""
+        """Its versions begin again, and what later pulls have written into it stays too."""
         events = draw_events(9, days=1)
         for _ in range(3):
             put(lake.target(disposition), pull_of(events, scope(*DAYS)))

@@ -6,7 +6,10 @@ All that uses the library runs in forks: its threads do not outlive one, so the 
 from __future__ import annotations
 
 import datetime as dt
+import http.client
+import http.server
 import json
+import re
 import shutil
 import threading
 import traceback
@@ -23,6 +26,7 @@ from airflow_provider.altcraft.testing.conformance.held import scope
 from airflow_provider.altcraft.testing.conformance.killing import Forked
 from airflow_provider.altcraft.testing.conformance.writing import put
 from airflow_provider.altcraft.window import Window
+from tests.integration.databases import define
 from tests.integration.targets.lakehouse_cases import (
     DAYS,
     DISPOSITIONS,
@@ -254,6 +258,66 @@ def test_a_store_that_ignores_conditions(s3, monkeypatch):
         with pytest.raises(ValueError, match=r"delta\+s3://.*: the store does not put an object on the condition"):
             target.open(Scope(1, None))
     assert s3.keys("conditions/") == []
+
+
+class LosingAnswers(http.server.BaseHTTPRequestHandler):
+    """A proxy before a store, which does not answer who makes every other version of a table."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        there = http.client.HTTPConnection(self.server.store, timeout=30)
+        there.request(self.command, self.path, body, dict(self.headers))
+        answer = there.getresponse()
+        said = answer.read()
+        there.close()
+        version = re.search(r"_delta_log/(\d{20})\.json", self.path)
+        if self.command == "PUT" and version and not int(version[1]) % 2 and version[1] not in self.server.lost:
+            self.server.lost[version[1]] = answer.status
+            self.close_connection = True
+            return
+        self.send_response_only(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in {"transfer-encoding", "connection"} | ({"content-length"} if said else set()):
+                self.send_header(name, value)
+        if said:
+            self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    do_HEAD = do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815 - the names that the server calls
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.soak
+@DISPOSITIONS
+def test_the_answer_to_a_commit_is_lost(s3, disposition):
+    """The library asks again, and hears that the version is there, which may be its own or another writer's."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), LosingAnswers) as server:
+        server.store, server.lost = s3.endpoint.removeprefix("http://"), {}
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        extra = {"endpoint_url": f"http://127.0.0.1:{server.server_port}", "region_name": "us-east-1"}
+        conn_id = define(f"delta_losing_{disposition}", conn_type="aws", login="test", password="test", extra=extra)
+        path = f"s3://{conn_id}@{s3.bucket}/lost-{disposition}/table"
+        Place(path).prove()  # imports what each fork needs
+        for count in (1, 2, 3):
+            pull = pull_of([each | {"count": count} for each in draw_events(20)], scope(*DAYS))
+            assert put(Apart(DeltaTarget(path, disposition)), pull).rows == pull.table.num_rows
+
+        def read():
+            from deltalake import DeltaTable
+
+            there = Place(path)
+            return DeltaTable(there.address, storage_options=there.options()).to_pyarrow_table().to_pylist()
+
+        found = Forked(read).value
+        server.shutdown()
+    assert list(server.lost.values()) == [200, 200, 200]
+    assert sorted(row["event_key"] for row in found) == sorted(pull.table["event_key"].to_pylist())
+    assert {row["count"] for row in found} == {3}
 
 
 def test_a_connection_that_is_not_there():

@@ -72,7 +72,7 @@ def iceberg(tmp_path):
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize(("kind", "of_three", "of_all"), [("delta", 400, 600), ("iceberg", 400, 500)])
+@pytest.mark.parametrize(("kind", "of_three", "of_all"), [("delta", 350, 500), ("iceberg", 350, 450)])
 def test_growth(request, kind, of_three, of_all):
     target = request.getfixturevalue(kind)
     put(target, 1_000_000, 0, 30)

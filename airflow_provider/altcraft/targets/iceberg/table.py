@@ -245,7 +245,7 @@ def _commit(transaction: Transaction) -> None:
 
     The library would try again by itself, which is left to the writer: it reads again what another one has left. And it
     would remove its manifests, though the commit may be there: where an answer is lost, clients such as AWS's ask again
-    by themselves, and are told that the table has changed.
+    by themselves, and hear that the table has changed.
     """
     transaction._snapshot_producers = []
     transaction.commit_transaction()
