@@ -71,7 +71,10 @@ def test_the_next_removes_what_the_dead_staged_and_nothing_that_a_living_one_may
     assert {name for (name,) in found if name.startswith(dataset)} == {dataset, *others}
 
 
-def test_two_processes_at_once_leave_each_event_once(postgres, dataset, stepper):
+def test_two_processes_at_once_leave_each_event_once(postgres, dataset, stepper, monkeypatch):
+    """Also where a variable of another program would have dlt begin processes, which these two may not."""
+    monkeypatch.setenv("WORKERS", "4")
+    monkeypatch.setenv("NORMALIZE__WORKERS", "1")
     table = f"{dataset}.history"
     both = [stepper(f"dlt://{postgres.conn_id}/{table}", 2, 400) for _ in range(2)]
     for each in both:

@@ -9,9 +9,13 @@ import logging
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from airflow.providers.common.compat.sdk import Connection
+from airflow.secrets.local_filesystem import load_connections_dict
 
 from airflow_provider.altcraft.client import TokenError
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
@@ -175,6 +179,25 @@ def test_the_uri_form_of_a_connection(altcraft_api: Emulator, monkeypatch: pytes
     uri = f"altcraft://:{altcraft_api.token}@{host}:{port}/http?list_id=1"
     monkeypatch.setenv("AIRFLOW_CONN_ALTCRAFT_DEFAULT", uri)
     assert AltcraftHook().test_connection()[0]
+
+
+@pytest.mark.parametrize(("name", "whole"), [("a.env", True), ("a.json", True), ("a.yaml", True), ("json.env", False)])
+def test_a_connection_moves_to_another_airflow(tmp_path: Path, name: str, whole: bool) -> None:
+    """By the files of ``airflow connections export``, but for JSON within ``.env``."""
+    extra = {"list_id": 20, "timezone": "Europe/Moscow"}
+    fields = {"conn_type": "altcraft", "host": "https://example.com:8443/base", "password": "t/k+n"}
+    connection = Connection(conn_id="crm", **fields, extra=json.dumps(extra))
+    values = json.loads(connection.as_json())
+    texts = {
+        "a.env": f"crm={connection.get_uri()}\n",
+        "a.json": json.dumps({"crm": values}),
+        "a.yaml": yaml.safe_dump({"crm": values}),
+        "json.env": f"crm={connection.as_json()}\n",
+    }
+    (tmp_path / name).write_text(texts[name])
+    found = load_connections_dict(str(tmp_path / name))["crm"]
+    assert ({field: getattr(found, field) for field in fields} == fields) is whole
+    assert (found.extra_dejson == extra) is whole
 
 
 def test_a_failure_says_where_it_comes_from_and_not_of_whom(api: Emulator, connect: Connect) -> None:
