@@ -20,7 +20,7 @@ UV      := uv==0.13.9
 # all of Airflow again, which takes longer than most of what they do.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test coverage test-clickhouse test-duckdb-floor test-readers test-lowest test-soak docs screenshots bench bench-quick lint format build release-check airflow constraints clean
+.PHONY: help demo test coverage test-clickhouse test-duckdb-floor test-readers test-lowest test-soak docs links screenshots bench bench-quick lint format build release-check airflow constraints clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -72,6 +72,9 @@ docs: $(READY) ## Build the site of the documentation into .docs/, warnings bein
 	@$(BIN)/sphinx-build -b html --fail-on-warning --keep-going --quiet --fresh-env docs .docs
 	echo "The site begins at .docs/index.html"
 
+links: $(READY) ## Ask the sites that the documentation links to whether the pages are there (needs the internet)
+	@$(BIN)/sphinx-build -b linkcheck --quiet docs .docs-links
+
 bench: $(READY) ## Measure against what users would otherwise pick (AGAINST=revision: and that build), write docs/benchmarks.md
 	@$(BIN)/python -m benchmarks $(addprefix --against=,$(AGAINST)) $(ARGS)
 
@@ -112,4 +115,4 @@ constraints: $(READY) ## Renew the pins of both Airflow lines, newest and lowest
 	done
 
 clean: ## Remove what the other targets made
-	@rm -rf .venv* .docs .bench .demo .airflow dist .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv* .docs .docs-links .bench .demo .airflow dist .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

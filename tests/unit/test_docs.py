@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -37,10 +38,46 @@ def test_there_is_code_to_run() -> None:
     assert len(BLOCKS) >= 6
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+REFERENCE = sorted((ROOT / "docs" / "reference").glob("*.md"))
+LINKED = [*PAGES, *REFERENCE, ROOT / "SECURITY.md", ROOT / "tests" / "README.md"]
+
+
+def text_of(page: Path) -> str:
+    return re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def sections_of(page: Path) -> set[str]:
+    """The anchors that GitHub and the site give a page's headings."""
+    titles = re.findall(r"^#+ (.+)$", text_of(page), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
-        assert link.startswith("https://") or (page.parent / link).exists(), link
+    for link in re.findall(r"\]\(([^)]*)\)", text_of(page)):
+        if ":" in link:
+            continue
+        name, _, section = link.partition("#")
+        place = page.parent / name if name else page
+        assert place.exists(), link
+        assert not section or section in sections_of(place), link
+
+
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.name)
+def test_web_links_are_well_formed(page: Path) -> None:
+    """Those to other sites; with no traffic, so not whether they answer."""
+    text = text_of(page)
+    for link in [*re.findall(r"\]\((\w+:[^)]*)\)", text), *re.findall(r"<(\w+://[^>]*)>", text)]:
+        parts = urlsplit(link)
+        local = parts.hostname == "localhost"
+        assert parts.scheme == ("http" if local else "https"), link
+        assert local or re.fullmatch(r"([a-z0-9-]+\.)+[a-z]{2,}", parts.netloc), link
+        assert re.fullmatch(r"[\w./#?=&%~+-]*", link.partition("://")[2]) or local, link
+
+
+def test_a_section_that_is_not_there_is_seen() -> None:
+    assert "the-account-s-time-zone" not in sections_of(ROOT / "docs" / "connection.md")
+    assert "the-accounts-time-zone" in sections_of(ROOT / "docs" / "connection.md")
 
 
 def test_every_target_of_make_is_helped() -> None:

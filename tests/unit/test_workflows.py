@@ -32,7 +32,7 @@ def commands(workflow: dict[str, Any]) -> list[str]:
 
 
 def test_each_is_there() -> None:
-    assert [file.name for file in FILES] == ["ci.yml", "docs.yml", "release.yml"]
+    assert [file.name for file in FILES] == ["ci.yml", "docs.yml", "links.yml", "release.yml"]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
