@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
-MAKE, SERVE, RUN = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+MAKE, SETUP, RUN = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+VENV, INSTALL, SERVE = SETUP.split("\n", 2)
 (DAG,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -43,11 +45,18 @@ def test_it_ends_in_success(tmp_path: Path) -> None:
     assert ended.returncode == 0, said
     assert "state=success" in said, said
     assert pq.read_metadata(tmp_path / "altcraft" / "welcome.parquet").num_rows == 100
+    assert "Traceback" not in said, said
     assert "with 100 events in `/tmp/altcraft/welcome.parquet`" in README
 
 
+def test_it_installs_what_the_tests_run_on() -> None:
+    assert VENV == "python3 -m venv venv && . venv/bin/activate"
+    constraints = INSTALL.removeprefix("pip install '.[testing]' --constraint ")
+    assert (ROOT / constraints).is_file()
+
+
 def test_every_command_of_make_is_there() -> None:
-    makefile = (Path(__file__).parents[2] / "Makefile").read_text()
+    makefile = (ROOT / "Makefile").read_text()
     commands = re.findall(r"^make ([a-z]+)", MAKE, re.MULTILINE)
     assert commands == ["demo", "airflow", "test"]
     assert all(re.search(rf"^{name}:", makefile, re.MULTILINE) for name in commands)

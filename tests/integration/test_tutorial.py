@@ -22,8 +22,9 @@ BLOCKS = re.findall(r"```bash\n(.*?)```", PAGE.read_text(), re.DOTALL)
 @pytest.mark.skipif(not airflow.__version__.startswith("3."), reason="the tutorial installs Airflow 3")
 def test_it_ends_with_rows_in_ones_own_database(postgres: Database, altcraft_api: Emulator, tmp_path: Path) -> None:
     altcraft_api.seed(profiles=5, events_per_profile=100)
-    install, serve, connect, write, run = BLOCKS
+    install, serve, connect, write, run, look = BLOCKS
     assert "pip install '.[postgres,testing]'" in install
+    assert look == "airflow standalone\n"
     assert "airflow_provider.altcraft.testing --port 8811" in serve
     table = f"history_{uuid.uuid4().hex[:12]}"
     place = postgres.arguments
