@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import importlib.util
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ import pytest
 from airflow_provider.altcraft.schema import COLUMNS
 from airflow_provider.altcraft.targets.sql import SqlTarget
 from tests.integration.databases import define
+from tests.ports import free_port
 
 DATABASE = "altcraft"
 
@@ -30,9 +30,7 @@ class ClickHouse:
     """A server, up, with an empty database behind an Airflow connection; ``stop`` and ``start`` take turns."""
 
     def __init__(self, folder: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self._folder = folder
         self.conn_id = define(
             f"clickhouse_{uuid.uuid4().hex[:8]}",

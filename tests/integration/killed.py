@@ -13,7 +13,7 @@ from typing import Any
 
 from airflow_provider.altcraft.extract._protocol import PullSizes
 from airflow_provider.altcraft.operators.history import AltcraftDatabaseHistoryOperator, AltcraftHistoryOperator
-from airflow_provider.altcraft.testing import Emulator
+from airflow_provider.altcraft.testing import Emulator, faults
 
 # The process imports this file by itself.
 sys.path.append(str(Path(__file__).parent))
@@ -46,10 +46,15 @@ def until(api: Emulator, process: ForkServerProcess, requests: int) -> bool:
     return False
 
 
+def hold(api: Emulator, requests: int) -> None:
+    """Leave the last of so many requests without an answer, so that the pull that makes it cannot end."""
+    api.play(*[faults.ok()] * (requests - 1), faults.stall())
+
+
 def kill(process: ForkServerProcess) -> None:
     """End it as the kernel's out-of-memory killer would."""
     process.kill()
-    process.join(10)
+    process.join(60)
     assert process.exitcode == -9
 
 

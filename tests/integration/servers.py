@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -16,6 +15,8 @@ from typing import Any
 
 import pytest
 from databases import Database, of_mariadb, of_postgres
+
+from tests.ports import free_port
 
 
 class Server:
@@ -53,13 +54,6 @@ class Server:
         self._process.wait(60)
 
 
-def _port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
 def _program(name: str) -> str:
     places = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")))
     found = shutil.which(name, path=os.pathsep.join([*places[::-1], os.environ["PATH"], "/usr/sbin"]))
@@ -72,7 +66,7 @@ def _program(name: str) -> str:
 def own_server(kind: str) -> Iterator[Server]:
     """A server of an empty database, up."""
     root = os.geteuid() == 0
-    port = _port()
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="altcraft-", dir="/tmp") as folder:
         data = Path(folder) / "data"
         if kind == "postgres":

@@ -21,7 +21,8 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-from tests.integration.relay import Relay, free_port, relay_to
+from tests.integration.relay import Relay, relay_to
+from tests.ports import free_port
 
 AZURITE = "azurite@3.35.0"  # the last for Node 20
 # The account that Azurite comes with; its key is in its documentation.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_provider.altcraft.testing import Emulator
-from tests.integration.killed import kill, start, until
+from tests.integration.killed import hold, kill, start, until
 
 if TYPE_CHECKING:
     from tests.integration.conftest import S3
@@ -34,11 +34,13 @@ def api(altcraft_api: Emulator, connect: Callable[..., str]) -> Emulator:
 def kill_during(api: Emulator, target: str, requests: int, seen: Callable[[], bytes]) -> None:
     """Run the task and kill it once so many requests have come; what a reader sees in the meantime stays as it was."""
     api.reset()
+    hold(api, requests)
     task = start(target, PROFILES, 4)
     while not until(api, task, requests):
         assert seen() == OLD
     kill(task)
     assert seen() == OLD
+    api.reset()
 
 
 def run_to_the_end(target: str) -> None:
@@ -56,7 +58,7 @@ def of_the_target(content: bytes) -> Counter[tuple[str, str, str]]:
     return Counter((row["event_id"], row["action"], row["email"]) for row in rows)
 
 
-# The first, some, and the last request; then nothing is left to do but to write and commit.
+# The first, some, and the last request, whose answer is all that the commit waits for.
 MOMENTS = [1, *sorted(random.Random(7).sample(range(2, PROFILES), 2)), PROFILES]
 
 

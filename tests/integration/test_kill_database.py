@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from airflow_provider.altcraft.targets import ObjectStorageTarget
 from airflow_provider.altcraft.testing import Emulator
-from tests.integration.killed import kill, start_database, until
+from tests.integration.killed import hold, kill, start_database, until
 
 LIMIT = 200
 AT_RISK = 4_000 // LIMIT + 3 * 3
@@ -45,6 +45,7 @@ def test_killed_twice(altcraft_api: Emulator, connect: Callable[..., str], tmp_p
     altcraft_api.reset()
     altcraft_api.latency = 0.01
     for moment in (needed // 2, needed):
+        hold(altcraft_api, moment - altcraft_api.request_count)
         task = start(tmp_path / "killed")
         deadline = time.monotonic() + 60
         while not until(altcraft_api, task, moment):

@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ import pytest
 import redis
 
 from airflow_provider.altcraft.testing import Emulator
+from tests.ports import free_port
 
 POSTGRES = os.environ.get("ALTCRAFT_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432")
 REDIS = os.environ.get("ALTCRAFT_TEST_REDIS", "redis://127.0.0.1:6379")
@@ -119,7 +119,7 @@ class Cluster:
 def cluster(home: Path, dags: Path, api: Emulator) -> Iterator[Cluster]:
     """Start all but the workers, healthy, and end everything at the end."""
     with _database() as database, _broker() as broker:
-        port = _free_port()
+        port = free_port()
         url = f"http://127.0.0.1:{port}"
         made = Cluster(home, url, _environment(home, dags, api, database, broker, url))
         try:
@@ -211,9 +211,3 @@ def _broker() -> Iterator[str]:
             connection.close()
         return
     pytest.skip("every database of Redis is in use")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port

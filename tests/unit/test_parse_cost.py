@@ -74,7 +74,8 @@ print(*[name for name in sys.modules if name not in before and name.startswith("
 
 
 def test_and_costs_little_time(tmp_path: Path) -> None:
-    """At most 150 ms of the processor; wall time would measure what else runs on the machine.
+    """At most a tenth of what Airflow itself takes of the processor, 0.15 s where that is 1.5 s: seconds alone would
+    measure the machine, and what else runs on it.
 
     Modules are compiled beforehand, as they are where DAG files are parsed all day.
     """
@@ -82,13 +83,13 @@ def test_and_costs_little_time(tmp_path: Path) -> None:
 import time
 started = time.process_time()
 {OURS}
-print(time.process_time() - started)
+print((time.process_time() - started) / started)
 """
     compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
-    seconds: list[float] = []
-    while len(seconds) < 6 and min(seconds[1:], default=1.0) >= 0.15:
-        seconds.append(float(_run(code, **compiled).splitlines()[-1]))
-    assert min(seconds[1:]) < 0.15, seconds
+    shares: list[float] = []
+    while len(shares) < 6 and min(shares[1:], default=1.0) >= 0.1:
+        shares.append(float(_run(code, **compiled).splitlines()[-1]))
+    assert min(shares[1:]) < 0.1, shares
 
 
 @pytest.mark.parametrize("module", ["client", "targets", "testing", "testing.pytest_plugin"])

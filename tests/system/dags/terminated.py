@@ -14,7 +14,7 @@ from airflow_provider.altcraft.operators.history import AltcraftDatabaseHistoryO
 from airflow_provider.altcraft.sensors.action import AltcraftActionSensor
 
 FOLDER = Path(os.environ.get("TERMINATED_FOLDER", "/tmp/terminated"))
-EMAILS = [f"user{number}@example.com" for number in range(200)]
+EMAILS = [f"user{number}@example.com" for number in range(1000)]
 POKES: dict[str, Any] = {"poke_interval": 600, "deferrable": False}
 WINDOW: dict[str, Any] = {"date_from": "2026-01-01", "date_to": "2026-01-03"}
 

@@ -16,10 +16,11 @@ import pytest
 from airflow_provider.altcraft.client import AltcraftClient, AltcraftError, AsyncAltcraftClient, Retry
 from airflow_provider.altcraft.client import _errors as errors
 from airflow_provider.altcraft.client._bulk import BulkClient
+from airflow_provider.altcraft.client.transport import _httpx
 from airflow_provider.altcraft.testing import Emulator, faults
 from tests.unit.client.wire import ANN, KINDS, descriptors, until
 
-SOON = 1.0
+SOON = 2.0
 """Seconds of a time-out that a test waits for."""
 LATE = 30.0
 
@@ -44,19 +45,19 @@ def api(altcraft_api: Emulator) -> Iterator[Emulator]:
 @pytest.mark.parametrize("kind", KINDS, ids=["sync", "httpx", "aiohttp"])
 def test_waiting_for_the_only_connection_is_no_time_out(api: Emulator, kind: Any) -> None:
     """The pool: what waits in it has its own time still whole."""
-    api.latency = 0.7 * SOON
+    api.latency = 0.15 * SOON  # eight take longer than the time-out
     options: dict[str, Any] = {"max_connections": 1, "timeout": SOON}
 
     async def in_loop() -> list[Any]:
         async with connected(kind, api, **options) as client:
-            return await asyncio.gather(*(client.get_history(ANN) for _ in range(3)))
+            return await asyncio.gather(*(client.get_history(ANN) for _ in range(8)))
 
     def in_threads() -> list[Any]:
-        with connected(kind, api, **options) as client, ThreadPoolExecutor(3) as pool:
-            return list(pool.map(client.get_history, [ANN] * 3))
+        with connected(kind, api, **options) as client, ThreadPoolExecutor(8) as pool:
+            return list(pool.map(client.get_history, [ANN] * 8))
 
-    assert (in_threads() if kind is AltcraftClient else asyncio.run(in_loop())) == [[], [], []]
-    assert [request.connection for request in api.requests] == [1, 1, 1]
+    assert (in_threads() if kind is AltcraftClient else asyncio.run(in_loop())) == [[]] * 8
+    assert [request.connection for request in api.requests] == [1] * 8
 
 
 @ASYNC
@@ -128,12 +129,13 @@ def test_a_slow_look_up_of_the_name(api: Emulator, kind: Any, monkeypatch: pytes
         )
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(_httpx, "CONNECT_TIMEOUT", SOON / 2)  # long before that of the whole call
     url = api.url.replace("127.0.0.1", "altcraft.invalid")
     options: dict[str, Any] = {"list_id": 1, "timeout": SOON, "outage_timeout": 0, "retry": Retry(attempts=1)}
 
     async def in_loop() -> None:
         async with kind(url, api.token, **options) as client:
-            with pytest.raises(errors.RequestTimeoutError, match=r"no connection within 0\.9 s; nothing was sent"):
+            with pytest.raises(errors.RequestTimeoutError, match=r"no connection within 1 s; nothing was sent"):
                 await client.get_history(ANN)
             assert api.requests == []
             slow.set()
@@ -144,7 +146,7 @@ def test_a_slow_look_up_of_the_name(api: Emulator, kind: Any, monkeypatch: pytes
 
     def in_thread() -> None:
         with kind(url, api.token, **options) as client:
-            with pytest.raises(errors.RequestTimeoutError, match=r"no connection within 0\.9 s; nothing was sent"):
+            with pytest.raises(errors.RequestTimeoutError, match=r"no connection within 1 s; nothing was sent"):
                 client.get_history(ANN)
             assert api.requests == []
             slow.set()

@@ -21,13 +21,15 @@ ANN = "ann@example.com"
 BODY = b'{"error": 0, "data": []}'
 GOOD = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY)
 
+SLACK = 10.0
+"""Seconds that a loaded machine may add to what ends in time; what does not, never ends, or far later."""
 
 KINDS = (AltcraftClient, AsyncAltcraftClient, BulkClient)
 
 
 def until(condition: Callable[[], bool]) -> None:
     """Wait for what must come, however slow the machine is."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.005)
@@ -41,7 +43,7 @@ def each(base_url: str, **options: Any) -> Any:
     """What comes of it over httpx, sync and async, and over aiohttp: the number of events, or the error's class and
     words; it must be the same, in time, and leave nothing behind.
     """
-    options = {"list_id": 1, "timeout": 0.4, "outage_timeout": 0, "retry": Retry(attempts=1)} | options
+    options = {"list_id": 1, "timeout": 10.0, "outage_timeout": 0, "retry": Retry(attempts=1)} | options
 
     async def ask(kind: type[AsyncAltcraftClient]) -> Any:
         async with kind(base_url, TOKEN, **options) as asking:
@@ -63,7 +65,7 @@ def each(base_url: str, **options: Any) -> Any:
     for run in (ask_sync, lambda: asyncio.run(ask(AsyncAltcraftClient)), lambda: asyncio.run(ask(BulkClient))):
         started = time.monotonic()
         found.append(run())
-        assert time.monotonic() - started < options["timeout"] + 1
+        assert time.monotonic() - started < options["timeout"] + SLACK
     assert found[0] == found[1] == found[2]
     return found[0]
 

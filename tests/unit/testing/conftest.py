@@ -16,7 +16,7 @@ Call = Callable[..., httpx.Response]
 @pytest.fixture
 def call(altcraft_api) -> Iterator[Call]:
     """Posts a method with the token in the body."""
-    with httpx.Client(base_url=f"{altcraft_api.url}/api/v1.1/", timeout=5) as client:
+    with httpx.Client(base_url=f"{altcraft_api.url}/api/v1.1/", timeout=20) as client:
 
         def post(method: str = "databases/list/", **body: Any) -> httpx.Response:
             return client.post(method, json={"token": altcraft_api.token} | body)

@@ -40,7 +40,7 @@ def raw(altcraft_api):
     def send() -> socket.socket:
         host, port = altcraft_api.url.removeprefix("http://").split(":")
         body = json.dumps({"token": altcraft_api.token}).encode()
-        one = socket.create_connection((host, int(port)), timeout=3)
+        one = socket.create_connection((host, int(port)), timeout=20)
         sockets.append(one)
         one.sendall(
             b"POST /api/v1.1/databases/list/ HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
@@ -117,42 +117,40 @@ def test_close_after_response(altcraft_api, raw):
 def test_stall(altcraft_api, raw):
     altcraft_api.play(faults.stall(), faults.stall(5))
     never, during = raw(), raw()
-    never.settimeout(0.2)
-    during.settimeout(0.2)
-    assert read(never) == (b"", "open")
-    data, end = read(during)
+    data = b""
+    while b"\r\n\r\n" not in data or len(data.partition(b"\r\n\r\n")[2]) < 5:
+        data += during.recv(65536)
     assert data.endswith(b'\r\n\r\n{"dat')
-    assert end == "open"
+    for one in (never, during):
+        one.settimeout(0.2)
+        assert read(one) == (b"", "open")
 
 
 def test_drip(altcraft_api, raw):
     altcraft_api.play(faults.drip(400))
-    one = raw()
-    head = one.recv(65536)
     began = time.monotonic()
-    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
-    rest, end = read(one)
-    length = len((head + rest).partition(b"\r\n\r\n")[2])
-    assert length / 400 * 0.5 < time.monotonic() - began < length / 400 * 2 + 1
+    data, end = read(raw())
+    assert data.startswith(b"HTTP/1.1 200 OK\r\n")
+    length = len(data.partition(b"\r\n\r\n")[2])
+    assert length / 400 * 0.9 < time.monotonic() - began < length / 400 + 10
     assert end == "closed"
 
 
 def test_drip_headers(altcraft_api, raw):
-    altcraft_api.play(faults.drip_headers(1500))
-    one = raw()
+    altcraft_api.play(faults.drip_headers(600))
     began = time.monotonic()
-    assert len(one.recv(65536)) <= 75
-    data, end = read(one)
+    data, end = read(raw())
     assert json.loads(data.partition(b"\r\n\r\n")[2])["error"] == 0
-    assert (time.monotonic() - began > 0.1, end) == (True, "closed")
+    # The body alone would take half of that.
+    assert (time.monotonic() - began > len(data) / 600 * 0.9, end) == (True, "closed")
 
 
 def test_drip_ends_when_the_client_leaves(altcraft_api, raw):
-    altcraft_api.play(faults.drip_headers(10))
+    altcraft_api.play(faults.drip_headers(2))  # for minutes
     one = raw()
     one.recv(1)
     one.close()
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + 20
     while altcraft_api.open_connections and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not altcraft_api.open_connections

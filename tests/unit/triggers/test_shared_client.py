@@ -26,11 +26,15 @@ DAY = dt.date(2026, 1, 2)
 POSTED = frozenset({"form_post"})
 
 
+def after(seconds: float) -> str:
+    return (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)).isoformat()
+
+
 def trigger(name: str = "ann", **arguments: Any) -> AltcraftActionTrigger:
     given: dict[str, Any] = {
         "altcraft_conn_id": "altcraft_default",
         "condition": {"actions": ["form_post"]},
-        "deadline": (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=2)).isoformat(),
+        "deadline": after(2),
         "poke_interval": 0.5,
         "profile": {"matching": "email", "email": f"{name}@example.com"},
         "since": "2026-01-02T03:04:05+00:00",
@@ -134,7 +138,7 @@ def test_what_is_final_for_another_is_final_for_all(api: Emulator) -> None:
 
 def test_a_new_token_is_learnt_of_during_a_wait(api: Emulator, connect: Connect) -> None:
     async def wait() -> str:
-        task = asyncio.create_task(statuses(trigger(poke_interval=0.05)))
+        task = asyncio.create_task(statuses(trigger(poke_interval=0.05, deadline=after(60))))
         while len(api.requests) < 2:  # noqa: ASYNC110 - the emulator lives in another thread
             await asyncio.sleep(0.01)
         api.token = "another"
@@ -180,7 +184,7 @@ def test_a_connection_that_cannot_be_read_may_come_back(
     monkeypatch.delenv("AIRFLOW_CONN_ALTCRAFT_DEFAULT")
 
     async def wait() -> str:
-        task = asyncio.create_task(statuses(trigger(poke_interval=0.3)))
+        task = asyncio.create_task(statuses(trigger(poke_interval=0.3, deadline=after(60))))
         await asyncio.sleep(0.5)
         connect(api)
         api.add_event("ann@example.com", "form_post", at=dt.datetime(2026, 1, 3, tzinfo=dt.UTC))
@@ -255,8 +259,8 @@ def test_who_leaves_does_not_disturb_who_stays(api: Emulator, during: str) -> No
     api.add_event("ann@example.com", "form_post", at=dt.datetime(2026, 1, 3, tzinfo=dt.UTC))
 
     async def wait() -> str:
-        leaver = asyncio.create_task(statuses(trigger()))
-        stayer = asyncio.create_task(statuses(trigger()))
+        leaver = asyncio.create_task(statuses(trigger(deadline=after(60))))
+        stayer = asyncio.create_task(statuses(trigger(deadline=after(60))))
         while not api.requests:  # noqa: ASYNC110 - the emulator lives in another thread
             await asyncio.sleep(0.01)
         leaver.cancel()
