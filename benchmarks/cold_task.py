@@ -100,7 +100,7 @@ def _poll(_: str) -> None:
         "task_state_store": store,
     }
     sensor = AltcraftActionSensor(
-        task_id="wait", profile=PROFILE, actions="unsub", since="2026-01-31", mode="reschedule"
+        task_id="wait", profile=PROFILE, actions="unsub_manual", since="2026-01-31", mode="reschedule"
     )
     with contextlib.suppress(AirflowRescheduleException):
         sensor.execute(context)

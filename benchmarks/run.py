@@ -5,13 +5,17 @@ The clock of all starts when everything is imported and the profiles are known, 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import resource
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import Self
 
+import psutil
 import pyarrow as pa  # noqa: TID253 - imported before the clock starts
 
 from benchmarks.job import Job
@@ -25,14 +29,56 @@ def main(contender: str, job: str, result: str) -> None:
     prepared = module.prepare(given) if hasattr(module, "prepare") else None
     before, started = _processor(), time.perf_counter()
     base = _status("VmRSS")
-    module.run(given) if prepared is None else module.run(given, prepared)
+    with Children() as children:
+        module.run(given) if prepared is None else module.run(given, prepared)
     took = {
         "wall": time.perf_counter() - started,
         "cpu": _processor() - before,
         "base_mb": base,
-        "peak_mb": _status("VmHWM") + _children(),
+        "peak_mb": _status("VmHWM") + children.peak_mb,
     }
     Path(result).write_text(json.dumps(took))
+
+
+class Children:
+    """The most memory of each process that is started during a run, in megabytes, read every tenth of a second.
+
+    Pages of files are left out: those of libraries are the parent's too, and are counted there. What the system keeps
+    of a child that has ended (``RUSAGE_CHILDREN``) would count the parent's whole memory again: the peak of a process
+    includes that of the one it was forked from.
+    """
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._others = {child.pid for child in self._process.children()}
+        self._peaks: dict[int, float] = {}
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    @property
+    def peak_mb(self) -> float:
+        """Of all together."""
+        return sum(self._peaks.values())
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.1):
+            for child in self._process.children():
+                if child.pid in self._others:
+                    continue
+                if child.pid not in self._peaks:
+                    self._peaks[child.pid] = 0  # until it has begun its own program, it is a copy of this process
+                    continue
+                with contextlib.suppress(OSError, StopIteration):  # it has ended
+                    own = _status("RssAnon", child.pid) + _status("RssShmem", child.pid)
+                    self._peaks[child.pid] = max(own, self._peaks[child.pid])
 
 
 def _processor() -> float:
@@ -41,16 +87,13 @@ def _processor() -> float:
     )
 
 
-def _children() -> float:
-    """The most memory of one process that was started, in megabytes; there is one at most."""
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-
-
-def _status(name: str) -> float:
-    """What the kernel counts of this process's memory, in megabytes; where it does not, the peak of all."""
+def _status(name: str, pid: int | str = "self") -> float:
+    """What the kernel counts of a process's memory, in megabytes; where it does not, this one's peak of all."""
     try:
-        status = Path("/proc/self/status").read_text()
+        status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
+        if pid != "self":
+            raise
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return int(next(line for line in status.splitlines() if line.startswith(name)).split()[1]) / 1024
 
