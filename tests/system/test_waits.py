@@ -85,5 +85,5 @@ def test_each_fault_is_in_the_table() -> None:
         "field",
         "replace",
     }
-    others = {"datetime", "format_datetime", "HTTPStatus", "to_json", "page", "reset_before_body"}
+    others = {"datetime", "format_datetime", "HTTPStatus", "to_json", "page"}
     assert kinds == made - helpers - others

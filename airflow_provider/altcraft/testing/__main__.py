@@ -6,6 +6,7 @@ With ``do``, ``fault``, ``requests`` or ``reset`` it asks one that serves, as th
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -60,7 +62,19 @@ def _serve(options: argparse.Namespace) -> int:
             days=options.days,
             seed=options.seed,
         )
-    with api:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(api)
+        except (OSError, OverflowError) as error:
+            why = getattr(error, "strerror", None) or error
+            if getattr(error, "errno", None) == errno.EADDRINUSE:
+                said = f"--port: expected a free port of {options.host}, got {options.port}: {why}; "
+                said += "may another emulator serve there?"
+            else:
+                said = "--host, --port: expected an address of this machine and a port from 0 to 65535, "
+                said += f"got {options.host} and {options.port}: {why}"
+            print(said, file=sys.stderr)
+            return 1
         print(f"URL:      {api.url}")
         print(f"Token:    {api.token}")
         print(f"Database: {options.list_id}")

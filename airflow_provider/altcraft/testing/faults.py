@@ -111,9 +111,6 @@ def reset() -> Fault:
     return Fault("reset()", wire=Wire(keep=-1, end="reset"))
 
 
-reset_before_body = reset
-
-
 def reset_during_body(after: int = 1) -> Fault:
     """The connection is reset (TCP RST) after the headers and so many bytes of the body."""
     return Fault(f"reset_during_body({after})", wire=Wire(keep=after, end="reset"))

@@ -69,8 +69,7 @@ def read(one: socket.socket) -> tuple[bytes, str]:
 
 
 def test_reset(altcraft_api, raw):
-    altcraft_api.play(faults.reset(), faults.reset_before_body())
-    assert read(raw()) == (b"", "reset")
+    altcraft_api.play(faults.reset())
     assert read(raw()) == (b"", "reset")
 
 

@@ -1,4 +1,4 @@
-"""The HTTP side: routes, the token, limits, and the answer as it is sent, with the faults to be played."""
+"""The HTTP application: routes, the check of the token, limits, and responses, with the faults to be played."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _HTML = (("content-type", "text/html; charset=utf-8"),)
 
 
 def make_app(api: Platform) -> Starlette:
-    """The application that answers for an emulator."""
+    """Return the ASGI application of an emulator."""
 
     async def call(request: Request) -> Response:
         raw = await request.body()
         method = request.path_params["method"]
-        body = _parsed(raw)
+        body = _json_object(raw)
         token = _token(api, request, body or {})
         fault = api.receive(request, method, body or {}) or ok()
         await asyncio.sleep(api.latency + fault.delay)
@@ -68,11 +68,11 @@ def make_app(api: Platform) -> Starlette:
 def _answer(
     api: Platform, request: Request, method: str, body: dict[str, Any] | None, token: str | None, fault: Fault
 ) -> Reply:
-    """The platform's answer, changed by the fault."""
+    """Return the platform's response, changed by the fault."""
     xml, status = False, 200
     try:
-        body = _let_in(api, request, body, token)
-        xml = method.startswith("subscribers/") and checks.as_xml(body)
+        body = _accepted_body(api, request, body, token)
+        xml = method.startswith("subscribers/") and checks.asks_for_xml(body)
         serve = METHODS.get(method) or METHODS[f"{method}/"]
         envelope = serve(api, body) | {"error": 0, "error_text": "Successful operation"}
     except checks.RefusalError as refusal:
@@ -85,11 +85,11 @@ def _answer(
     return fault.encoded(reply) if fault.encoded else reply
 
 
-def _let_in(api: Platform, request: Request, body: dict[str, Any] | None, token: str | None) -> dict[str, Any]:
+def _accepted_body(api: Platform, request: Request, body: dict[str, Any] | None, token: str | None) -> dict[str, Any]:
     if "token" in request.query_params:
-        raise checks.wrong("token does not belong into the URL")
+        raise checks.bad_request("token does not belong into the URL")
     if body is None:
-        raise checks.wrong("the body must be a JSON object")
+        raise checks.bad_request("the body must be a JSON object")
     if not token:
         raise checks.RefusalError(401, "token required")
     if token != api.token:
@@ -99,7 +99,7 @@ def _let_in(api: Platform, request: Request, body: dict[str, Any] | None, token:
     return body
 
 
-def _parsed(raw: bytes) -> dict[str, Any] | None:
+def _json_object(raw: bytes) -> dict[str, Any] | None:
     try:
         body = json.loads(raw)
     except ValueError:
@@ -108,7 +108,7 @@ def _parsed(raw: bytes) -> dict[str, Any] | None:
 
 
 def _token(api: Platform, request: Request, body: dict[str, Any]) -> str | None:
-    """The token that was sent in a way that is accepted."""
+    """Return the token, where it was sent in one of the ways that ``auth`` names."""
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     if "body" in api.auth and body.get("token"):
         return str(body["token"])
@@ -124,12 +124,12 @@ def _response(reply: Reply, fault: Fault) -> Response:
 
 
 async def _chunks(body: bytes, size: int) -> AsyncIterator[bytes]:
-    for place in range(0, len(body), size):
-        yield body[place : place + size]
+    for start in range(0, len(body), size):
+        yield body[start : start + size]
 
 
 class _RawResponse(Response):
-    """An answer written to the transport past the HTTP library, which would not let it be wrong."""
+    """A response that violates HTTP, so it is written to the transport directly: the HTTP library would refuse it."""
 
     def __init__(self, reply: Reply, wire: Wire) -> None:
         super().__init__(reply.body, reply.status, dict(reply.headers))
@@ -144,15 +144,15 @@ class _RawResponse(Response):
             await _write(transport, b"%x\r\n%b\r\n" % (len(body), body) if wire.chunked else body, wire.rate)
         if wire.end == "reset":
             if wire.keep != -1:
-                await asyncio.sleep(0.05)  # else the client might learn of the reset before it reads what came
+                await asyncio.sleep(0.05)  # else the client might learn of the reset before it reads what was sent
             linger = struct.pack("ii", 1, 0)
             transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             transport.abort()
         elif wire.end == "close":
             transport.close()
-        # Until the connection is closed, else the server would send an answer of its own.
+        # The server would send a response of its own if this returned before the connection is closed.
         while (await receive())["type"] != "http.disconnect":
-            """The request's body was read before."""
+            pass
 
     def _head(self) -> bytes:
         phrase = HTTPStatus(self.status_code).phrase
@@ -170,8 +170,8 @@ async def _write(transport: asyncio.Transport, data: bytes, rate: float | None) 
         transport.write(data)
         return
     size = max(1, int(rate / 20))
-    for place in range(0, len(data), size):
+    for start in range(0, len(data), size):
         if transport.is_closing():
             return
-        transport.write(data[place : place + size])
+        transport.write(data[start : start + size])
         await asyncio.sleep(size / rate)

@@ -1,7 +1,7 @@
-"""A page and a small API at ``/emulator``, by which a person plays: lets someone do an action, plays faults, looks.
+"""A page and a small API at ``/emulator``, for a person to add events, play faults and see the requests.
 
-For the machine it runs on alone: it answers loopback addresses under a loopback name, and takes no form of another
-site. Plain HTML in which all values are escaped; no script.
+For the machine it runs on only: it serves loopback addresses under a loopback name, and refuses forms of other sites.
+Plain HTML in which all values are escaped; no script.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 PATH: Final = "/emulator"
 SHOWN: Final = 50
-"""Requests that are listed, the last ones."""
+"""The number of requests that are listed, the last ones."""
 
 FAULTS: Final[Mapping[str, faults.Fault]] = {
     "status-503": faults.status(503),
@@ -50,7 +50,7 @@ FAULTS: Final[Mapping[str, faults.Fault]] = {
 """The faults that can be chosen, by name."""
 
 ACTIONS: Final = ("send", "deliv", "open", "click", "confirm", "form_post", "unsub_manual", "complain", "hbounce")
-"""Those that the page offers; any other can be typed."""
+"""The actions that the page offers; any other can be typed."""
 
 _LOOKUP = ("email", "phone", "xxh", "profile_id", "field_value", "subscription_id")
 _HEADERS = {
@@ -62,45 +62,45 @@ _HEADERS = {
 
 
 class FormError(ValueError):
-    """What a form says does not fit."""
+    """A field of a form has a value that does not fit."""
 
 
 def routes(api: Platform) -> list[Route]:
-    """The page, what its forms send, and the requests as JSON."""
+    """Return the routes of the page, of its forms, and of the requests as JSON."""
 
     async def page(request: Request) -> Response:
         return HTMLResponse(_page(api, request.query_params.get("said", "")), headers=_HEADERS)
 
     async def requests(request: Request) -> Response:
-        return JSONResponse([_listed(each) for each in api.requests[-SHOWN:]], headers=_HEADERS)
+        return JSONResponse([_summary(each) for each in api.requests[-SHOWN:]], headers=_HEADERS)
 
     async def act(request: Request) -> Response:
         form = dict(parse_qsl((await request.body()).decode(errors="replace")))
         try:
-            said, status = _act(api, form), 200
+            said, status = _run(api, form), 200
         except FormError as error:
             said, status = str(error), 400
         if "application/json" in request.headers.get("accept", ""):
             return JSONResponse({"said": said}, status, headers=_HEADERS)
         return RedirectResponse(f"{api.path}{PATH}?said={quote(said)}", 303, headers=_HEADERS)
 
-    def local(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    def local(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
         async def guarded(request: Request) -> Response:
             refusal = _refusal(request)
-            return Response(refusal, 403, _HEADERS, "text/plain") if refusal else await answer(request)
+            return Response(refusal, 403, _HEADERS, "text/plain") if refusal else await endpoint(request)
 
         return guarded
 
-    place = f"{api.path}{PATH}"
+    path = f"{api.path}{PATH}"
     return [
-        Route(place, local(page), methods=["GET"]),
-        Route(place, local(act), methods=["POST"]),
-        Route(f"{place}/requests", local(requests), methods=["GET"]),
+        Route(path, local(page), methods=["GET"]),
+        Route(path, local(act), methods=["POST"]),
+        Route(f"{path}/requests", local(requests), methods=["GET"]),
     ]
 
 
 def _refusal(request: Request) -> str | None:
-    """Why the request is not let in: from another machine, under another name, or sent by another site's page."""
+    """Return why the request is refused: from another machine, under another name, or sent by another site's page."""
     host = request.headers.get("host", "")
     if not (request.client and _is_loopback(request.client.host) and _is_loopback(urlsplit(f"//{host}").hostname)):
         return "the emulator's page is for the machine on which it runs: ask it by a loopback address"
@@ -117,8 +117,8 @@ def _is_loopback(host: str | None) -> bool:
         return False
 
 
-def _act(api: Platform, form: Mapping[str, str]) -> str:
-    """Do what a form says; gives what was done."""
+def _run(api: Platform, form: Mapping[str, str]) -> str:
+    """Do what a form says; return what was done."""
     match form.get("do"):
         case "event":
             return _add_event(api, form)
@@ -139,7 +139,7 @@ def _add_event(api: Platform, form: Mapping[str, str]) -> str:
     who, action = form.get("who", "").strip(), form.get("action", "").strip()
     if not who or not action:
         raise FormError("who, action: expected an e-mail or xxh, and an action")
-    list_id = _number(form.get("list_id") or str(_newest(api)), "list_id")
+    list_id = _number(form.get("list_id") or str(api.list_ids[-1]), "list_id")
     numbers: dict[str, Any] = {
         name: _number(form[name], name) for name in ("message_id", "campaign_id") if form.get(name)
     }
@@ -165,11 +165,7 @@ def _number(text: str, name: str) -> int:
     return int(text)
 
 
-def _newest(api: Platform) -> int:
-    return api.list_ids[-1]
-
-
-def _listed(request: RecordedRequest) -> dict[str, Any]:
+def _summary(request: RecordedRequest) -> dict[str, Any]:
     body = request.body
     return {
         "at": request.at.isoformat(timespec="milliseconds"),
@@ -182,11 +178,10 @@ def _listed(request: RecordedRequest) -> dict[str, Any]:
 
 
 def _page(api: Platform, said: str) -> str:
-    databases = "".join(
-        f"<option{' selected' if each == _newest(api) else ''}>{each}</option>" for each in api.list_ids
-    )
+    *older, newest = api.list_ids
+    databases = "".join(f"<option>{each}</option>" for each in older) + f"<option selected>{newest}</option>"
     actions = "".join(f"<option value='{escape(each)}'>" for each in ACTIONS)
-    kinds = "".join(f"<option>{escape(each)}</option>" for each in FAULTS)
+    names = "".join(f"<option>{escape(each)}</option>" for each in FAULTS)
     rows = "".join(
         "<tr>"
         + "".join(
@@ -194,12 +189,12 @@ def _page(api: Platform, said: str) -> str:
             for cell in (each["at"][11:23], each["method"], each["lookup"], each["fault"] or "")
         )
         + "</tr>"
-        for each in map(_listed, reversed(api.requests[-SHOWN:]))
+        for each in map(_summary, reversed(api.requests[-SHOWN:]))
     )
-    place = escape(f"{api.path}{PATH}", quote=True)
+    path = escape(f"{api.path}{PATH}", quote=True)
     note = f"<p class='said' role='status'>{escape(said)}</p>" if said else ""
     return _HTML.format(
-        note=note, place=place, databases=databases, actions=actions, kinds=kinds, rows=rows, count=api.request_count
+        note=note, path=path, databases=databases, actions=actions, faults=names, rows=rows, count=api.request_count
     )
 
 
@@ -212,7 +207,7 @@ td,th{{text-align:left;padding:.15rem .8rem .15rem 0;border-bottom:1px solid #88
 .said{{border-left:4px solid #2a8;padding-left:.6rem}}input[type=number]{{width:6rem}}</style></head><body>
 <h1>Altcraft emulator</h1>{note}
 <h2>Let someone do something now</h2>
-<form method="post" action="{place}"><input type="hidden" name="do" value="event">
+<form method="post" action="{path}"><input type="hidden" name="do" value="event">
 <label>Who <input name="who" value="ann@example.com" required></label>
 <label>Action <input name="action" list="actions" value="confirm" required></label>
 <datalist id="actions">{actions}</datalist>
@@ -220,12 +215,12 @@ td,th{{text-align:left;padding:.15rem .8rem .15rem 0;border-bottom:1px solid #88
 <label>Campaign <input name="campaign_id" type="number" min="1"></label>
 <label>Database <select name="list_id">{databases}</select></label><button>Do it</button></form>
 <h2>Play a fault</h2>
-<form method="post" action="{place}"><input type="hidden" name="do" value="fault">
-<label>Fault <select name="fault">{kinds}</select></label>
+<form method="post" action="{path}"><input type="hidden" name="do" value="fault">
+<label>Fault <select name="fault">{faults}</select></label>
 <label>on the next <input name="times" type="number" min="1" value="1"> requests</label>
 <label>for <input name="lookup" placeholder="anybody"></label><button>Play it</button></form>
-<h2>Requests</h2><p>{count} so far; the last ones first. <a href="{place}">Look again</a></p>
-<form method="post" action="{place}"><input type="hidden" name="do" value="reset">
+<h2>Requests</h2><p>{count} so far; the last ones first. <a href="{path}">Look again</a></p>
+<form method="post" action="{path}"><input type="hidden" name="do" value="reset">
 <button>Forget requests and faults</button></form>
 <table><thead><tr><th>Time (UTC)</th><th>Method</th><th>Looked up</th><th>Fault</th></tr></thead>
 <tbody>{rows}</tbody></table></body></html>

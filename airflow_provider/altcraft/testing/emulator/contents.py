@@ -1,4 +1,4 @@
-"""What an emulator knows: its databases with their profiles and events, and how a test changes them."""
+"""The data of an emulator, databases with profiles and events, and the methods by which tests change it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from hashlib import sha256
 from types import EllipsisType
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from airflow_provider.altcraft.testing.emulator.data import FIRST, LAST, Database
@@ -16,7 +16,7 @@ from airflow_provider.altcraft.testing.emulator.rows import Event, Profile, Row,
 
 
 def zone_of(timezone: str | tzinfo) -> tzinfo:
-    """The time zone that a knob names.
+    """Return the time zone that the knob ``timezone`` names.
 
     Raises:
         ValueError: there is none of this name.
@@ -31,8 +31,8 @@ class Contents:
     """Databases, profiles and events. Methods may be called from any thread."""
 
     style: Style
-    list_id_name: str
-    fraction_digits: int | None
+    list_id_name: Literal["list_id", "db_id"]
+    fraction_digits: Literal[0, 3, 6, 9, None]  # noqa: PYI061 - one Literal, from which Emulator reads the values
     timezone: str | tzinfo
     date_to_inclusive: bool
 
@@ -61,7 +61,7 @@ class Contents:
         return list(self._databases)
 
     def database(self, list_id: int) -> Database:
-        """The data of a database.
+        """Return the data of a database.
 
         Raises:
             LookupError: there is none with this id.
@@ -88,8 +88,8 @@ class Contents:
             list_id: its database.
             email: the profile's e-mail.
             phone: the profile's phone.
-            xxh: 16 hexadecimal digits; made, the same in every run, where None.
-            profile_id: 24 hexadecimal digits; made likewise where None.
+            xxh: 16 hexadecimal digits; None generates one, the same in every run.
+            profile_id: 24 hexadecimal digits; likewise.
             custom: its custom fields.
             subscriptions: objects as rows show them, with at least ``channel``: ``email`` with ``email``, ``sms`` with
                 ``phone``, ``push`` with ``provider`` and ``subscription_id``, any other with ``custom_fields``. None
@@ -123,7 +123,7 @@ class Contents:
         list_id: int = 1,
         **fields: Any,
     ) -> Row:
-        """Add an event. It is served from then on, also while the emulator runs.
+        """Add an event, also while the emulator runs.
 
         Args:
             profile: a profile, or its xxh or e-mail.
@@ -131,13 +131,13 @@ class Contents:
             at: its time, aware; None is now.
             count: its count.
             message_id: its message; None leaves it out.
-            campaign_id: its campaign; None leaves it out, as does not giving it in the old style (it is 1 in the new).
+            campaign_id: its campaign; None leaves it out. The default is 1 in the new style and none in the old.
             visible_after: seconds from now before which it is not served: an event that comes late.
             list_id: the database, where the profile is not given as a ``Profile``.
             **fields: more fields of its row, or other values for those it has; ``...`` leaves one out.
 
         Returns:
-            The row as it is served in the style of now.
+            The row as it is served in the current style.
 
         Raises:
             LookupError: no such profile or database.
@@ -149,7 +149,7 @@ class Contents:
         when = to_micros(at or now.replace(microsecond=now.microsecond // 1000 * 1000))
         serial = database.next_serial()
         campaign = 1 if isinstance(campaign_id, EllipsisType) else campaign_id
-        row = _row_of(owner, action, message_id, campaign)
+        row = _new_row(owner, action, message_id, campaign)
         row |= {"count": count, "event_id": f"{when // 1_000_000 % 2**32:08x}{serial:016x}"}
         if isinstance(campaign_id, int):
             fields = {"campaign_id": campaign_id} | fields
@@ -168,7 +168,7 @@ class Contents:
         days: float = 30,
         seed: int = 0,
     ) -> None:
-        """Give a database virtual profiles with events, of which nothing is held in memory: they are computed.
+        """Give a database virtual profiles with events, which are computed on request and take no memory.
 
         Profile number i, from 0, has the xxh ``f"{i:016x}"``, the e-mail ``f"user{i}@example.com"``, the phone
         ``f"+79{i:09d}"`` and the custom field ``CRM_ID`` of ``str(i)``. Its events are those of campaigns: sends,
@@ -191,7 +191,7 @@ class Contents:
         )
 
     def events(self, list_id: int = 1, *, date_from: date | None = None, date_to: date | None = None) -> Iterator[Row]:
-        """All rows that a database holds, by xxh and time, as they are served; late ones too.
+        """Yield all rows of a database as they are served, by xxh and time, late events included.
 
         Args:
             list_id: the database.
@@ -201,7 +201,7 @@ class Contents:
         low, high = self.days_to_window(date_from, date_to)
         database = self.database(list_id)
         for profile in database.walk("", low, high):
-            for event in database.events(profile, low, high, late_too=True):
+            for event in database.events(profile, low, high, with_late=True):
                 yield self.row(event)
 
     def delete_profile(self, profile: Profile | str, *, list_id: int = 1) -> None:
@@ -214,8 +214,8 @@ class Contents:
         Raises:
             LookupError: no such profile or database.
         """
-        gone = profile if isinstance(profile, Profile) else self._profile(profile, list_id)
-        self.database(gone.list_id).delete_profile(gone)
+        deleted = profile if isinstance(profile, Profile) else self._profile(profile, list_id)
+        self.database(deleted.list_id).delete_profile(deleted)
 
     def merge_profiles(self, kept: Profile | str, other: Profile | str, *, list_id: int = 1) -> None:
         """Merge a profile into another of its database.
@@ -225,7 +225,7 @@ class Contents:
 
         Args:
             kept: the profile that stays: a profile, or its xxh or e-mail.
-            other: the profile that is there no more afterwards.
+            other: the profile that is deleted.
             list_id: the database, where they are not given as a ``Profile``.
 
         Raises:
@@ -235,11 +235,11 @@ class Contents:
         self.database(first.list_id).merge_profiles(first, second)
 
     def row(self, event: Event) -> Row:
-        """An event as it is served now."""
+        """Return an event as it is served with the current knobs."""
         return as_row(event, self.style, self.list_id_name, self.fraction_digits)
 
     def days_to_window(self, first: date | None, last: date | None) -> tuple[int, int]:
-        """Days of the account's time zone as times: from the first, inclusive, to the second, exclusive."""
+        """Return the times from which (inclusive) to which (exclusive) days last in the account's time zone."""
         low = FIRST if first is None else self._midnight(first)
         if last is None:
             return low, LAST
@@ -257,8 +257,8 @@ class Contents:
         return found
 
 
-def _row_of(owner: Profile, action: str, message_id: int | None, campaign: int | None) -> Row:
-    """What a row holds of the profile, the action and its message."""
+def _new_row(owner: Profile, action: str, message_id: int | None, campaign: int | None) -> Row:
+    """Return a row with the fields of the profile, the action, the message and the campaign."""
     row: Row = {
         "xxh": owner.xxh,
         "profile_id": owner.profile_id,
@@ -274,5 +274,5 @@ def _row_of(owner: Profile, action: str, message_id: int | None, campaign: int |
         row |= {"campaign_id": campaign, "campaign_name": f"Campaign {campaign}"}
     if channel := channel_of(action):
         row["channel"] = channel
-        row |= next(({"subscription": one} for one in owner.subscriptions if one.get("channel") == channel), {})
+        row |= next(({"subscription": each} for each in owner.subscriptions if each.get("channel") == channel), {})
     return row

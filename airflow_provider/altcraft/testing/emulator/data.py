@@ -1,4 +1,4 @@
-"""One database of the emulator: profiles, what finds them, and their events, added and seeded ones together."""
+"""One database of the emulator: profiles, the index of their lookups, and events, both added and seeded."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from hashlib import sha256
+from operator import attrgetter
 from typing import Any
 
 from airflow_provider.altcraft.testing.emulator.rows import Event, Profile
@@ -15,6 +16,9 @@ from airflow_provider.altcraft.testing.emulator.seeded import Seeded, default_su
 
 FIRST, LAST = -(2**62), 2**62
 """Times before and after all others, in microseconds since 1970."""
+
+_TIME = attrgetter("at", "serial")
+_PROFILE_ID = attrgetter("profile_id")
 
 
 class Database:
@@ -32,7 +36,7 @@ class Database:
         self._seeded: Seeded | None = None
         self._serial = 0
         self._added = 0
-        self._gone: set[str] = set()
+        self._deleted: set[str] = set()
 
     def add_profile(
         self,
@@ -63,7 +67,7 @@ class Database:
                 if self.find((name, value)):
                     raise ValueError(f"database {self.list_id} already has a profile with {name} {value}")
             self._profiles[profile.xxh] = profile
-            self._gone.discard(profile.xxh)
+            self._deleted.discard(profile.xxh)
             for key in profile.lookups():
                 self._index.setdefault(key, profile)
             return profile
@@ -76,11 +80,11 @@ class Database:
             self._seeded = Seeded(self.list_id, **how)
 
     def delete_profile(self, profile: Profile) -> None:
-        """Delete a profile with its events; others that its lookups would find too are found from now on."""
+        """Delete a profile with its events; a lookup that fits another profile too finds that one from now on."""
         with self._lock:
             self._profiles.pop(profile.xxh, None)
             self._events.pop(profile.xxh, None)
-            self._gone.add(profile.xxh)
+            self._deleted.add(profile.xxh)
             self._index = {}
             for each in self._profiles.values():
                 for key in each.lookups():
@@ -89,16 +93,16 @@ class Database:
     def merge_profiles(self, kept: Profile, other: Profile) -> None:
         """Give a profile the events and lookups of another, which is deleted."""
         with self._lock:
-            moved = self.events(other, late_too=True)
+            moved = self.events(other, with_late=True)
             self.delete_profile(other)
-            whose = {"xxh": kept.xxh, "profile_id": kept.profile_id, "email": kept.email or ""}
-            self._events.setdefault(kept.xxh, []).extend(event._replace(fields=event.fields | whose) for event in moved)
+            owner = {"xxh": kept.xxh, "profile_id": kept.profile_id, "email": kept.email or ""}
+            self._events.setdefault(kept.xxh, []).extend(event._replace(fields=event.fields | owner) for event in moved)
             for key in other.lookups() - {("xxh", other.xxh), ("profile_id", other.profile_id)}:
                 self._index.setdefault(key, kept)
 
-    def had(self, xxh: str) -> bool:
-        """Whether a profile with this ``xxh`` was deleted."""
-        return xxh in self._gone
+    def has_deleted(self, xxh: str) -> bool:
+        """Return whether a profile with this ``xxh`` was deleted."""
+        return xxh in self._deleted
 
     def add_event(self, profile: Profile, event: Event) -> None:
         """Add an event to a profile of this database."""
@@ -106,61 +110,53 @@ class Database:
             self._events.setdefault(profile.xxh, []).append(event)
 
     def next_serial(self) -> int:
-        """A number for the next event, which orders events of the same time."""
+        """Return a number for the next event, by which events of the same time are sorted."""
         with self._lock:
             self._serial += 1
             return self._serial + 2**32  # after seeded ones
 
     def find(self, key: tuple[str, ...]) -> Profile | None:
-        """The profile that a lookup finds; the one that was added first where there are several."""
+        """Return the profile that a lookup finds, the first added of several."""
         with self._lock:
             if key in self._index:
                 return self._index[key]
             found = self._seeded.find(key) if self._seeded else None
-            return None if found and found.xxh in self._gone else found
+            return None if found and found.xxh in self._deleted else found
 
-    def events(self, profile: Profile, low: int = FIRST, high: int = LAST, *, late_too: bool = False) -> list[Event]:
-        """A profile's events from ``low`` to before ``high`` (microseconds since 1970), oldest first."""
-        now = LAST if late_too else time.monotonic()
+    def events(self, profile: Profile, low: int = FIRST, high: int = LAST, *, with_late: bool = False) -> list[Event]:
+        """Return a profile's events from ``low`` to before ``high`` (microseconds since 1970), oldest first."""
+        now = LAST if with_late else time.monotonic()
         with self._lock:
             added = [
                 event for event in self._events.get(profile.xxh, ()) if low <= event.at < high and event.visible <= now
             ]
             seeded = self._seeded
         virtual = list(seeded.events(profile, low, high)) if seeded and profile.xxh not in self._profiles else []
-        return sorted(virtual + added, key=_order) if added else virtual
+        return sorted(virtual + added, key=_TIME) if added else virtual
 
     def walk(self, xxh: str = "", low: int = FIRST, high: int = LAST) -> Iterator[Profile]:
-        """Profiles that may have events within these times, by ``xxh``, from this one on."""
+        """Yield the profiles from this ``xxh`` on that may have events within these times, by ``xxh``."""
         with self._lock:
-            touched = sorted(self._events)
+            added = sorted(self._events)
             seeded = self._seeded
-        known = iter(touched[bisect_left(touched, xxh) :])
+        keys = iter(added[bisect_left(added, xxh) :])
         if seeded and seeded.start < high and low < seeded.end:
             begin = int(xxh, 16) if xxh else 0
             virtual = (f"{number:016x}" for number in range(begin, seeded.profiles))
-            known = heapq.merge(virtual, known)
+            keys = heapq.merge(virtual, keys)
         last = ""
-        for each in known:
+        for each in keys:
             profile = self.find(("xxh", each)) if each != last else None
             if profile:
                 yield profile
             last = each
 
     def profiles(self, after: str = "") -> Iterator[Profile]:
-        """All profiles whose ``profile_id`` is beyond this one, in its order."""
+        """Return the profiles after this ``profile_id``, sorted by it."""
         with self._lock:
-            added = sorted(self._profiles.values(), key=_profile_id)
+            added = sorted(self._profiles.values(), key=_PROFILE_ID)
             seeded = self._seeded
-            gone = frozenset(self._gone)
+            deleted = frozenset(self._deleted)
         virtual = map(seeded.profile, range(seeded.following(after), seeded.profiles)) if seeded else iter(())
-        merged = heapq.merge((each for each in virtual if each.xxh not in gone), added, key=_profile_id)
+        merged = heapq.merge((each for each in virtual if each.xxh not in deleted), added, key=_PROFILE_ID)
         return (profile for profile in merged if profile.profile_id > after)
-
-
-def _order(event: Event) -> tuple[int, int]:
-    return event.at, event.serial
-
-
-def _profile_id(profile: Profile) -> str:
-    return profile.profile_id

@@ -1,11 +1,10 @@
-"""The class ``Emulator``: its knobs, and its life from start to stop."""
+"""The class ``Emulator``: its knobs, and its start and stop."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import tzinfo
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self, get_args, get_origin, get_type_hints
 
 from airflow_provider.altcraft.testing.emulator.app import make_app
 from airflow_provider.altcraft.testing.emulator.contents import zone_of
@@ -16,56 +15,40 @@ from airflow_provider.altcraft.testing.emulator.server import Server
 
 __all__ = ["Emulator", "Profile", "RecordedRequest"]
 
-_KNOBS: dict[str, set[Any]] = {
-    "style": {"new", "old"},
-    "list_id_name": {"list_id", "db_id"},
-    "empty_data": {"list", "null", "absent"},
-    "order": {"newest", "oldest", "shuffled"},
-    "cursor": {"exclusive", "inclusive"},
-    "database_order": {"xxh", "time"},
-    "composed_cursors": {"taken", "refused", "ignored"},
-    "cursor_of_deleted": {"taken", "refused"},
-    "limit_counts": {"rows", "profiles"},
-    "unknown_profile": {"empty", "error"},
-    "missing_slash": {"refused", "redirected", "taken"},
-    "fraction_digits": {None, 0, 3, 6, 9},
-}
-
 
 class Emulator(Platform):
-    """The Altcraft Platform's API on a local port, with what a test says it knows and does wrong.
+    """The Altcraft Platform's API on a local port, with the data and the faults that a test sets.
 
-    Used as a context manager, or by ``start`` and ``stop``. A database with id 1 is there from the beginning. All knobs
-    are attributes and may be changed while it runs. Methods may be called from any thread.
+    Used as a context manager, or by ``start`` and ``stop``. It begins with one database, of id 1. All knobs are
+    attributes and may be changed while it runs. Methods may be called from any thread.
 
     Args:
         token: the API token it accepts.
         host: address to bind.
         port: port to bind; 0 takes a free one, which is kept when it is started again.
-        path: what the URL has before ``/api``, such as ``/altcraft``.
-        style: shape of rows: as the platform's newest known version sends them, or its oldest.
-        list_id_name: what rows call their database.
-        empty_data: what ``data`` is where there is nothing to list.
+        path: the part of the URL before ``/api``, such as ``/altcraft``.
+        style: fields of rows: those of the platform's newest known version, or of its oldest.
+        list_id_name: the name of the field with the database's id in rows.
+        empty_data: the value of ``data`` where there is nothing to list.
         order: order of the rows of ``history_get``.
         http_status: whether an error's HTTP status is its code, as on newer platforms; else it is 200.
-        unknown_profile: whether ``history_get`` answers a lookup that finds nobody with no rows or with an error.
+        unknown_profile: whether ``history_get`` returns no rows or an error where the lookup finds no profile.
         timezone: the account's time zone, in which the days of a request are counted: an IANA name or a ``tzinfo``.
-        date_to_inclusive: whether the day ``date_to`` belongs to what is asked.
-        cursor: whether a page of ``history_get_all`` begins after the last one's last row, or repeats it.
+        date_to_inclusive: whether the day ``date_to`` belongs to the window.
+        cursor: whether a page of ``history_get_all`` begins after the last row of the page before, or repeats it.
         database_order: order of the rows of ``history_get_all``, the profile or the time first.
-        composed_cursors: what becomes of a cursor of ``history_get_all`` that the client has made itself; ignored, it
-            begins with the first row.
-        cursor_of_deleted: what becomes of a cursor that names a profile deleted since.
+        composed_cursors: how ``history_get_all`` treats a cursor that the client has composed; where it is ignored, the
+            page begins with the first row.
+        cursor_of_deleted: how a cursor that names a profile deleted since is treated.
         limit_counts: what ``limit`` of ``history_get_all`` counts. Where it is profiles, a page holds all their rows.
-        fraction_digits: digits of a second's fraction in rows; None is as the style has it. The last three of nine are
-            made up, different from event to event.
-        missing_slash: what becomes of ``databases/list`` and ``databases/get`` without the slash at the end: 404, a
-            redirection (301) to the address with it, or the answer.
+        fraction_digits: digits of a second's fraction in rows; None is the style's own number. The last three of nine
+            are invented, different from event to event.
+        missing_slash: the response to ``databases/list`` and ``databases/get`` without the slash at the end: 404, a
+            redirection (301) to the address with it, or the same as with it.
         auth: where the token is accepted.
         tls: files of the certificate and its key, for HTTPS.
-        latency: seconds that each answer takes at least.
-        record: whether requests are kept in ``requests``; without it memory does not grow with their number, nor with
-            a number of them, of which the last ones are kept.
+        latency: seconds that each response takes at least.
+        record: whether ``requests`` keeps all requests, with which memory grows, or how many of the last.
     """
 
     def __init__(
@@ -119,17 +102,17 @@ class Emulator(Platform):
         """Whether every call is refused with 402."""
         self._scheme = "https" if tls else "http"
         self._server = Server(make_app(self), host=host, port=port, tls=tls)
-        for name, values in _KNOBS.items():
-            if getattr(self, name) not in values:
-                known = ", ".join(sorted(map(str, values)))
+        for name, hint in get_type_hints(Platform).items():
+            if get_origin(hint) is Literal and getattr(self, name) not in get_args(hint):
+                known = ", ".join(sorted(map(str, get_args(hint))))
                 raise ValueError(f"{name} must be one of {known}, not {getattr(self, name)!r}")
         zone_of(timezone)
         self.add_database(1)
 
-    # Life
+    # Start and stop
 
     def start(self) -> None:
-        """Serve, on a thread of its own; returns when connections are accepted.
+        """Serve in a thread; return when connections are accepted.
 
         Raises:
             RuntimeError: it is started already.
@@ -140,21 +123,19 @@ class Emulator(Platform):
         self._server.start()
 
     def stop(self) -> None:
-        """Break off all connections, however stalled, and free the port. Data, faults and requests stay."""
+        """Abort all connections and release the port. Data, faults and recorded requests stay."""
         self._server.stop()
 
     def __enter__(self) -> Self:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     @property
     def url(self) -> str:
-        """The base URL, without a slash at its end. Known once it was started, and the same when it is stopped."""
+        """The base URL, without a slash at its end. Known from the first start on, and the same after a restart."""
         if not self._server.port:
             raise RuntimeError("the emulator has no URL before it is started")
         host = f"[{self._server.host}]" if ":" in self._server.host else self._server.host
@@ -162,5 +143,5 @@ class Emulator(Platform):
 
     @property
     def open_connections(self) -> int:
-        """How many connections clients hold open now."""
+        """The number of connections that are open now."""
         return self._server.connections

@@ -1,4 +1,4 @@
-"""The platform that an emulator plays: what it knows, what it was asked, its cursors and rights. Serves nothing."""
+"""The emulated platform without its server: the data, the recorded requests, the cursors and the token's rights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from airflow_provider.altcraft.testing.emulator.record import Record
 
 
 class Platform(Contents, Record):
-    """What the methods and the HTTP app see of an emulator; ``Emulator`` documents and sets the knobs."""
+    """The part of an emulator that the API methods and the HTTP app use; ``Emulator`` documents and sets the knobs."""
 
     token: str
     path: str
@@ -30,19 +30,19 @@ class Platform(Contents, Record):
     def __init__(self, *, record: bool | int) -> None:
         super().__init__(record=record)
         self._revoked: set[int] = set()
-        self._given: set[str] = set()
+        self._issued_cursors: set[str] = set()
 
     # Cursors
 
-    def gave(self, cursor: str) -> str:
-        """Remember a cursor that is given to a client, where others are not taken."""
+    def issue_cursor(self, cursor: str) -> str:
+        """Return the cursor, and remember it where only issued cursors are accepted."""
         if self.composed_cursors != "taken":
-            self._given.add(cursor)
+            self._issued_cursors.add(cursor)
         return cursor
 
-    def has_given(self, cursor: str) -> bool:
-        """Whether a client was given this cursor."""
-        return cursor in self._given
+    def has_issued(self, cursor: str) -> bool:
+        """Return whether a response had this cursor."""
+        return cursor in self._issued_cursors
 
     # Rights
 
@@ -52,7 +52,7 @@ class Platform(Contents, Record):
         return frozenset(self._databases) - self._revoked
 
     def revoke(self, *list_ids: int) -> None:
-        """Take the token's rights on these databases: what asks for one gets 403."""
+        """Take the token's rights on these databases: requests for one get 403."""
         self._revoked.update(list_ids)
 
     def grant(self, *list_ids: int) -> None:

@@ -1,4 +1,4 @@
-"""What is asked of the emulator and what it is set to do wrong: the record of requests and the scripts of faults."""
+"""The record of the requests that the emulator got, and the faults that it is to play."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _LOOKUP_FIELDS = ("xxh", "email", "phone", "profile_id", "subscription_id", "fie
 
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:
-    """A request that reached the emulator, refused and spoiled ones too.
+    """A request that the emulator got, whatever the response was.
 
     Attributes:
         method: the API method, such as ``subscribers/history_get``.
-        body: its JSON object, the token masked; empty where it was none.
+        body: its JSON object, the token masked; empty where the body was something else.
         headers: by lower-case name, the credentials masked.
         at: when it came, UTC.
         connection: number of the TCP connection, from 1.
@@ -49,7 +49,7 @@ class _Script:
     method: str | None
     lookup: str | Mapping[str, Any] | None
 
-    def fits(self, method: str, body: Mapping[str, Any]) -> bool:
+    def matches(self, method: str, body: Mapping[str, Any]) -> bool:
         if self.method is not None and self.method.strip("/") != method.strip("/"):
             return False
         if isinstance(self.lookup, str):
@@ -58,12 +58,12 @@ class _Script:
 
 
 class Record:
-    """The part of the emulator that remembers and plays. Methods may be called from any thread."""
+    """The part of an emulator that records requests and chooses faults. Methods may be called from any thread."""
 
     def __init__(self, *, record: bool | int) -> None:
         self.record = record
         self.requests_per_second: float | None = None
-        """What is beyond it is answered with 429 and ``Retry-After: 1``."""
+        """Requests beyond this rate get 429 and ``Retry-After: 1``."""
         self._lock = threading.Lock()
         self._requests: deque[RecordedRequest] = deque(maxlen=None if isinstance(record, bool) else record)
         self._request_count = 0
@@ -72,12 +72,12 @@ class Record:
         self._recent: deque[float] = deque()
 
     def play(self, *faults: Fault, method: str | None = None, lookup: str | Mapping[str, Any] | None = None) -> None:
-        """Play faults, one a request, in this order; afterwards answers are normal again.
+        """Play faults in this order, one for each request; afterwards responses are normal again.
 
         Args:
             *faults: made by the functions of ``faults``.
             method: only requests of this method use them up, such as ``subscribers/history_get``.
-            lookup: only requests for this profile use them up: the value it is asked by, or fields of the body.
+            lookup: only requests for this profile use them up: the value of its lookup, or fields of the body.
         """
         with self._lock:
             self._scripts.append(_Script(iter(faults), method, lookup))
@@ -85,9 +85,9 @@ class Record:
     def play_forever(
         self, fault: Fault, *, method: str | None = None, lookup: str | Mapping[str, Any] | None = None
     ) -> None:
-        """Play a fault on every matching request that no script of ``play`` is for, until ``reset``.
+        """Play a fault on every matching request, until ``reset``; faults of ``play`` go first.
 
-        Of several the one given last is played.
+        Of several that match, the one given last is played.
         """
         with self._lock:
             self._forever.insert(0, _Script(itertools.repeat(fault), method, lookup))
@@ -109,12 +109,12 @@ class Record:
 
     @property
     def request_count(self) -> int:
-        """How many requests came since the start or ``reset``, recorded or not."""
+        """The number of requests since the start or ``reset``, recorded or not."""
         with self._lock:
             return self._request_count
 
     def receive(self, request: Request, method: str, body: Mapping[str, Any]) -> Fault | None:
-        """Record a request and give the fault to be played on it. For the emulator's own use."""
+        """Record a request and return the fault to be played on it. For internal use."""
         with self._lock:
             fault = self._next_fault(method, body)
             self._request_count += 1
@@ -123,7 +123,7 @@ class Record:
             return fault
 
     def too_fast(self) -> bool:
-        """Whether a request is beyond ``requests_per_second``; those refused do not count. For its own use."""
+        """Return whether a request is beyond ``requests_per_second``; if not, it counts. For internal use."""
         if self.requests_per_second is None:
             return False
         now = time.monotonic()
@@ -137,10 +137,8 @@ class Record:
 
     def _next_fault(self, method: str, body: Mapping[str, Any]) -> Fault | None:
         for script in [*self._scripts, *self._forever]:
-            if script.fits(method, body):
-                fault = next(script.faults, None)
-                if fault:
-                    return fault
+            if script.matches(method, body) and (fault := next(script.faults, None)):
+                return fault
         return None
 
 

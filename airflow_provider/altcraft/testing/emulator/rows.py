@@ -1,4 +1,4 @@
-"""Profiles, events, and how an event is written as a row in the platform's new and old style."""
+"""Profiles and events, and rows of events in the platform's new and old style."""
 
 from __future__ import annotations
 
@@ -56,35 +56,34 @@ class Profile:
     subscriptions: tuple[Mapping[str, Any], ...] = ()
 
     def fields(self) -> Row:
-        """All its fields by name, custom ones among them."""
+        """Return all its fields by name, including custom ones."""
         own = {"email": self.email, "phone": self.phone}
         return {name: value for name, value in own.items() if value is not None} | dict(self.custom)
 
     def lookups(self) -> set[tuple[str, ...]]:
-        """What finds it: a kind of lookup and its values."""
+        """Return the lookups that find it: each the kind of a lookup and its values."""
         found: set[tuple[str, ...]] = {("xxh", self.xxh), ("profile_id", self.profile_id)}
         found |= {("email", self.email)} if self.email else set()
         found |= {("phone", self.phone)} if self.phone else set()
         found |= {("custom", name, str(value)) for name, value in self.custom.items()}
-        for one in self.subscriptions:
-            match one.get("channel"):
+        for each in self.subscriptions:
+            match each.get("channel"):
                 case "email":
-                    found.add(("email_sub", str(one.get("email"))))
+                    found.add(("email_sub", str(each.get("email"))))
                 case "sms":
-                    found.add(("phone_sub", str(one.get("phone"))))
+                    found.add(("phone_sub", str(each.get("phone"))))
                 case "push":
-                    found.add(("push_sub", str(one.get("provider")), str(one.get("subscription_id"))))
+                    found.add(("push_sub", str(each.get("provider")), str(each.get("subscription_id"))))
                 case _:
-                    fields = one.get("custom_fields") or {}
+                    fields = each.get("custom_fields") or {}
                     found |= {("custom_sub", name, str(value)) for name, value in fields.items()}
         return found
 
 
 class Event(NamedTuple):
-    """One event as it is kept: ``at`` in microseconds since 1970 (UTC), and the fields of the new style.
+    """One event as it is stored: ``at`` in microseconds since 1970 (UTC), and the fields of the new style.
 
-    ``overrides`` are put on the row last, in either style. ``visible`` is the ``time.monotonic()`` from which on it is
-    served.
+    ``overrides`` replace fields of the row in either style. It is served once ``time.monotonic()`` is ``visible``.
     """
 
     at: int
@@ -95,7 +94,7 @@ class Event(NamedTuple):
 
 
 def channel_of(action: str) -> str | None:
-    """The channel of a known action; None for the rest, which belong to no channel."""
+    """Return the channel of an action; None where it has none or is unknown."""
     if action in _EMAIL:
         return "email"
     for suffix, channel in _SUFFIXES.items():
@@ -105,7 +104,7 @@ def channel_of(action: str) -> str | None:
 
 
 def to_micros(at: datetime) -> int:
-    """Microseconds since 1970 of an aware time.
+    """Return an aware time as microseconds since 1970.
 
     Raises:
         ValueError: it has no time zone.
@@ -115,36 +114,25 @@ def to_micros(at: datetime) -> int:
     return (at - _EPOCH) // _MICROSECOND
 
 
-def rfc3339(at: int, *, fraction: bool = True) -> str:
-    """Microseconds since 1970 as the platform writes them: UTC, ``Z``, no trailing zeros in the fraction."""
-    seconds, micros = divmod(at, 1_000_000)
-    return f"{_whole(seconds)}.{micros:06d}".rstrip("0") + "Z" if fraction and micros else f"{_whole(seconds)}Z"
-
-
-def _with_digits(event: Event, digits: int) -> str:
+def _rfc3339(event: Event, style: Style, digits: int | None) -> str:
     seconds, micros = divmod(event.at, 1_000_000)
     fraction = f"{micros:06d}{event.serial % 1000:03d}"[:digits]
-    return f"{_whole(seconds)}.{fraction}Z" if digits else f"{_whole(seconds)}Z"
-
-
-def _whole(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    if digits is None:
+        fraction = f"{micros:06d}".rstrip("0") if style == "new" else ""  # without trailing zeros, as the platform does
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{fraction}".rstrip(".") + "Z"
 
 
 def as_row(event: Event, style: Style, list_id_name: str, fraction_digits: int | None = None) -> Row:
-    """The row of an event. An override of ``...`` leaves its field out.
+    """Return the row of an event. An override of ``...`` leaves its field out.
 
     Args:
         event: the event.
         style: which fields it has.
-        list_id_name: what it calls its database.
-        fraction_digits: of its time; None is as the style has it.
+        list_id_name: the name of the field with the database's id.
+        fraction_digits: of its time; None is the style's own number.
     """
-    new = style == "new"
-    row = event.fields.copy() if new else {name: event.fields[name] for name in _OLD if name in event.fields}
-    row["datetime"] = (
-        rfc3339(event.at, fraction=new) if fraction_digits is None else _with_digits(event, fraction_digits)
-    )
+    row = dict(event.fields) if style == "new" else {name: event.fields[name] for name in _OLD if name in event.fields}
+    row["datetime"] = _rfc3339(event, style, fraction_digits)
     if list_id_name != "list_id":
         row[list_id_name] = row.pop("list_id")
     for name, value in event.overrides.items():

@@ -1,4 +1,4 @@
-"""Virtual profiles and events: each is computed from the seed and its number when it is asked for, none is held."""
+"""Virtual profiles and events: each is computed from the seed and its number on request, and none is stored."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from airflow_provider.altcraft.testing.emulator.rows import Event, Profile, Row,
 
 _MASK = 2**64 - 1
 _ID_HEAD = "66f66973"
-_BLOCK = 5  # events of one campaign at one profile
+_BLOCK = 5  # events of one campaign for one profile
 
-# What one campaign does with one profile: actions, and when they come, in millionths of half a block's time.
-# The fourth has two clicks that are alike in everything the old style shows.
+# The actions of one campaign for one profile, each with its time in millionths of half a block's time.
+# The fourth has two clicks that are equal in everything the old style shows.
 _Funnel: TypeAlias = tuple[tuple[str, int], ...]
 _FUNNELS: tuple[_Funnel, ...] = (
     (("send", 0), ("deliv", 20), ("open", 120_000), ("read", 120_100), ("click", 121_000)),
@@ -48,7 +48,7 @@ class Seeded:
         self.end = self.start + self._step * self._blocks
 
     def find(self, key: tuple[str, ...]) -> Profile | None:
-        """The profile that a lookup finds."""
+        """Return the profile that a lookup finds."""
         kind, *values = key
         match kind:
             case "email" | "email_sub":
@@ -68,17 +68,17 @@ class Seeded:
         if not 0 <= number < self.profiles:
             return None
         profile = self.profile(number)
-        return profile if key in profile.lookups() else None  # not 007 for 7, nor the end of another's identifier
+        return profile if key in profile.lookups() else None  # 007 is not 7, and a profile_id may only end alike
 
     def following(self, profile_id: str) -> int:
-        """The number of the first profile beyond this ``profile_id``."""
+        """Return the number of the first profile after this ``profile_id``."""
         head, number = profile_id[:8], profile_id[8:]
         if head == _ID_HEAD:
             return min(self.profiles, int(number, 16) + 1)
         return 0 if head < _ID_HEAD else self.profiles
 
     def profile(self, number: int) -> Profile:
-        """The profile of a number."""
+        """Return the profile with this number."""
         email, phone = f"user{number}@example.com", f"+79{number:09d}"
         return Profile(
             list_id=self.list_id,
@@ -91,7 +91,7 @@ class Seeded:
         )
 
     def events(self, profile: Profile, low: int, high: int) -> Iterator[Event]:
-        """The events of a profile of this object from ``low`` to before ``high``, in order."""
+        """Yield the events of a virtual profile from ``low`` to before ``high``, by time."""
         number = int(profile.xxh, 16)
         first = max(0, (low - self.start) // self._step)
         last = min(self._blocks - 1, (high - 1 - self.start) // self._step)
@@ -102,7 +102,7 @@ class Seeded:
             "list_id": profile.list_id,
             "count": 1,
         }
-        by_channel = {str(one["channel"]): one for one in profile.subscriptions}
+        by_channel = {str(each["channel"]): each for each in profile.subscriptions}
         for block in range(first, last + 1):
             yield from self._block(number, block, low, high, shared, by_channel)
 
@@ -115,12 +115,12 @@ class Seeded:
         shared: Row,
         by_channel: Mapping[str, Mapping[str, object]],
     ) -> Iterator[Event]:
-        chance = _mix(number * 0x9E3779B97F4A7C15 + block * 0xD1B54A32D192ED03 + self._seed * 0x8CB92BA72F3D8DD7)
+        bits = _mix(number * 0x9E3779B97F4A7C15 + block * 0xD1B54A32D192ED03 + self._seed * 0x8CB92BA72F3D8DD7)
         half = self._step // 2
-        begin = self.start + block * self._step + (chance >> 8) % half
-        message = 1 + (chance >> 40) % 50
+        begin = self.start + block * self._step + (bits >> 8) % half
+        message = 1 + (bits >> 40) % 50
         campaign = 100 + message // 5
-        for place, (action, part) in enumerate(_FUNNELS[chance % len(_FUNNELS)]):
+        for place, (action, part) in enumerate(_FUNNELS[bits % len(_FUNNELS)]):
             serial = block * _BLOCK + place
             at = begin + half * part // 1_000_000
             at -= at % 1000
@@ -132,7 +132,7 @@ class Seeded:
                 "message_id": message,
                 "campaign_id": campaign,
                 "event_id": f"{at // 1_000_000:08x}{number:08x}{serial:08x}",
-                "smid": f"sm{chance:016x}{block:010x}",
+                "smid": f"sm{bits:016x}{block:010x}",
                 "campaign_name": f"Campaign {campaign}",
                 "message_name": f"Message {message}",
                 "subscriptions": list(by_channel.values()),
@@ -144,23 +144,21 @@ class Seeded:
 
 
 def default_subscriptions(email: str | None, phone: str | None) -> tuple[Mapping[str, object], ...]:
-    """The subscriptions of a profile of which nothing else is said: its e-mail and its phone."""
-    made: list[Mapping[str, object]] = []
-    for channel, name, value in (("email", "email", email), ("sms", "phone", phone)):
-        if value:
-            made.append(
-                {
-                    "resource_id": 1,
-                    "resource_name": "Main",
-                    "channel": channel,
-                    name: value,
-                    "priority": 0,
-                    "status": "subscribed",
-                    "custom_fields": {},
-                    "cats": [],
-                }
-            )
-    return tuple(made)
+    """Return the subscriptions of a profile for which none are given: to its e-mail and its phone."""
+    return tuple(
+        {
+            "resource_id": 1,
+            "resource_name": "Main",
+            "channel": channel,
+            name: value,
+            "priority": 0,
+            "status": "subscribed",
+            "custom_fields": {},
+            "cats": [],
+        }
+        for channel, name, value in (("email", "email", email), ("sms", "phone", phone))
+        if value
+    )
 
 
 def _mix(value: int) -> int:

@@ -1,11 +1,12 @@
-"""The HTTP server beneath the emulator: uvicorn's protocol on a socket, a thread and an event loop of our own.
+"""The emulator's HTTP server: uvicorn's protocol on a socket, in a thread with an event loop.
 
-``uvicorn.Server`` is not used: it looks for its end ten times a second, which each test would wait for.
+``uvicorn.Server`` is not used: it checks ten times a second whether to stop, and each test would wait for that.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import socket
@@ -25,7 +26,7 @@ _running: weakref.WeakSet[Server] = weakref.WeakSet()
 
 
 class _Protocol(H11Protocol):
-    """Hands the application its transport, which faults write to past HTTP, and the connection's number."""
+    """Passes the connection's transport, to which faults write directly, and its number to the application."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -55,23 +56,23 @@ class Server:
 
     @property
     def running(self) -> bool:
-        """Whether it serves."""
+        """Whether it is started."""
         return self._thread is not None
 
     @property
     def connections(self) -> int:
-        """How many connections are open."""
+        """The number of open connections."""
         return len(self._state.connections)
 
     def start(self) -> None:
-        """Bind the port and serve; returns when connections are accepted.
+        """Bind the port and serve; return when connections are accepted.
 
         Raises:
             OSError: the port cannot be bound, or the certificate cannot be read.
         """
         certificate, key = self._tls or (None, None)
         config = uvicorn.Config(
-            self._quietly,
+            self._handle,
             http=_Protocol,
             ws="none",
             interface="asgi3",
@@ -100,7 +101,7 @@ class Server:
         _running.add(self)
 
     def stop(self) -> None:
-        """Break off whatever is being served; returns once its thread and sockets are closed. May be called twice."""
+        """Abort all connections; return when the thread has ended and all sockets are closed. May be called twice."""
         if self._thread is None or self._loop is None or self._end is None:
             return
         _running.discard(self)
@@ -131,22 +132,21 @@ class Server:
         server.close()
         for connection in list(self._state.connections):
             connection.transport.abort()
-        await asyncio.sleep(0)  # lets the connections learn that they are lost, so that no task answers any more
+        await asyncio.sleep(0)  # lets the protocols learn that the connections are lost, so that no task responds
         tasks = list(self._state.tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _quietly(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Only `stop` cancels; uvicorn would log it as a failure of the application.
+        with contextlib.suppress(asyncio.CancelledError):
             await self._app(scope, receive, send)
-        except asyncio.CancelledError:
-            """Only ``stop`` cancels; uvicorn would log it as a failure of the application."""
 
-    def _leave_to_parent(self) -> None:
-        """In a forked child: let go of the sockets, which else stay open there after the parent closed them.
+    def _release_sockets(self) -> None:
+        """Release the sockets in a forked child, else they stay open there after the parent has closed them.
 
-        The descriptors are not closed but pointed elsewhere, because their owners still hold the numbers.
+        The descriptors are redirected, not closed, because Python objects still own their numbers.
         """
         self._thread = None
         sockets = [connection.transport.get_extra_info("socket") for connection in self._state.connections]
@@ -159,7 +159,7 @@ class Server:
 
 def _after_fork_in_child() -> None:
     for server in list(_running):
-        server._leave_to_parent()
+        server._release_sockets()
     _running.clear()
 
 

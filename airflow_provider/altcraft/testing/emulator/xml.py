@@ -1,4 +1,4 @@
-"""The platform's XML: root ``xml``, arrays as repeated sibling elements, everything text."""
+"""The platform's XML: the root is ``xml``, an array is repeated sibling elements, every value is text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NOT_IN_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 
 
 def to_xml(envelope: dict[str, Any]) -> bytes:
-    """Write an answer as XML; what is null or an empty array leaves no element."""
+    """Return a response as XML; null and an empty array have no element."""
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{_element("xml", envelope)}'.encode()
 
 
