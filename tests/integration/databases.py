@@ -11,17 +11,19 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
-from airflow_provider.altcraft.schema import COLUMNS
+from airflow_provider.altcraft.schema import COLUMNS, SCHEMA
 from airflow_provider.altcraft.targets.sql import SqlTarget
 
 UTC = dt.UTC
+_INSTANT = SCHEMA.field("datetime").type
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,21 @@ class Database:
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """What a reader sees: the rows as ``RecordBatch.to_pylist`` gives them, in no order."""
+        rows = [dict(zip(COLUMNS, row, strict=True)) for row in self._select(table)]
+        for row in rows:
+            row["datetime"] = _instant(row["datetime"])
+        return rows
+
+    def arrow(self, table: str) -> pa.Table:
+        """The same as an Arrow table, which costs half."""
+        columns = list(zip(*self._select(table), strict=True)) or [()] * len(COLUMNS)
+        arrays = [
+            _instants(values) if field.name == "datetime" else pa.array(values, field.type)
+            for field, values in zip(SCHEMA, columns, strict=True)
+        ]
+        return pa.Table.from_arrays(arrays, schema=SCHEMA)
+
+    def _select(self, table: str) -> list[tuple[Any, ...]]:
         columns = []
         for name in COLUMNS:
             quoted = self.quote(name)
@@ -97,11 +114,7 @@ class Database:
             if name == "datetime" and self.kind == "duckdb":
                 quoted = f"epoch_us({quoted})"
             columns.append(quoted)
-        found = self.execute(f"SELECT {', '.join(columns)} FROM {self.quote(table)}")
-        rows = [dict(zip(COLUMNS, row, strict=True)) for row in found]
-        for row in rows:
-            row["datetime"] = _instant(row["datetime"])
-        return rows
+        return self.execute(f"SELECT {', '.join(columns)} FROM {self.quote(table)}")
 
 
 def _instant(value: Any) -> dt.datetime | None:
@@ -113,6 +126,16 @@ def _instant(value: Any) -> dt.datetime | None:
     if value is None:
         return None
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _instants(values: Sequence[Any]) -> pa.Array[Any]:
+    """As ``_instant``, of a column in which none is missing."""
+    if isinstance(values[0] if values else None, str):
+        assert {len(value) for value in values} == {26}  # else they would not sort
+        return pa.array(values).cast(pa.timestamp("us")).cast(_INSTANT)
+    if isinstance(values[0] if values else None, int):
+        return pa.array(values, pa.int64()).cast(_INSTANT)
+    return pa.array(values, _INSTANT)
 
 
 def _postgres(arguments: dict[str, Any]) -> Any:

@@ -281,12 +281,13 @@ def test_the_platforms_own_list(api: Emulator, tmp_path: Any) -> None:
 
 
 MEASURE = """
-import os, resource, sys
+import os, sys
 from airflow_provider.altcraft.extract.profiles.lookups import Lookups
 from airflow_provider.altcraft.extract.sources import *
+from airflow_provider.altcraft.testing.conformance.killing import peak
 def run(source):
     lookups = Lookups(each for each in source.lookups(None, 1) if shard_of(each, 4) == 1)
-    return len(lookups), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return len(lookups), peak() >> 20
 small, large = eval(sys.stdin.read())
 _, before = run(small)
 began = os.times()
@@ -351,4 +352,4 @@ def test_a_million_rows_of_a_file_in_flat_memory(tmp_path: Any, kind: str) -> No
     found, before, after, seconds = measured(write(50_000), write(1_000_000))
     print(f"\n{kind}: a shard of 4 of 1,000,000 rows, {before} -> {after} MiB, {seconds:.1f} s of the processor")
     assert abs(found - 250_000) < 3_000
-    assert after - before < 40
+    assert after - before < (120 if kind == "xlsx" else 40)  # some 100 bytes a row, as docs/history.md says

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from airflow_provider.altcraft.testing.conformance import killing
-from airflow_provider.altcraft.testing.conformance.held import FIRST, LATER, Held
+from airflow_provider.altcraft.testing.conformance.base import FIRST, LATER, ConformanceBase
 from airflow_provider.altcraft.testing.conformance.pulls import Pull, draw_events, pull_of
 from airflow_provider.altcraft.testing.conformance.writing import put
 from tests.integration.databases import postgres
@@ -59,7 +59,7 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.monotonic() - started
 
 
-class Storm(Held):
+class Storm(ConformanceBase):
     """One target that is killed many times."""
 
     keeps = "union"

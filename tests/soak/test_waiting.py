@@ -7,7 +7,6 @@ import datetime as dt
 import gc
 import json
 import re
-import resource
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import psutil
 import pytest
 
 from airflow_provider.altcraft.testing import Emulator, faults
+from airflow_provider.altcraft.testing.conformance.killing import peak, reset_peak
 from airflow_provider.altcraft.triggers import _shared_client
 from airflow_provider.altcraft.triggers.action import AltcraftActionTrigger
 
@@ -219,7 +219,8 @@ def test_large_histories_do_not_hold_up_the_loop(monkeypatch: pytest.MonkeyPatch
         ticking.cancel()
         return str(event.payload["status"])
 
-    peak = psutil.Process().memory_info().rss
+    reset_peak()
+    before = peak()
     try:
         with steps.measured():
             assert asyncio.run(poll()) == "timeout"
@@ -227,10 +228,9 @@ def test_large_histories_do_not_hold_up_the_loop(monkeypatch: pytest.MonkeyPatch
         server.terminate()
         server.wait(30)
         server.stdout.close()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - peak
     print(f"\na history of {LARGE:,} events: {steps}")
     print(f"  most that other threads worked between two turns of the loop: {max(passed) * 1000:.0f} ms of CPU")
-    print(f"  memory: {peak / 2**20:.0f} MiB")
+    print(f"  memory: {(peak() - before) / 2**20:.0f} MiB")
     assert steps.longest < 100
 
 

@@ -18,7 +18,7 @@ import pytest
 from airflow_provider.altcraft.schema import SCHEMA
 from airflow_provider.altcraft.targets import Scope, _day_writer, _days
 from airflow_provider.altcraft.testing.conformance import draw_events, pull_of
-from airflow_provider.altcraft.testing.conformance.held import scope
+from airflow_provider.altcraft.testing.conformance.base import scope
 from airflow_provider.altcraft.testing.conformance.pulls import PROFILES
 from airflow_provider.altcraft.testing.conformance.writing import put
 

@@ -171,7 +171,7 @@ class Tables:
         return database.target(self.table, self.disposition)
 
     def read(self, target):
-        return self.database.rows(self.table) if self.database.exists(self.table) else []
+        return self.database.arrow(self.table) if self.database.exists(self.table) else []
 
     def leftovers(self, target):
         return sorted(self.database.tables() - self.others - {self.table, f"{self.table}_pulls"})

@@ -22,7 +22,7 @@ from airflow_provider.altcraft.schema import SCHEMA
 from airflow_provider.altcraft.targets import DeltaTarget, Scope
 from airflow_provider.altcraft.targets.delta.place import Place
 from airflow_provider.altcraft.testing.conformance import draw_events, pull_of
-from airflow_provider.altcraft.testing.conformance.held import scope
+from airflow_provider.altcraft.testing.conformance.base import scope
 from airflow_provider.altcraft.testing.conformance.killing import Forked
 from airflow_provider.altcraft.testing.conformance.writing import put
 from airflow_provider.altcraft.window import Window

@@ -15,7 +15,7 @@ import pytest
 from airflow_provider.altcraft.schema import SCHEMA
 from airflow_provider.altcraft.targets import IcebergTarget, Scope
 from airflow_provider.altcraft.testing.conformance import draw_events, pull_of
-from airflow_provider.altcraft.testing.conformance.held import scope
+from airflow_provider.altcraft.testing.conformance.base import scope
 from airflow_provider.altcraft.testing.conformance.writing import put
 from tests.integration.databases import define
 from tests.integration.targets.lakehouse_cases import (

@@ -16,7 +16,7 @@ from airflow_provider.altcraft.testing.conformance import (
     draw_events,
     pull_of,
 )
-from airflow_provider.altcraft.testing.conformance.held import FIRST
+from airflow_provider.altcraft.testing.conformance.base import FIRST
 from airflow_provider.altcraft.testing.conformance.killing import Forked, write
 from airflow_provider.altcraft.testing.conformance.writing import put
 from tests.integration.databases import of_duckdb, of_sqlite

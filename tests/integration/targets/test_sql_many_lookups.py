@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider.altcraft.targets import Scope
-from airflow_provider.altcraft.testing.conformance.killing import Forked
+from airflow_provider.altcraft.testing.conformance.killing import Forked, peak, reset_peak
 
 
 class Numbered(Collection[tuple[str, str]]):
@@ -30,17 +29,12 @@ class Numbered(Collection[tuple[str, str]]):
 
 def peak_of(target: Any, batch: Any, lookups: int) -> float:
     """MB that a replacement takes beyond what its process has before it."""
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins again, without that of the parent
-    before = _peak()
+    reset_peak()
+    before = peak()
     writer = target.open(Scope(1, Numbered(lookups)))
     writer.write(batch)
     writer.commit()
-    return _peak() - before
-
-
-def _peak() -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) / 1024
+    return (peak() - before) / 2**20
 
 
 @pytest.mark.parametrize("lookups", [20_000, pytest.param(1_000_000, marks=pytest.mark.soak)])

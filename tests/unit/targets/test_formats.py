@@ -182,8 +182,9 @@ def test_an_error_of_the_store_comes_through_as_it_is(batch):
 
 
 PEAK = """
-import resource, sys
+import sys
 from airflow_provider.altcraft.targets.object_storage.format import Encoder
+from airflow_provider.altcraft.testing.conformance.killing import peak
 sys.path.insert(0, sys.argv[3])
 from tests.batches import make_batch
 rows, size = make_batch(10_000), 0
@@ -194,7 +195,7 @@ encoder = Encoder(sys.argv[1], count)
 for at in range(0, int(sys.argv[2]), 50):
     encoder.write(rows.slice(at % 10_000, 50))
 encoder.finish()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, size >> 20)
+print(peak() >> 20, size >> 20)
 """
 
 

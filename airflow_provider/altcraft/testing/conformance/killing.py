@@ -1,13 +1,14 @@
 """A write in a forked process, killed or interrupted at one of its steps.
 
-A fork of a process that has everything loaded costs a hundredth of a new interpreter, so many points can be tried. A
-step is a line of Python that is about to run, in any thread: the same from one run to the next, but for what threads
-make of it.
+A fork of a process that has everything loaded takes a hundredth of the time of a new interpreter, so many steps can be
+tried. A step is an event of ``sys.settrace`` in any thread, such as a line that is about to run. Its number is the same
+in each run, except for the timing of threads.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import faulthandler
 import gc
 import os
@@ -24,28 +25,30 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
 
+import pyarrow as pa  # noqa: TID253 - loaded with the pulls
+
 from airflow_provider.altcraft.targets import Target
 from airflow_provider.altcraft.testing.conformance.pulls import Pull
 
 T = TypeVar("T")
 
-# An exception raised within these leaves locks held; a signal's handler may do so too, and no target can prevent it.
+# An exception raised within these may leave a lock held. That may happen to an operator too, but no target can help it.
 _LOCKING = ("threading.py", "queue.py", "selectors.py", "/asyncio/", "/concurrent/", "/logging/", "_weakrefset.py")
 
 
 class Interrupted(BaseException):
-    """As Airflow's time-outs come: out of a signal's handler, at any point."""
+    """Raised at any step, as Airflow's timeouts are by a signal's handler."""
 
 
 class Marks(NamedTuple):
-    """How many steps had been made when a phase of the write ended."""
+    """The number of steps up to the end of each phase of a write."""
 
     opened: int
     written: int
     committed: int
 
     def points(self, count: int) -> list[int]:
-        """Steps spread over the write: one within ``open``, a third of the rest while it writes, and the commit."""
+        """Return steps spread over the write: one in ``open``, a third of the rest in ``write``, some in ``commit``."""
         writing = max(1, (count - 1) // 3)
         committing = count - 1 - writing
         return [
@@ -60,17 +63,17 @@ def _spread(start: int, end: int, count: int) -> list[int]:
 
 
 def kill() -> None:
-    """End the process without a word."""
+    """Kill this process."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def interrupt() -> NoReturn:
-    """Come at any point."""
+    """Raise ``Interrupted``."""
     raise Interrupted
 
 
-class _Steps:
-    """Counts steps; at the n-th it acts, once."""
+class _StepCounter:
+    """Counts steps, and at a step, or at the next one where it is safe to ``interrupt``, calls ``act`` once."""
 
     def __init__(self, at: int | None, act: Callable[[], object]) -> None:
         self.count = 0
@@ -78,28 +81,27 @@ class _Steps:
         self._act = act
         self._main = threading.get_ident()
 
-    def __call__(self, frame: FrameType, event: str, arg: object) -> _Steps:
+    def __call__(self, frame: FrameType, event: str, arg: object) -> _StepCounter:
         self.count += 1
-        if self._at is not None and self.count >= self._at and self._fits(frame):
-            self._at = None
-            self._act()
+        if self._at is not None and self.count >= self._at and self._may_act(frame):
+            self.act()
         return self
 
-    def _fits(self, frame: FrameType) -> bool:
+    def _may_act(self, frame: FrameType) -> bool:
         if self._act is not interrupt:
             return True
-        held = any(part in frame.f_code.co_filename for part in _LOCKING)
-        return threading.get_ident() == self._main and not held
+        locking = any(part in frame.f_code.co_filename for part in _LOCKING)
+        return threading.get_ident() == self._main and not locking
 
-    def end(self) -> None:
-        """Act now, if it has not been done."""
+    def act(self) -> None:
+        """Act now, unless it has acted."""
         if self._at is not None:
             self._at = None
             self._act()
 
     @contextlib.contextmanager
     def counting(self) -> Iterator[None]:
-        before, before_in_threads = sys.gettrace(), threading.gettrace()  # who measures coverage goes on afterwards
+        before, before_in_threads = sys.gettrace(), threading.gettrace()  # such as those of a coverage tool
         threading.settrace(self)
         sys.settrace(self)
         try:
@@ -110,12 +112,12 @@ class _Steps:
 
 
 def write(target: Target, pull: Pull, *, at: int | None = None, act: Callable[[], object] = kill) -> Marks:
-    """One whole write. At a step, or just after its end if it had fewer, it acts: it is killed, say.
+    """Write a pull, and call ``act`` at step ``at``, or after the end of a write with fewer steps.
 
     Raises:
-        Interrupted: by ``interrupt`` at that step; the writer has been aborted, as an operator does.
+        Interrupted: by ``interrupt``, after the writer was aborted, as by an operator.
     """
-    steps = _Steps(at, act)
+    steps = _StepCounter(at, act)
     with steps.counting():
         writer = target.open(pull.scope)
         try:
@@ -128,29 +130,29 @@ def write(target: Target, pull: Pull, *, at: int | None = None, act: Callable[[]
             writer.abort()
             raise
         committed = steps.count
-    steps.end()
+    steps.act()
     return Marks(opened, written, committed)
 
 
 class Forked(Generic[T]):
-    """What became of a forked piece of work: its value, or that it was killed."""
+    """The result of work in a forked process: its ``value``, or that it was ``killed``."""
 
     def __init__(self, work: Callable[[], T], seconds: float = 120) -> None:
         reading, writing = os.pipe()
         with warnings.catch_warnings():
-            # Threads do not come along; what is used in the child makes its own.
+            # It warns that a fork has no threads of the parent; what the child uses makes its own.
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
         if not pid:
-            _be_the_child(work, writing, seconds)
+            _run_child(work, writing, seconds)
         os.close(writing)
         try:
-            answer = _read(reading, seconds + 10)
+            answer = _read_all(reading, seconds + 10)
+        except BaseException:
+            os.kill(pid, signal.SIGKILL)
+            raise
         finally:
             os.close(reading)
-            with contextlib.suppress(ProcessLookupError):
-                if sys.exc_info()[0] is not None:
-                    os.kill(pid, signal.SIGKILL)
             status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         self.killed = status == -signal.SIGKILL
         if self.killed:
@@ -163,8 +165,8 @@ class Forked(Generic[T]):
         self.value: T = value
 
 
-def _be_the_child(work: Callable[[], Any], writing: int, seconds: float) -> NoReturn:
-    """Work and tell; nothing of the parent's is flushed, closed or collected here."""
+def _run_child(work: Callable[[], Any], writing: int, seconds: float) -> NoReturn:
+    """Do the work, send its result and exit, without flushing, closing or collecting anything of the parent."""
     code = 1
     try:
         gc.disable()
@@ -181,10 +183,10 @@ def _be_the_child(work: Callable[[], Any], writing: int, seconds: float) -> NoRe
 
 
 def forget_the_parent() -> None:
-    """Have a forked process neither end with the parent's handlers nor use or collect what only the parent can.
+    """Reset the parent's signal handlers in a forked process, and keep objects that only the parent may use out of it.
 
-    Object stores of fsspec refuse to work in a process that they were not made in, and one that is collected waits for
-    a thread that did not come along.
+    File systems of fsspec refuse to work in a process that did not make them, and the collection of one waits for a
+    thread that only the parent has.
     """
     gc.freeze()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
@@ -193,8 +195,8 @@ def forget_the_parent() -> None:
         getattr(sys.modules.get(name), "_STORE_CACHE", {}).clear()
 
 
-def _read(descriptor: int, seconds: float) -> bytes:
-    """All that comes, until the other end is closed."""
+def _read_all(descriptor: int, seconds: float) -> bytes:
+    """Return what arrives until the other end is closed."""
     deadline = time.monotonic() + seconds
     parts: list[bytes] = []
     with selectors.DefaultSelector() as selector:
@@ -207,7 +209,18 @@ def _read(descriptor: int, seconds: float) -> bytes:
     raise AssertionError("the forked write did not end")
 
 
+def reset_peak() -> None:
+    """Give back what memory is free, and count the most that is held from now on, where the system does that.
+
+    Otherwise what a process has from its parent's heap would serve the work, which would not seem to take any.
+    """
+    pa.default_memory_pool().release_unused()
+    with contextlib.suppress(OSError, AttributeError):  # another system, or another C library
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak() -> int:
-    """The most memory that this process has held, in bytes; 0 where the system does not tell."""
+    """Return the most memory that this process has held, in bytes; 0 where the system does not say."""
     status = Path("/proc/self/status")
     return int(status.read_text().partition("VmHWM:")[2].split()[0]) << 10 if status.exists() else 0

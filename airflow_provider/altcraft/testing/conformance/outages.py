@@ -9,9 +9,9 @@ from typing import ClassVar, Protocol
 import pytest
 
 from airflow_provider.altcraft.targets import Target
-from airflow_provider.altcraft.testing.conformance.held import FIRST, Held
+from airflow_provider.altcraft.testing.conformance.base import FIRST, ConformanceBase
 from airflow_provider.altcraft.testing.conformance.killing import Forked, write
-from airflow_provider.altcraft.testing.conformance.pulls import Pull, draw_events, pull_of
+from airflow_provider.altcraft.testing.conformance.pulls import Pull, draw_events, draw_pull, pull_of
 from airflow_provider.altcraft.testing.conformance.writing import put
 
 
@@ -39,12 +39,12 @@ class Space(Protocol):
         ...
 
 
-class OutageConformance(Held):
+class OutageConformance(ConformanceBase):
     """Tests of one target whose store's server is stopped and started during writes. They need a ``server``, too.
 
     Attributes:
-        keeps: see ``Held``.
-        at_once: see ``Held``.
+        keeps: see ``ConformanceBase``.
+        at_once: see ``ConformanceBase``.
         outages: at how many steps of a write the server goes away, to be back at once. At every other of them it goes
             away to be back only after the write, which may have to wait for many time-outs.
         outage_rows: how many rows that write has.
@@ -98,7 +98,7 @@ class OutageConformance(Held):
         return pull_of(events, FIRST, batch_rows=self.outage_rows // 3)
 
 
-class FullDiskConformance(Held):
+class FullDiskConformance(ConformanceBase):
     """Tests of one target whose store's disk fills up. They want the disk's ``space``, too."""
 
     @pytest.fixture
@@ -107,7 +107,7 @@ class FullDiskConformance(Held):
         raise NotImplementedError("give a fixture `space`")
 
     def test_a_full_disk(self, target: Target, space: Space) -> None:
-        old, new = pull_of(draw_events(300), FIRST), pull_of(draw_events(20_000, seed=1), FIRST)
+        old, new = draw_pull(300, FIRST), draw_pull(20_000, FIRST, seed=1)
         put(target, old)
         space.fill()
         with pytest.raises(Exception, match=r"(?i)no space|disk full|disk is full"):

@@ -1,8 +1,9 @@
-"""Drawn events and the pulls made of them: what a target is given in a test, alike in every run."""
+"""Random events, equal in every run, and pulls of them, which the tests write to a target."""
 
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import json
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ import pyarrow as pa  # noqa: TID253 - the tests of a target move Arrow batches
 import pyarrow.compute as pc  # noqa: TID253 - likewise
 
 from airflow_provider.altcraft.client import HistoryEvent
-from airflow_provider.altcraft.schema import COLUMNS, SCHEMA, RowBuffer
+from airflow_provider.altcraft.schema import COLUMNS, SCHEMA, RowBuffer, batch_of_events
 from airflow_provider.altcraft.targets import Scope
 
 Event: TypeAlias = dict[str, Any]
@@ -25,24 +26,24 @@ _DAY = 86_400_000_000
 _ACTIONS = ("send", "deliv", "open", "click", "confirm", "unsub", "web_version_save")
 
 LARGE = 300_000
-"""Rows of ``large_pull``."""
+"""The number of rows of ``large_pull``."""
 
 
 @dataclass(frozen=True)
 class Pull:
-    """What one pull hands to a target."""
+    """What one pull writes to a target."""
 
     scope: Scope
     batches: tuple[pa.RecordBatch, ...]
 
     @property
     def table(self) -> pa.Table:
-        """All its rows."""
+        """All rows."""
         return pa.Table.from_batches(self.batches, SCHEMA)
 
 
 def draw_events(count: int, *, seed: int = 0, days: int = 4, profiles: Sequence[str] = PROFILES) -> list[Event]:
-    """Events of the days from 1 January 2026 on; each has a number of its own, so that none is another's twin."""
+    """Return random events of the days from 1 January 2026 on, no two of them with the same ``event_id``."""
     draw = random.Random(seed)
     return [
         {
@@ -102,10 +103,10 @@ AWKWARD_TEXTS = (
 
 
 def awkward_events(*, nul: bool = False) -> list[Event]:
-    """Events with all that gets lost between a writer and a reader.
+    """Return events with values that are often lost between a writer and a reader.
 
     Args:
-        nul: with U+0000, which JSON can hold and not every store.
+        nul: texts with U+0000 instead, which JSON can hold but not every store.
     """
     texts = ("\x00", "a\x00b") if nul else AWKWARD_TEXTS
     base = draw_events(len(texts), seed=7, days=1)
@@ -114,7 +115,7 @@ def awkward_events(*, nul: bool = False) -> list[Event]:
         return events
     plain = {"action": "open", "xxh": "00000000000000aa", "email": PROFILES[0]}
     events += [
-        # Everything that may be missing is.
+        # All optional fields are missing.
         {"action": "open", "datetime": "2026-01-01T00:00:00Z", "xxh": "00000000000000ab"},
         *({**plain, "datetime": "2026-01-01T01:00:00Z", "count": n, "message_id": n} for n in (2**63 - 1, -(2**63), 0)),
         *(
@@ -127,40 +128,44 @@ def awkward_events(*, nul: bool = False) -> list[Event]:
 
 
 def far_events() -> list[Event]:
-    """Events at the ends of time, as far as every store's type goes."""
+    """Return events at the earliest and latest times that every store's type can hold."""
     moments = ("1000-01-01T00:00:00Z", "1969-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999999Z")
     return [event | {"datetime": at} for event, at in zip(draw_events(3, seed=8), moments, strict=True)]
 
 
 def pull_of(events: Iterable[Mapping[str, Any]], scope: Scope, batch_rows: int = 500) -> Pull:
-    """What a pull of this scope gets, where these are all the events that there are.
+    """Return the pull of this scope from a platform that has these events.
 
-    An event is asked by each of the scope's lookups that is its e-mail or its ``xxh``; where the scope is the whole
-    database, once.
+    An event is found by each of the scope's lookups that is its e-mail or its ``xxh``; by a pull of the whole database,
+    once.
     """
     known = [HistoryEvent.model_validate(event) for event in events]
     within = [event for event in known if event.datetime in scope.window]
     buffer = RowBuffer()
     if scope.lookups is None:
-        buffer.add(within, list_id=scope.list_id, matching="", lookup="")
-        batch = _without_lookup(buffer.flush())
-    else:
-        for matching, lookup in scope.lookups:
-            found = [event for event in within if lookup == (event.xxh if matching == "xxh" else event.email)]
-            buffer.add(found, list_id=scope.list_id, matching=matching, lookup=lookup)
-        batch = buffer.flush()
+        buffer.extend(batch_of_events(within, list_id=scope.list_id, matching=None, lookup=None))
+    for matching, lookup in scope.lookups or ():
+        found = [event for event in within if lookup == (event.xxh if matching == "xxh" else event.email)]
+        buffer.add(found, list_id=scope.list_id, matching=matching, lookup=lookup)
+    batch = buffer.flush()
     return Pull(scope, tuple(batch.slice(at, batch_rows) for at in range(0, batch.num_rows, batch_rows)))
 
 
+@functools.cache
+def draw_pull(count: int, scope: Scope, *, seed: int = 0, days: int = 4, batch_rows: int = 500) -> Pull:
+    """Return the pull of so many random events, cached because each class of tests uses the same."""
+    return pull_of(draw_events(count, seed=seed, days=days), scope, batch_rows)
+
+
+@functools.cache
 def large_pull(scope: Scope) -> Pull:
-    """300,000 rows of the scope's first day, in batches of 10,000 that are made as they are read."""
-    base = pa.Table.from_batches(pull_of(draw_events(10_000, seed=9, days=1), scope).batches).combine_chunks()
-    (batch,) = base.to_batches()
+    """Return 300,000 rows of the scope's first day, in batches of 10,000 that are made when they are read."""
+    (batch,) = draw_pull(10_000, scope, seed=9, days=1, batch_rows=LARGE).batches
     return Pull(scope, _Copies(batch, LARGE // batch.num_rows))
 
 
 class _Copies(tuple[pa.RecordBatch, ...]):
-    """A batch so many times, each with keys of its own."""
+    """A batch several times, each time with other keys."""
 
     __slots__ = ()
 
@@ -176,19 +181,19 @@ class _Copies(tuple[pa.RecordBatch, ...]):
 
 
 def as_table(rows: pa.Table | Iterable[Mapping[str, Any]]) -> pa.Table:
-    """Rows in one order, whatever order they came in, and with ``extra`` in one spelling of its JSON."""
-    if not isinstance(rows, pa.Table):  # one without a column is none: Arrow would fill it up
+    """Return sorted rows, with the JSON of ``extra`` normalized, so that two tables of the same rows are equal."""
+    if not isinstance(rows, pa.Table):  # a missing column raises KeyError; Arrow would fill it with nulls
         rows = pa.Table.from_pylist([{name: row[name] for name in COLUMNS} for row in rows], SCHEMA)
     table = rows.select(COLUMNS).cast(SCHEMA)
     place = SCHEMA.get_field_index("extra")
-    table = table.set_column(place, SCHEMA.field(place), _spelled(table.column(place)))
-    # Rows may have their key in common, where an event was asked by two lookups or appended twice.
+    table = table.set_column(place, SCHEMA.field(place), _normalized(table.column(place)))
+    # Rows of an event that was found by two lookups, or appended twice, have the same key.
     order = ["event_key", "matching", "lookup", "count", "datetime", "message_name", "extra"]
     return table.sort_by([(name, "ascending") for name in order]).combine_chunks()
 
 
-def misfit(rows: pa.Table | Sequence[Mapping[str, Any]]) -> str | None:
-    """The first column that is missing or of another type, in words."""
+def first_mismatch(rows: pa.Table | Sequence[Mapping[str, Any]]) -> str | None:
+    """Return in words which column is the first that is missing or of another type; None where all fit."""
     for field in SCHEMA:
         if isinstance(rows, pa.Table):
             if field.name not in rows.column_names:
@@ -206,21 +211,12 @@ def misfit(rows: pa.Table | Sequence[Mapping[str, Any]]) -> str | None:
     return None
 
 
-def _spelled(extra: pa.ChunkedArray[Any]) -> pa.Array[Any]:
-    # A column of few distinct values costs little; most of a large pull's are.
-    encoded = extra.combine_chunks().dictionary_encode()
-    words = [None if text is None else _respell(text) for text in encoded.dictionary.to_pylist()]
-    return pa.DictionaryArray.from_arrays(encoded.indices, pa.array(words, pa.string())).cast(pa.string())
-
-
-def _respell(text: str) -> str:
-    return json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-
-
-def _without_lookup(batch: pa.RecordBatch) -> pa.RecordBatch:
-    nothing = pa.nulls(batch.num_rows, pa.string())
-    columns = [
-        nothing if name in {"matching", "lookup"} else column
-        for name, column in zip(COLUMNS, batch.columns, strict=True)
+def _normalized(extra: pa.ChunkedArray[Any]) -> pa.Array[Any]:
+    encoded = extra.combine_chunks().dictionary_encode()  # each distinct text is parsed once; a large pull has few
+    texts = [
+        text
+        if text is None
+        else json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+        for text in encoded.dictionary.to_pylist()
     ]
-    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+    return pa.DictionaryArray.from_arrays(encoded.indices, pa.array(texts, pa.string())).cast(pa.string())

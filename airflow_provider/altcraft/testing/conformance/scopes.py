@@ -7,13 +7,13 @@ import datetime as dt
 import pytest
 
 from airflow_provider.altcraft.targets import Scope, Target
-from airflow_provider.altcraft.testing.conformance.held import ALL_PROFILES, DAYS, FIRST, LATER, Held, scope
+from airflow_provider.altcraft.testing.conformance.base import ALL_PROFILES, DAYS, FIRST, LATER, ConformanceBase, scope
 from airflow_provider.altcraft.testing.conformance.pulls import PROFILES, Pull, draw_events, pull_of
 from airflow_provider.altcraft.testing.conformance.writing import put, refused
 from airflow_provider.altcraft.window import Window
 
 
-class ScopeConformance(Held):
+class ScopeConformance(ConformanceBase):
     """Tests of one target that is given several pulls."""
 
     def test_overlapping_windows(self, target: Target) -> None:

@@ -1,7 +1,7 @@
 """The tests that a target must pass to keep the promise, a user's own target included.
 
 Inherit ``TargetConformance``, give it a target and a way to read, and run pytest. ``OutageConformance`` and
-``FullDiskConformance`` are for a store whose server can be stopped, or whose disk be filled, as a test likes::
+``FullDiskConformance`` are for a store whose server a test can stop, or whose disk it can fill::
 
     class TestMyTarget(TargetConformance):
         keeps = "pull"
@@ -30,7 +30,7 @@ from typing import ClassVar
 import pytest
 
 from airflow_provider.altcraft.targets import Scope, Target, TargetWriter, Written
-from airflow_provider.altcraft.testing.conformance.held import ALL_PROFILES, DAYS, FIRST, LATER, scope
+from airflow_provider.altcraft.testing.conformance.base import ALL_PROFILES, DAYS, FIRST, LATER, scope
 from airflow_provider.altcraft.testing.conformance.killing import (
     Forked,
     Interrupted,
@@ -38,6 +38,7 @@ from airflow_provider.altcraft.testing.conformance.killing import (
     interrupt,
     kill,
     peak,
+    reset_peak,
     write,
 )
 from airflow_provider.altcraft.testing.conformance.pulls import (
@@ -47,6 +48,7 @@ from airflow_provider.altcraft.testing.conformance.pulls import (
     as_table,
     awkward_events,
     draw_events,
+    draw_pull,
     far_events,
     large_pull,
     pull_of,
@@ -69,8 +71,8 @@ class TargetConformance(ScopeConformance):
     Attributes:
         keeps: what the place holds after several pulls: ``pull``, ``days``, ``scope``, ``union`` or ``all``; see
             ``MEANINGS``.
-        at_once: what a reader sees change in one step: the whole ``pull``, or each ``day`` of it for itself.
-        left_out: tests that the class does without, each with the reason; they count as skipped.
+        at_once: what a reader sees change in one step: the whole ``pull``, or each ``day`` of it.
+        left_out: tests that the class leaves out, each with the reason; they count as skipped.
         nul: whether the store can hold U+0000 in a text; one that cannot raises a ``ValueError`` that names U+0000
             (or NUL), by ``write`` or by ``commit`` before anything is seen.
         kill_points: at how many steps of a write, from ``open`` to the end of ``commit``, it is killed; each costs a
@@ -84,8 +86,6 @@ class TargetConformance(ScopeConformance):
     nul: ClassVar[bool] = True
     memory: ClassVar[int] = 128 << 20
 
-    # What a target is
-
     def test_follows_the_protocol(self, target: Target) -> None:
         assert isinstance(target, Target), "expected the attribute `template_fields` and the method `open`"
         missing = [name for name in target.template_fields if not hasattr(target, name)]
@@ -96,11 +96,11 @@ class TargetConformance(ScopeConformance):
         assert isinstance(writer, TargetWriter), "expected `open` to return `write`, `commit` and `abort`"
         writer.abort()
 
-    # What is held
+    # What a reader finds after commits
 
     @pytest.mark.parametrize("count", [0, 1, 1200])
     def test_rows(self, target: Target, count: int) -> None:
-        pull = pull_of(draw_events(count, days=2), FIRST)
+        pull = draw_pull(count, FIRST, days=2)
         written = put(target, pull)
         assert isinstance(written, Written), "expected `commit` to return a `Written`"
         assert written.rows == count, "expected in `Written.rows` the rows of this write"
@@ -110,7 +110,7 @@ class TargetConformance(ScopeConformance):
 
     def test_written_from_several_threads(self, target: Target) -> None:
         """As an operator does: ``open``, ``commit`` and ``abort`` in the main thread, each ``write`` in another."""
-        old, new = pull_of(draw_events(900), FIRST), pull_of(draw_events(900, seed=1), FIRST)
+        old, new = draw_pull(900, FIRST), draw_pull(900, FIRST, seed=1)
         put_from_threads(target, old)
         put_from_threads(target, new, abort=True)
         self.holds(target, old)
@@ -135,13 +135,13 @@ class TargetConformance(ScopeConformance):
             time.tzset()
 
     def test_no_rows_after_some(self, target: Target) -> None:
-        pulls = [pull_of(draw_events(30, days=2), FIRST), pull_of([], FIRST)]
+        pulls = [draw_pull(30, FIRST, days=2), pull_of([], FIRST)]
         for pull in pulls:
             put(target, pull)
         self.holds(target, *pulls)
 
     def test_written_twice(self, target: Target) -> None:
-        pull = pull_of(draw_events(700), FIRST)
+        pull = draw_pull(700, FIRST)
         put(target, pull)
         put(target, pull)
         self.holds(target, pull, pull)
@@ -178,7 +178,7 @@ class TargetConformance(ScopeConformance):
         self.holds(target, pull)
 
     def test_nul_is_kept_or_refused(self, target: Target) -> None:
-        before, pull = pull_of(draw_events(5), FIRST), pull_of(awkward_events(nul=True), FIRST)
+        before, pull = draw_pull(5, FIRST), pull_of(awkward_events(nul=True), FIRST)
         put(target, before)
         if self.nul:
             put(target, pull)
@@ -195,6 +195,7 @@ class TargetConformance(ScopeConformance):
         pull = large_pull(FIRST)
 
         def work() -> tuple[int, int]:
+            reset_peak()
             writer = target.open(FIRST)
             for number, batch in enumerate(pull.batches):
                 writer.write(batch)
@@ -210,25 +211,25 @@ class TargetConformance(ScopeConformance):
         )
         same(self.state(target), as_table(pull.table), "These are the rows of one large pull.")
 
-    # What is never seen
+    # What a reader must never see
 
     def test_nothing_is_seen_before_the_commit(self, target: Target) -> None:
-        old, new = pull_of(draw_events(300), FIRST), pull_of(draw_events(20_000, seed=1), FIRST, batch_rows=5000)
+        old, new = draw_pull(300, FIRST), draw_pull(20_000, FIRST, seed=1, batch_rows=5000)
         nothing = self.state(target)
         assert nothing.num_rows == 0, "expected an empty place: the fixture `target` gives each test one of its own"
-        for held, pull in ((nothing, old), (self.expected([old]), new)):
+        for before, pull in ((nothing, old), (self.expected([old]), new)):
             writer = target.open(pull.scope)
-            same(self.state(target), held, "`open` must change nothing that a reader sees.")
+            same(self.state(target), before, "`open` must change nothing that a reader sees.")
             for batch in pull.batches:
                 writer.write(batch)
-                same(self.state(target), held, "`write` must change nothing that a reader sees; `commit` does.")
+                same(self.state(target), before, "`write` must change nothing that a reader sees; `commit` does.")
             writer.commit()
         self.holds(target, old, new)
 
     def test_an_abort_leaves_it_as_it_was(self, target: Target) -> None:
         target.open(FIRST).abort()
         assert self.state(target).num_rows == 0
-        old, new = pull_of(draw_events(300), FIRST), pull_of(draw_events(300, seed=1), FIRST)
+        old, new = draw_pull(300, FIRST), draw_pull(300, FIRST, seed=1)
         put(target, old)
         for count in (0, 1, len(new.batches)):
             writer = target.open(FIRST)
@@ -243,7 +244,7 @@ class TargetConformance(ScopeConformance):
         self.holds(target, old, new)
 
     def test_an_abort_after_the_commit_does_nothing(self, target: Target) -> None:
-        pull = pull_of(draw_events(300), FIRST)
+        pull = draw_pull(300, FIRST)
         writer = target.open(FIRST)
         for batch in pull.batches:
             writer.write(batch)
@@ -252,7 +253,7 @@ class TargetConformance(ScopeConformance):
         self.holds(target, pull)
 
     def test_what_is_no_row_is_refused(self, target: Target) -> None:
-        pull = pull_of(draw_events(3), FIRST)
+        pull = draw_pull(3, FIRST)
         put(target, pull)
         writer = target.open(FIRST)
         with refused("schema", "`write` compares batch.schema with schema.SCHEMA, and its error names the schema"):
@@ -261,7 +262,7 @@ class TargetConformance(ScopeConformance):
         self.holds(target, pull)
 
     def test_a_reader_never_sees_a_part(self, target: Target) -> None:
-        pulls = [pull_of(draw_events(2000, seed=seed), (FIRST, LATER)[seed % 2]) for seed in range(4)]
+        pulls = [draw_pull(2000, (FIRST, LATER)[seed % 2], seed=seed) for seed in range(4)]
         states = [self.expected(pulls[:count]) for count in range(len(pulls) + 1)]
         with Watching(lambda: self.state(target)) as seen:
             for count, pull in enumerate(pulls, 1):
@@ -277,7 +278,7 @@ class TargetConformance(ScopeConformance):
                     "one atomic step, such as a rename or a transaction"
                 )
 
-    # What becomes of a write that is cut off
+    # Writes that are killed or interrupted
 
     def test_killed_at_any_point_and_run_again(self, target: Target) -> None:
         history = [self._pull_to_kill(0)]
@@ -324,7 +325,7 @@ class TargetConformance(ScopeConformance):
         Or the writer that was opened later, where the target can tell: the place then holds what the two leave in the
         order in which they were opened.
         """
-        pulls = [pull_of(draw_events(1500, seed=seed), FIRST) for seed in range(2)]
+        pulls = [draw_pull(1500, FIRST, seed=seed) for seed in range(2)]
         with working("Two writers are open at once: stage each one's rows apart, and lock others out in `commit` only"):
             writers = [copy.copy(target).open(FIRST) for _ in pulls]
         for batches in zip(*(pull.batches for pull in pulls), strict=False):
@@ -342,7 +343,7 @@ class TargetConformance(ScopeConformance):
 
     def test_two_at_once(self, target: Target) -> None:
         """In any interleaving of threads, with such retries as Airflow would make."""
-        pulls = [pull_of(draw_events(400, seed=seed), (FIRST, LATER)[seed]) for seed in range(2)]
+        pulls = [draw_pull(400, (FIRST, LATER)[seed], seed=seed) for seed in range(2)]
         errors: list[BaseException] = []
 
         def work(pull: Pull) -> None:

@@ -29,9 +29,9 @@ def put(target: Target, pull: Pull) -> Written:
         raise
 
 
-def persist(target: Target, pull: Pull, tries: int = 4) -> Written:
-    """Write a pull as Airflow does, with retries."""
-    for _ in range(tries - 1):
+def persist(target: Target, pull: Pull) -> Written:
+    """Write a pull as Airflow does, with three retries."""
+    for _ in range(3):
         with contextlib.suppress(Exception):
             return put(target, pull)
     return put(target, pull)

@@ -1,4 +1,4 @@
-"""What a target that is tested must hold, and how it is read: beneath each class of tests."""
+"""The base of the conformance tests: the target under test, how to read it, and what it must hold after some pulls."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow.compute as pc  # noqa: TID253 - likewise
 import pytest
 
 from airflow_provider.altcraft.targets import Scope, Target
-from airflow_provider.altcraft.testing.conformance.pulls import PROFILES, Pull, as_table, misfit
+from airflow_provider.altcraft.testing.conformance.pulls import PROFILES, Pull, as_table, first_mismatch
 from airflow_provider.altcraft.testing.conformance.writing import same
 from airflow_provider.altcraft.window import Window
 
@@ -23,7 +23,7 @@ ALL_PROFILES = tuple(("email", email) for email in PROFILES)
 def scope(
     date_from: str, date_to: str, *, lookups: Sequence[tuple[str, str]] | None = ALL_PROFILES, list_id: int = 1
 ) -> Scope:
-    """A scope of whole days."""
+    """Return a scope of whole days."""
     return Scope(list_id, lookups, Window.of(date_from, date_to))
 
 
@@ -34,20 +34,20 @@ MEANINGS: dict[Keeps, str] = {
     "union": "the events of all pulls, one row for each event_key, with its newest values",
     "all": "the rows of all pulls, one after another",
 }
-"""What the place holds after several pulls."""
+"""What the place of a target holds after several pulls, by ``keeps``."""
 
 DAYS = ("2026-01-01", "2026-01-02")
 FIRST, LATER = scope(*DAYS), scope("2026-01-02", "2026-01-03")
 """Two windows that share a day."""
 
 
-class Held:
-    """One target in its real store. Each test takes a ``target`` whose place is empty.
+class ConformanceBase:
+    """A target in its real store, in an empty place for each test.
 
     Attributes:
-        keeps: what its place holds after several pulls; ``MEANINGS`` says it of each.
-        at_once: what a reader sees change at once: the ``pull``, or each ``day``.
-        left_out: tests that a class does without, each with the reason. pytest counts and reports them as skipped.
+        keeps: what the place holds after several pulls; ``MEANINGS`` explains each value.
+        at_once: what a reader sees change in one step: the ``pull``, or each ``day``.
+        left_out: tests that a class leaves out, each with the reason. pytest counts and reports them as skipped.
     """
 
     keeps: ClassVar[Keeps] = "pull"
@@ -61,17 +61,18 @@ class Held:
                 raise TypeError(f"left_out: there is no test {name!r}")
             if not reason:
                 raise TypeError(f"left_out: give a reason for {name!r}")
-            setattr(cls, name, _skipping(name, reason))
+            setattr(cls, name, _skipped(name, reason))
 
     @pytest.fixture
     def target(self) -> Target:
-        """The target, in a place of its own where nothing is yet. Each subclass has its own fixture."""
+        """The target, in an empty place of its own. Each subclass overrides this fixture."""
         raise NotImplementedError("give a fixture `target` that returns the target, in an empty place of its own")
 
     def read(self, target: Any) -> pa.Table | Iterable[Mapping[str, Any]]:
-        """All rows that a reader sees in the place now, in any order; none where nothing was written yet.
+        """Return all rows that a reader sees in the place now, in any order; none before the first commit.
 
-        An Arrow table, or mappings with values as ``RecordBatch.to_pylist`` gives them. Called from several threads.
+        As an Arrow table, or as mappings with values as ``RecordBatch.to_pylist`` gives them. Called from several
+        threads.
         """
         raise NotImplementedError(
             "give a method `read(self, target)` that returns all rows which a reader of the place sees, as an Arrow "
@@ -79,30 +80,28 @@ class Held:
         )
 
     def leftovers(self, target: Any) -> Sequence[str]:
-        """Names of what attempts have left in the store: staged files, uploads, tables that no reader needs.
+        """Return names of what attempts have left in the store: staged files, uploads, tables that no reader needs.
 
-        Looked at after commits and aborts, and when a killed attempt has been run again. What the store itself removes
-        after a time need not be named. Without anything to leave, ``()``.
+        Read after commits and aborts, and after the retry of a killed attempt. Whatever the store itself removes after
+        a time need not be named. A target that can leave nothing returns ``()``.
         """
         raise NotImplementedError(
             "give a method `leftovers(self, target)` that returns the names of staged files, uploads or tables which "
             "are left in the store, or () where the target can leave none"
         )
 
-    # What is expected
-
     def expected(self, pulls: Sequence[Pull]) -> pa.Table:
-        """What the place holds after these pulls."""
-        held: list[dict[str, Any]] = []
+        """Return the rows that the place must hold after these pulls."""
+        rows: list[dict[str, Any]] = []
         for pull in pulls:
-            rows = pull.table.to_pylist()
+            new = pull.table.to_pylist()
             if self.keeps == "pull":
-                held = rows
+                rows = new
             elif self.keeps == "union":
-                held = list({row["event_key"]: row for row in held + rows}.values())
+                rows = list({row["event_key"]: row for row in rows + new}.values())
             else:
-                held = [row for row in held if not self._replaces(pull.scope, row)] + rows
-        return as_table(held)
+                rows = [row for row in rows if not self._replaces(pull.scope, row)] + new
+        return as_table(rows)
 
     def _replaces(self, scope: Scope, row: Mapping[str, Any]) -> bool:
         if self.keeps == "days":
@@ -111,7 +110,7 @@ class Held:
         return self.keeps == "scope" and row["list_id"] == scope.list_id and row["datetime"] in scope.window and asked
 
     def state(self, target: Target) -> pa.Table:
-        """What a reader sees now."""
+        """Return the rows that a reader sees now, in the order of ``expected``."""
         rows = self.read(target)
         if not isinstance(rows, pa.Table):
             rows = list(rows)
@@ -119,8 +118,8 @@ class Held:
             return as_table(rows)
         except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
             pytest.fail(
-                f"`read` gave rows that do not fit schema.SCHEMA: {misfit(rows) or error}. Return an Arrow table of "
-                "these columns, or mappings with values as RecordBatch.to_pylist gives them"
+                f"`read` gave rows that do not fit schema.SCHEMA: {first_mismatch(rows) or error}. Return an Arrow "
+                "table of these columns, or mappings with values as RecordBatch.to_pylist gives them"
             )
 
     def holds(self, target: Target, *pulls: Pull) -> None:
@@ -128,7 +127,7 @@ class Held:
         same(self.state(target), self.expected(pulls), f"keeps = {self.keeps!r} means: {MEANINGS[self.keeps]}")
 
     def nothing_left(self, target: Target) -> None:
-        """Fail where attempts have left something behind."""
+        """Fail where attempts have left something in the store."""
         left = list(self.leftovers(target))
         if left:
             pytest.fail(
@@ -137,7 +136,7 @@ class Held:
             )
 
     def old_or_new_or_fail(self, state: pa.Table, old: pa.Table, new: pa.Table) -> None:
-        """Fail where a reader saw a half of a pull."""
+        """Fail where ``old_or_new`` is false."""
         if not self.old_or_new(state, old, new):
             pytest.fail(
                 f"after a write that was cut off, `read` gave {state.num_rows} rows: neither the {old.num_rows} from "
@@ -146,15 +145,15 @@ class Held:
             )
 
     def old_or_new(self, state: pa.Table, old: pa.Table, new: pa.Table) -> bool:
-        """Whether a reader saw one or the other, and no half of either."""
+        """Return whether a reader saw the old rows or the new ones, and no mixture in what ``at_once`` names."""
         if self.at_once == "pull":
             return any(state.equals(each) for each in (old, new))
         days = {day for table in (state, old, new) for day in _days(table)}
-        return all(any(_of(state, day).equals(_of(each, day)) for each in (old, new)) for day in days)
+        return all(any(_on(day, state).equals(_on(day, each)) for each in (old, new)) for day in days)
 
 
-def _skipping(name: str, reason: str) -> Callable[[Held], None]:
-    def skip(self: Held) -> None:
+def _skipped(name: str, reason: str) -> Callable[[ConformanceBase], None]:
+    def skip(self: ConformanceBase) -> None:
         pytest.skip(f"left out: {reason}")
 
     skip.__name__ = name
@@ -165,6 +164,6 @@ def _days(table: pa.Table) -> set[Any]:
     return set(pc.cast(table["datetime"], pa.date32()).to_pylist())
 
 
-def _of(table: pa.Table, day: dt.date) -> pa.Table:
+def _on(day: dt.date, table: pa.Table) -> pa.Table:
     mask = pc.equal(pc.cast(table["datetime"], pa.date32()), pa.scalar(day, pa.date32()))
     return table.filter(mask).combine_chunks()
