@@ -31,7 +31,6 @@ def test_a_traceback_names_the_public_home() -> None:
         ("client", "Answer", "Response"),
         ("client", "RequestError", "BadRequestError"),
         ("client", "Settings", "ClientSettings"),
-        ("client._core", "Settings", "ClientSettings"),
         ("targets", "KeepsFailures", "SupportsFailureReport"),
         ("targets", "Resumable", "SupportsResume"),
         ("testing.faults", "reset_amid_body", "reset_during_body"),

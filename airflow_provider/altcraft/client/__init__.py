@@ -35,36 +35,23 @@ if TYPE_CHECKING:
     from airflow_provider.altcraft.client._retry import Retry
     from airflow_provider.altcraft.client.transport._httpx import AsyncTransport, Response, Transport
 
-_HOMES = {
-    "_actions": ("Action", "ActionGroup"),
-    "_async_client": ("AsyncAltcraftClient",),
-    "_client": ("AltcraftClient",),
-    "_core": ("ClientSettings",),
-    "_errors": (
-        "AccessError",
-        "AltcraftError",
-        "CertificateError",
-        "ConnectError",
-        "CursorError",
-        "FatalError",
-        "NetworkError",
-        "ProfileNotFoundError",
-        "RateLimitError",
-        "BadRequestError",
-        "RequestTimeoutError",
-        "RetriableError",
-        "ServerError",
-        "TariffError",
-        "TokenError",
-        "UnreadableAnswerError",
-    ),
-    "_models": ("Database", "HistoryEvent", "ProfileLookup"),
-    "_retry": ("Retry",),
-    "transport._httpx": ("AsyncTransport", "Response", "Transport"),
+_MODULES = {
+    "Action": "_actions",
+    "ActionGroup": "_actions",
+    "AltcraftClient": "_client",
+    "AsyncAltcraftClient": "_async_client",
+    "AsyncTransport": "transport._httpx",
+    "ClientSettings": "_core",
+    "Database": "_models",
+    "HistoryEvent": "_models",
+    "ProfileLookup": "_models",
+    "Response": "transport._httpx",
+    "Retry": "_retry",
+    "Transport": "transport._httpx",
 }
+"""The module that defines each name; ``_errors`` defines all others."""
 _FORMER = {"Answer": "Response", "RequestError": "BadRequestError", "Settings": "ClientSettings"}
 """Names that were documented before 0.1."""
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AccessError",
@@ -100,8 +87,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     name = _FORMER.get(name, name)
-    if name not in _HOME_OF:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    found = getattr(import_module(f"{__name__}.{_MODULES.get(name, '_errors')}"), name)
     found.__module__ = __name__  # where users import it from, which tracebacks and `repr` show
     return found

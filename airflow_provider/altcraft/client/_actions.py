@@ -139,7 +139,7 @@ _CHANNELS: Final = frozenset(
 
 
 def _group(action: Action) -> ActionGroup:
-    """An action's name says its group: it begins or ends with it, and the bare ones are the e-mail channel's."""
+    """Return the group of an action, with which its name begins or ends; names without one are of e-mail."""
     starts = {
         "telegram_bot_": ActionGroup.TELEGRAM_BOT,
         "whatsapp_": ActionGroup.WHATSAPP,

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from functools import partial
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Any, Self, TypeVar, Unpack
 
 from tenacity import AsyncRetrying
 
+from airflow_provider.altcraft.client._base import BaseClient, Profile, named
 from airflow_provider.altcraft.client._constants import PAGE_LIMIT
 from airflow_provider.altcraft.client._core import DATABASE_HISTORY, DATABASES, PROFILES, Call, ClientOptions, Format
 from airflow_provider.altcraft.client._days import DaysInTurn
@@ -19,17 +19,16 @@ from airflow_provider.altcraft.client._errors import BadRequestError
 from airflow_provider.altcraft.client._models import Database, HistoryEvent, ProfileLookup
 from airflow_provider.altcraft.client._pace import AdaptivePace
 from airflow_provider.altcraft.client._paging import PageWalk
-from airflow_provider.altcraft.client._shell import Profile, Shell, named
 from airflow_provider.altcraft.client.transport._httpx import AsyncHttpxTransport, AsyncTransport, Response
 from airflow_provider.altcraft.window import DateLike, Window
 
 T = TypeVar("T")
 
 SMALL = 8_000
-"""Bytes of a response that is read sooner than it is handed to another thread, so as not to hold up the event loop."""
+"""Bytes of a response below which it is read in the event loop: handing it to a thread would take longer."""
 
 
-class AsyncAltcraftClient(Shell):
+class AsyncAltcraftClient(BaseClient):
     """The same API in an event loop; one client belongs to one loop. Use it in an ``async with`` block, or close it.
 
     Arguments, results and errors are those of ``AltcraftClient``. Cancelling a call is safe at any moment: a request
@@ -46,7 +45,6 @@ class AsyncAltcraftClient(Shell):
     ) -> None:
         super().__init__(base_url, token, options)
         self._pace = AdaptivePace(self.settings.requests_per_second)
-        self._many = False
         self._slots = asyncio.BoundedSemaphore(self.settings.max_connections)
         self._under_way: set[asyncio.Task[Response]] = set()
         self._transport = transport or self._own_transport()
@@ -137,16 +135,8 @@ class AsyncAltcraftClient(Shell):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
-
-    def lasting(self) -> Self:
-        """Give this client for a piece of work of many calls: each is tried until ``outage_timeout`` is over."""
-        view = copy.copy(self)
-        view._many = True
-        return view
 
     async def _send(self, call: Call, read: Callable[[Call, Response], T]) -> T:
         url, headers, body = self.core.request(call)
@@ -172,7 +162,7 @@ class AsyncAltcraftClient(Shell):
         return AsyncRetrying(**settings.retry.options(self._pace, settings.outage_timeout, many=many))
 
     async def _start(self, send: Callable[[], Coroutine[Any, Any, Response]]) -> tuple[asyncio.Task[Response], float]:
-        """Send in a task of its own, which a cancelled caller leaves to end by itself; also the moment it left.
+        """Send in a task that goes on where the caller is cancelled; return it, and the moment it left.
 
         HTTP libraries lose connections when they are cancelled. The task holds the slot, so that there are never more
         requests under way than connections.
@@ -194,4 +184,4 @@ class AsyncAltcraftClient(Shell):
         self._under_way.discard(task)
         self._slots.release()
         if not task.cancelled():
-            task.exception()  # nobody may be left to hear it, and asyncio warns of exceptions never retrieved
+            task.exception()  # else asyncio warns of an exception that was never retrieved

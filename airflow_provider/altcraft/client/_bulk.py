@@ -1,4 +1,4 @@
-"""The client of pulls: aiohttp beneath where calls are many, answers read in another thread, and one adaptive pace."""
+"""The client of pulls: sends many calls by aiohttp, and reads large responses in another thread."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from functools import partial
 from typing import TypeVar, Unpack
 
 from airflow_provider.altcraft.client._async_client import SMALL, AsyncAltcraftClient
+from airflow_provider.altcraft.client._base import named
 from airflow_provider.altcraft.client._core import Call, ClientOptions
 from airflow_provider.altcraft.client._errors import AltcraftError, RetriableError
-from airflow_provider.altcraft.client._shell import named
 from airflow_provider.altcraft.client._worker import WorkerThread
 from airflow_provider.altcraft.client.transport._chosen import FEW, ChosenTransport
 from airflow_provider.altcraft.client.transport._httpx import AsyncTransport, Response
@@ -41,7 +41,7 @@ class BulkClient(AsyncAltcraftClient):
         return ChosenTransport(**self._transport_arguments())
 
     def expect(self, calls: int) -> None:
-        """Say before the first call how many there will be; many, where nothing is said."""
+        """Tell the client, before the first call, how many calls there will be; by default many."""
         if isinstance(self._transport, ChosenTransport):
             self._transport.few = calls <= FEW
 
@@ -53,11 +53,11 @@ class BulkClient(AsyncAltcraftClient):
         many: bool = True,
         read_apart: Callable[[Call, Response], Awaitable[T]] | None = None,
     ) -> T:
-        """Make a call, and give what ``read`` makes of its response, in another thread where the response is large.
+        """Make a call, and return the result of ``read`` for its response; large ones are read in another thread.
 
         Args:
             call: the call.
-            read: what reads a response; where it raises a ``RetriableError``, the call is made again.
+            read: reads a response; where it raises a ``RetriableError``, the call is made again.
             many: the call is one of many that outlast an outage, and not tried as a single one.
             read_apart: reads large responses instead of that thread.
 
@@ -72,7 +72,7 @@ class BulkClient(AsyncAltcraftClient):
 
         async def again() -> T:
             nonlocal failed
-            if failed:  # that was the first of the tries, and tenacity costs too much to count those that go well
+            if failed:  # the first try was made without tenacity, whose overhead most calls need not pay
                 error, failed = failed, None
                 raise error
             return await once()
@@ -80,7 +80,7 @@ class BulkClient(AsyncAltcraftClient):
         return await self._tries(many=many)(again)
 
     async def apart(self, work: Callable[[], T]) -> T:
-        """What the work gives, done in the thread that reads responses, one piece after the other."""
+        """Run work in the thread that reads responses, and return its result."""
         return await self._reader.do(work)
 
     async def aclose(self) -> None:
@@ -119,7 +119,7 @@ class BulkClient(AsyncAltcraftClient):
                 return await self._reader.do(partial(read, call, response))
 
     async def answers(self) -> bool:
-        """Whether the platform answers the cheapest call, tried once."""
+        """Return whether the platform answers the cheapest call, tried once."""
         call = self.core.databases(0, 1)
         try:
             await self._once(call, self.core.request(call), self.core.databases_of)

@@ -1,34 +1,34 @@
-"""The client for threads: sends what the core builds, at the settings' pace, and tries again what may help."""
+"""The client for threads: sends the core's requests at the pace of the settings, with retries."""
 
 from __future__ import annotations
 
-import copy
 import datetime as dt
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
-from types import MappingProxyType, TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from tenacity import Retrying
 
+from airflow_provider.altcraft.client._base import BaseClient, Profile, named
 from airflow_provider.altcraft.client._constants import PAGE_LIMIT
 from airflow_provider.altcraft.client._core import DATABASE_HISTORY, DATABASES, PROFILES, Call, ClientOptions, Format
-from airflow_provider.altcraft.client._days import Asked, DaysInTurn
 from airflow_provider.altcraft.client._errors import BadRequestError
 from airflow_provider.altcraft.client._models import Database, HistoryEvent, ProfileLookup
 from airflow_provider.altcraft.client._paging import PageWalk
 from airflow_provider.altcraft.client._retry import Pace
-from airflow_provider.altcraft.client._shell import Profile, Shell, named
-from airflow_provider.altcraft.client._zone_finder import ZoneFinder, recent_days
 from airflow_provider.altcraft.client.transport._httpx import HttpxTransport, Response, Transport
 from airflow_provider.altcraft.window import DateLike, Window
+
+if TYPE_CHECKING:
+    from airflow_provider.altcraft.client._zone_finder import ZoneFinder
 
 T = TypeVar("T")
 
 
-class AltcraftClient(Shell):
+class AltcraftClient(BaseClient):
     """The platform's API, call by call. Safe to share between threads; close it, or use it in a ``with`` block.
 
     Example:
@@ -56,7 +56,6 @@ class AltcraftClient(Shell):
         super().__init__(base_url, token, options)
         settings = self.settings
         self._pace = Pace(settings.requests_per_second)
-        self._many = False
         self._slots = threading.BoundedSemaphore(settings.max_connections)
         self._turn = threading.Lock()
         self._transport = transport or HttpxTransport(**self._transport_arguments())
@@ -71,7 +70,7 @@ class AltcraftClient(Shell):
         actions: Collection[str] | None = None,
         format: Format = "json",
     ) -> list[HistoryEvent]:
-        """One profile's events within the window, oldest first.
+        """Return one profile's events within the window, oldest first.
 
         Args:
             profile: a lookup, a mapping of its fields, or an e-mail.
@@ -98,7 +97,7 @@ class AltcraftClient(Shell):
         fields: Sequence[str] = (),
         page_size: int = PAGE_LIMIT,
     ) -> Iterator[HistoryEvent]:
-        """All events of a database within the window, page by page, in the platform's order.
+        """Yield all events of a database within the window, page by page, in the platform's order.
 
         Args:
             list_id: the database; the client's own where ``None``.
@@ -112,6 +111,8 @@ class AltcraftClient(Shell):
             CursorError: the platform refuses a cursor that it gave; events were given already, so start again.
             AltcraftError: see ``client._errors`` for the tree.
         """
+        from airflow_provider.altcraft.client._days import DaysInTurn
+
         for asked in (days := DaysInTurn(Window.of(date_from, date_to), self.settings.zone)):
             walk = PageWalk[HistoryEvent](DATABASE_HISTORY, "", page_size)
             while not walk.done:
@@ -129,6 +130,9 @@ class AltcraftClient(Shell):
             ValueError: there is no default database.
             AltcraftError: see ``client._errors`` for the tree.
         """
+        from airflow_provider.altcraft.client._days import Asked
+        from airflow_provider.altcraft.client._zone_finder import ZoneFinder, recent_days
+
         finder = ZoneFinder()
         for day in recent_days(dt.datetime.now(dt.UTC)):
             window = Window.of(day, day)
@@ -146,7 +150,7 @@ class AltcraftClient(Shell):
         fields: Sequence[str] = (),
         page_size: int = PAGE_LIMIT,
     ) -> Iterator[Mapping[str, Any]]:
-        """All profiles of a database, or those of a query, page by page, as the platform gives them.
+        """Yield all profiles of a database, or those of a query, page by page, as the platform gives them.
 
         Only a profile's ``id`` is documented; any other field must be asked for.
 
@@ -171,26 +175,20 @@ class AltcraftClient(Shell):
             yield from walk.take(page)
 
     def list_databases(self, *, page_size: int = 100) -> list[Database]:
-        """The databases that the token may see."""
+        """Return the databases that the token may see."""
         walk, found = PageWalk[Database](DATABASES, 0, page_size), list[Database]()
         while not walk.done:
             found += walk.take(self._send(self.core.databases(walk.cursor, page_size), self.core.databases_of))
         return found
 
     def count_databases(self) -> int:
-        """How many databases the token may see: the cheapest call that wants a valid token."""
+        """Return how many databases the token may see: the cheapest call that needs a valid token."""
         page = self._send(self.core.databases(0, 1), self.core.databases_of)
         return len(page.rows) if page.total_count is None else page.total_count
 
     def get_database(self, list_id: int | None = None) -> Database:
-        """One database; the client's own where ``list_id`` is ``None``."""
+        """Return one database; the client's own where ``list_id`` is ``None``."""
         return self._send(self.core.database(self.settings.database(list_id)), self.core.database_of)
-
-    def lasting(self) -> Self:
-        """Give this client for a piece of work of many calls: each is tried until ``outage_timeout`` is over."""
-        view = copy.copy(self)
-        view._many = True
-        return view
 
     def close(self) -> None:
         """Close every connection. What is under way in other threads may last until its time-out."""
@@ -201,9 +199,7 @@ class AltcraftClient(Shell):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _send(self, call: Call, read: Callable[[Call, Response], T]) -> T:

@@ -1,4 +1,4 @@
-"""The one place where requests are built and answers become models. Nothing here does I/O: the clients do."""
+"""Builds the requests of all methods and turns answers into models, for both clients. Does no I/O."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypedDict, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, TypeGuard, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -18,7 +18,6 @@ from pydantic_core import to_json
 
 from airflow_provider.altcraft import __version__
 from airflow_provider.altcraft.client._constants import API_PATH, MAX_CONNECTIONS, OUTAGE_TIMEOUT, TIMEOUT
-from airflow_provider.altcraft.client._days import Asked
 from airflow_provider.altcraft.client._errors import ProfileNotFoundError, UnreadableAnswerError
 from airflow_provider.altcraft.client._lookup import personal
 from airflow_provider.altcraft.client._missing import MissingProfiles
@@ -28,6 +27,9 @@ from airflow_provider.altcraft.client._retry import Retry
 from airflow_provider.altcraft.client.transport._httpx import Response
 from airflow_provider.altcraft.client.transport._proxy import proxy_secrets, proxy_url
 from airflow_provider.altcraft.window import Window, zone_of
+
+if TYPE_CHECKING:
+    from airflow_provider.altcraft.client._days import Asked
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -45,7 +47,7 @@ PROFILES = "profiles/list"
 
 
 class ClientOptions(TypedDict, total=False):
-    """What a client may be given in addition to address and token; ``ClientSettings`` says what each means."""
+    """The optional arguments of a client; ``ClientSettings`` documents them."""
 
     list_id: int | None
     timeout: float
@@ -62,12 +64,12 @@ class ClientOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
-    """Where the platform is and how to speak to it.
+    """The settings of a client.
 
     Attributes:
         base_url: address of the installation: scheme, host, port, perhaps a path; without a scheme it is ``https``.
         token: the API token.
-        list_id: the database that is meant where a call names none.
+        list_id: the database of calls that name none.
         timeout: seconds that one try of a call may take, from its connection to the last byte of the response.
         max_connections: calls under way at once, at most.
         requests_per_second: calls that leave in a second, at most; ``None`` for no limit.
@@ -142,7 +144,7 @@ class ClientSettings:
         return None if self.timezone is None else zone_of(self.timezone)
 
     def database(self, list_id: int | None) -> int:
-        """The database that is meant.
+        """Return the given database, else the default one.
 
         Raises:
             ValueError: neither the call nor these settings name one.
@@ -156,7 +158,7 @@ class ClientSettings:
         return chosen
 
     def ssl_context(self) -> bool | ssl.SSLContext:
-        """What an HTTP library needs to check the server's certificate.
+        """Return the SSL context by which an HTTP library checks the server's certificate.
 
         Raises:
             ValueError: the CA file holds no certificates.
@@ -185,16 +187,13 @@ def _base_url(value: str) -> str:
         port_fits = parts.port is None or parts.port > 0
     except ValueError:
         port_fits = False
-    if re.search(r"[@?#]", url):  # first, as there may be a secret in it, which no message may show
+    if re.search(r"[@?#]", url):  # first, as it may hold a secret, which no message may show
         raise ValueError("base_url: only scheme, host, port and path belong there; the token has a field of its own")
     if not port_fits or parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"base_url: {value!r} is not an address such as https://example.com")
-    # A name's final dot is in no certificate: aiohttp leaves it out, httpx would look for it.
+        raise ValueError(f"base_url: expected an address such as https://example.com or https://[::1], got {value!r}")
+    # Certificates have no final dot in a name: aiohttp removes it, httpx would not.
     url = re.sub(r"^([^/]*://[^/:]*)\.(?=[:/]|$)", r"\1", url)
     return url.rstrip("/").removesuffix(API_PATH.rstrip("/"))
-
-
-Settings = ClientSettings  # the former name
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +221,7 @@ class Core:
             self._headers["Authorization"] = f"Bearer {settings.token}"
 
     def request(self, call: Call) -> tuple[str, dict[str, str], bytes]:
-        """URL, headers and body of a call."""
+        """Return URL, headers and body of a call."""
         token = {"token": self.settings.token} if self.settings.auth == "body" else {}
         return (
             self.settings.base_url + API_PATH + call.method,
@@ -231,14 +230,14 @@ class Core:
         )
 
     def envelope(self, call: Call, response: Response) -> dict[str, Any]:
-        """The envelope of a success; raises the error that the response is."""
+        """Return the envelope of a success; raise the error of a failure."""
         return read_envelope(response, [*self._secrets, *call.personal])
 
     def history(self, profile: ProfileLookup, list_id: int | None, window: Window, fmt: Format = "json") -> Call:
-        """``subscribers/history_get``: the days around the window are asked, ``in_window`` cuts them.
+        """Return the call of ``subscribers/history_get`` for the days around the window, which ``in_window`` cuts.
 
         Raises:
-            ValueError: no database is meant, or the format is unknown.
+            ValueError: no database is given, or the format is unknown.
         """
         if fmt not in {"json", "xml"}:
             raise ValueError(f"format: expected 'json' or 'xml', got {fmt!r}")
@@ -248,17 +247,17 @@ class Core:
     def history_by(
         fields: Mapping[str, Any], list_id: int, window: Window, fmt: Format = "json", asked: Asked | None = None
     ) -> Call:
-        """As ``history``, of what ``check_lookup`` gave; of just these days where they are known."""
+        """Return the call of ``history`` for fields of ``check_lookup``; for just the days in ``asked``, if given."""
         days = _days(window) if asked is None else {"date_from": str(asked.first), "date_to": str(asked.last)}
         return Call(HISTORY, {"format": fmt, "list_id": list_id, **fields, **days}, tuple(personal(fields)))
 
     def database_page(
         self, list_id: int | None, asked: Asked, from_id: str, page_size: int, fields: Sequence[str]
     ) -> Call:
-        """``subscribers/history_get_all``: one page.
+        """Return the call of ``subscribers/history_get_all`` for one page.
 
         Raises:
-            ValueError: no database is meant, or another argument does not fit.
+            ValueError: no database is given, or another argument does not fit.
         """
         if isinstance(fields, str):
             raise ValueError("fields: expected a list of names, got one text")
@@ -275,33 +274,33 @@ class Core:
 
     @staticmethod
     def databases(from_id: int | str, page_size: int) -> Call:
-        """``databases/list/``: one page."""
+        """Return the call of ``databases/list/`` for one page."""
         _check_page_size(page_size)
         return Call(DATABASES, {"from_id": from_id, "limit": page_size})
 
     @staticmethod
     def database(list_id: int) -> Call:
-        """``databases/get/``."""
+        """Return the call of ``databases/get/``."""
         return Call(DATABASE, {"id": list_id})
 
     @staticmethod
     def profiles(
         list_id: int, from_id: int | str, page_size: int, query: Mapping[str, Any], fields: Sequence[str]
     ) -> Call:
-        """``profiles/list``: one page; ``query`` is the platform's own, in the manner of MongoDB."""
+        """Return the call of ``profiles/list`` for one page; ``query`` is the platform's own, like MongoDB's."""
         _check_page_size(page_size)
         asked: dict[str, Any] = {"db_id": list_id, "from_id": from_id, "limit": page_size}
         asked |= {name: value for name, value in (("query", dict(query)), ("fields", list(fields))) if value}
         return Call(PROFILES, asked)
 
     def events_of(self, call: Call, response: Response) -> Page[HistoryEvent]:
-        """The events of a ``history_get`` or ``history_get_all`` response, as they came."""
+        """Return the events of a ``history_get`` or ``history_get_all`` response, as they came."""
         return self._page(HistoryEvent, call, response)
 
     def events_within(
         self, window: Window, actions: Collection[str] | None, call: Call, response: Response
     ) -> list[HistoryEvent]:
-        """Those of them that are within the window, oldest first; rows of other actions are passed over unread."""
+        """Return the events within the window, oldest first; rows of other actions are not read."""
         rows = enumerate(self.page_of(call, response).rows)
         events = (
             parsed(HistoryEvent, row, f"data[{index}]", response.status)
@@ -311,15 +310,15 @@ class Core:
         return in_window(events, window)
 
     def databases_of(self, call: Call, response: Response) -> Page[Database]:
-        """The databases of a ``databases/list/`` response."""
+        """Return the databases of a ``databases/list/`` response."""
         return self._page(Database, call, response)
 
     def database_of(self, call: Call, response: Response) -> Database:
-        """The database of a ``databases/get/`` response."""
+        """Return the database of a ``databases/get/`` response."""
         return parsed(Database, self.envelope(call, response).get("data"), "data", response.status)
 
     def page_of(self, call: Call, response: Response) -> Page[Any]:
-        """The rows of a list response as they were sent."""
+        """Return the rows of a list response as they were sent."""
         try:
             envelope = self.envelope(call, response)
         except ProfileNotFoundError:
@@ -335,7 +334,7 @@ class Core:
         )
 
     def profiles_of(self, call: Call, response: Response) -> Page[Mapping[str, Any]]:
-        """The profiles of a ``profiles/list`` response, as they were sent."""
+        """Return the profiles of a ``profiles/list`` response, as they were sent."""
         page = self.page_of(call, response)
         for index, row in enumerate(page.rows):
             if not isinstance(row, Mapping):
@@ -351,13 +350,13 @@ class Core:
 
 
 def in_window(events: Iterable[HistoryEvent], window: Window) -> list[HistoryEvent]:
-    """The events within the window, oldest first."""
+    """Return the events within the window, oldest first."""
     return sorted((event for event in events if event.datetime in window), key=lambda event: event.datetime)
 
 
 def _may_be(row: object, actions: Collection[str]) -> bool:
     action = row.get("action") if isinstance(row, dict) else None
-    return not isinstance(action, str) or action in actions  # parsing reports what is no row
+    return not isinstance(action, str) or action in actions  # left to the parser, which reports the fault
 
 
 @lru_cache(maxsize=64)
@@ -373,7 +372,7 @@ def _check_page_size(page_size: int) -> None:
 
 
 def parsed(model: type[M], row: object, place: str, http_status: int) -> M:
-    """A row as a model; the error names the row's place and field and shows no value."""
+    """Return a row as a model; the error names the row's place and field and shows no value."""
     try:
         return model.model_validate(row)
     except ValidationError as error:

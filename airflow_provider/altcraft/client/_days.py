@@ -1,9 +1,9 @@
-"""Which days the platform is asked for where the account's time zone is given, and what its rows prove. Does no I/O.
+"""Chooses the days to ask for where the account's time zone is given, and checks it by the events. Does no I/O.
 
-A day begins at a multiple of a quarter of an hour, whatever its zone. So an event in the first quarter of an hour of
-what is asked proves that the answer begins there or earlier, and one in the last quarter that it ends there or later:
-no other zone, and no ``date_to`` that is exclusive, would have given it. Where no event proves an end, the neighbouring
-days that may hold events of it are asked too, and only instants are kept that the first answer cannot have held.
+In any zone a day begins at a multiple of a quarter of an hour. So an event in the first quarter of an hour of the asked
+days proves that the answer begins there or earlier, and one in the last quarter that it ends there or later: another
+zone, or an exclusive ``date_to``, would not have given it. Where no event proves an end, the neighbouring days that may
+hold its events are asked too, and only those instants are kept that the first answer cannot have held.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ WESTMOST, EASTMOST = dt.timedelta(hours=12), dt.timedelta(hours=14)
 """How far zones are behind and ahead of UTC, at most."""
 
 _LONGEST_CHANGE = dt.timedelta(hours=3)
-"""By what changes of a clock may make some days longer."""
+"""Changes of a clock make some days longer by as much, at most."""
 
 _FIRST, _LAST = dt.datetime(1973, 1, 1, tzinfo=UTC), dt.datetime(9999, 12, 1, tzinfo=UTC)
-"""Before, some zones were off UTC by other than quarters of an hour; after, the calendar ends."""
+"""Before the first, some zones were off UTC by other than quarters of an hour; after the last, the calendar ends."""
 
 
 class _Dated(Protocol):
@@ -43,14 +43,14 @@ E = TypeVar("E", bound=_Dated)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Days that are asked for at once, and which instants are kept of what comes.
+    """Days of one request, and the instants to keep of its events.
 
     Attributes:
         first: ``date_from`` of the request.
         last: ``date_to`` of the request.
         kept: the instants to keep.
-        nominal: what the days are by the account's zone, within the window.
-        why: why they are asked in addition to others; empty for what is asked first.
+        nominal: the days in the account's zone, within the window.
+        why: the reason to ask them in addition to others; empty for the first ones.
     """
 
     first: dt.date
@@ -61,9 +61,9 @@ class Asked:
 
     @classmethod
     def widely(cls, window: Window) -> Asked:
-        """The days that hold the window in any zone, also where ``date_to`` is exclusive."""
+        """Return the days that hold the window in any zone, also if ``date_to`` is exclusive."""
         first, last = window.asked
-        assert first is not None  # noqa: S101 - who asks by days has both ends
+        assert first is not None  # noqa: S101 - callers have both ends
         assert last is not None  # noqa: S101
         return cls(first, last, window, window)
 
@@ -77,19 +77,19 @@ class Found:
 
     @classmethod
     def of(cls, instants: Iterable[dt.datetime], before: Found | None = None) -> Found | None:
-        """What these and those before are together; ``None`` where there is none."""
+        """Return the first and last of these instants and those before; ``None`` where there are none."""
         known = [*instants, *((before.first, before.last) if before else ())]
         return cls(min(known), max(known)) if known else None
 
 
 class AskedDays:
-    """The days of one window: what to ask first, and what is missing once that has come.
+    """The days of one window: those to ask first, and those to ask after the first answers.
 
     Args:
         window: both ends are given.
         zone: the account's, as the connection says.
         ranges: into how many ranges of days the window is cut, at most one a day.
-        now: no events are expected from then on, so that days after it are asked at no cost.
+        now: no events are expected from then on, so days after it cost nothing.
     """
 
     def __init__(self, window: Window, zone: ZoneInfo, ranges: int = 1, now: dt.datetime | None = None) -> None:
@@ -111,7 +111,7 @@ class AskedDays:
     def known(
         cls, window: Window, zone: ZoneInfo | None, ranges: int = 1, now: dt.datetime | None = None
     ) -> AskedDays | None:
-        """These days, or ``None`` where nothing is known of them: the days around the window are asked then."""
+        """Return the days; ``None``, to ask the days around the window, where the zone or an end is not known."""
         if zone is None or window.start is None or window.end is None:
             return None
         if not _FIRST <= window.start < window.end < _LAST:
@@ -119,9 +119,9 @@ class AskedDays:
         return cls(window, zone, ranges, now)
 
     def missing(self, found: Sequence[Found | None]) -> list[Asked]:
-        """What is to be asked too, for each of what was asked given what was found.
+        """Return the days to ask too, given the events found in each of the asked days.
 
-        What is kept of each is disjoint from all else.
+        The instants to keep of each are disjoint from all others.
         """
         there = [(asked, each) for asked, each in zip(self.asked, found, strict=True) if each is not None]
         if not there:
@@ -160,16 +160,16 @@ class AskedDays:
         return Window(max(midnight(day, self._zone), self._start), min(midnight(after, self._zone), self._end))
 
     def _first_possible(self) -> dt.date:
-        """The earliest day that holds the window's start in any zone."""
+        """Return the earliest day that holds the window's start in any zone."""
         return (self._start - WESTMOST).date()
 
     def _last_possible(self) -> dt.date:
-        """The latest day that holds an instant of the window in any zone."""
+        """Return the latest day that holds an instant of the window in any zone."""
         return (self._end - dt.timedelta.resolution + EASTMOST).date()
 
 
 class DaysInTurn:
-    """The days of one window, to be asked one after the other by one that notes what comes.
+    """The days of one window, asked one after the other; ``kept`` notes the events.
 
     Args:
         window: both ends are given.
@@ -198,7 +198,7 @@ class DaysInTurn:
             warn_of_zone(self._zone, self._by_others)
 
     def kept(self, asked: Asked, events: Sequence[E]) -> list[E]:
-        """Those of the events that are kept of what was asked."""
+        """Return the events to keep of an answer, and note them."""
         kept = [event for event in events if event.datetime in asked.kept]
         if asked.why:
             self._by_others += len(kept)
@@ -214,7 +214,7 @@ def say_asked_wider(missing: Iterable[Asked]) -> None:
 
 
 def warn_of_zone(zone: ZoneInfo | None, events: int) -> None:
-    """Log what it means that so many events came of days that should not have held any."""
+    """Warn where events came from days that should have held none: the time zone may be wrong."""
     if events:
         log.warning(
             "timezone: %s of the window came with the days around those of %s: check the connection's "
@@ -225,12 +225,12 @@ def warn_of_zone(zone: ZoneInfo | None, events: int) -> None:
 
 
 def quarter_of(instant: dt.datetime) -> dt.datetime:
-    """The beginning of the quarter of an hour that holds the instant."""
+    """Return the beginning of the quarter of an hour that holds the instant."""
     return instant.replace(minute=instant.minute // 15 * 15, second=0, microsecond=0)
 
 
 def _proves_inclusive(asked: Asked, found: Found) -> bool:
-    """Whether so much would not have come had ``date_to`` been exclusive."""
+    """Return whether the events span more than they could with an exclusive ``date_to``."""
     days = (asked.last - asked.first).days
     # Of a single day nothing would have come.
     return not days or found.last - found.first > days * DAY + _LONGEST_CHANGE

@@ -70,7 +70,7 @@ class ProfileNotFoundError(BadRequestError):
 
 
 class TokenError(FatalError):
-    """The platform wants a token, or another one: look at the connection's password."""
+    """The platform requires a token, or another one: check the connection's password."""
 
 
 class TariffError(FatalError):
@@ -131,7 +131,7 @@ for _each in [each for each in globals().values() if isinstance(each, type) and 
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """The text with each secret masked, in whatever case and however a server may have escaped it."""
+    """Return the text with each secret masked, in any case and in any escaped form."""
     forms = {form for secret in secrets for form in _forms(secret) if form}
     if not forms:
         return text
@@ -152,10 +152,10 @@ def _forms(secret: str) -> set[str]:
 
 
 def _pattern(form: str) -> str:
-    """What finds it, with any number of backslashes put before its signs: texts are quoted within texts."""
+    """Return a pattern of the text with any number of backslashes in it, as texts are quoted within texts."""
     parts = re.findall(r"\\+|\w+|[^\w\\]", form)
     loose = "".join(
         r"\\+" if part[0] == "\\" else part if part[0].isalnum() else rf"\\*{re.escape(part)}" for part in parts
     )
-    # A few characters would be found in any number: they count only where they stand as a word.
+    # A short secret may be part of any number, so it is masked only as a whole word.
     return loose if len(form) > 3 else rf"(?<!\w){loose}(?!\w)"

@@ -1,4 +1,4 @@
-"""JSON as the platform sent it: no number in it changes."""
+"""Reads and writes JSON without changing any number."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _sent(text: str) -> float:
 def _raw(value: object) -> msgspec.Raw:
     if isinstance(value, ExactFloat):
         return msgspec.Raw(value.text.encode())
-    raise TypeError(f"{type(value).__name__} is no JSON")
+    raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 _DECODER = msgspec.json.Decoder(float_hook=_sent)
@@ -44,10 +44,10 @@ _SORTED = msgspec.json.Encoder(order="sorted", enc_hook=_raw)
 
 
 def decode(body: str | bytes | memoryview) -> Any:
-    """What a JSON text holds.
+    """Return the value of a JSON text.
 
     Raises:
-        ValueError: it is no JSON; the message shows nothing of it.
+        ValueError: it is not JSON; the message shows nothing of it.
         RecursionError: it is nested too deeply.
     """
     try:
@@ -59,5 +59,5 @@ def decode(body: str | bytes | memoryview) -> Any:
 
 
 def encode_sorted(value: Any) -> str:
-    """JSON with sorted keys, and numbers as they were sent."""
+    """Return JSON with sorted keys, and numbers as they were sent."""
     return _SORTED.encode(value).decode()

@@ -1,4 +1,4 @@
-"""By what a profile is looked up: the platform's eleven matching modes and ``xxh``, checked without any library.
+"""The lookup of a profile: the platform's eleven matching modes and ``xxh``, checked without any library.
 
 DAG files name profiles as constants, so this runs at each parse: it imports nothing but the standard library.
 """
@@ -17,7 +17,7 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def _is_text(value: object) -> bool:
-    # Half of a surrogate pair cannot be sent: it has no UTF-8.
+    # Half of a surrogate pair has no UTF-8.
     return isinstance(value, str) and bool(value.strip()) and not _SURROGATE.search(value)
 
 
@@ -30,7 +30,7 @@ def _pattern(pattern: re.Pattern[str], expected: str) -> Callable[[object], str 
 
 
 def _name(value: object) -> str | None:
-    # "=" parts name and value in a row's `lookup`, so a name with one could be mistaken for another.
+    # "=" separates name and value in a row's `lookup`, so a name with one would be ambiguous.
     return None if _is_text(value) and "=" not in str(value) else "a text that is not empty, without '='"
 
 
@@ -49,7 +49,7 @@ CHECKS: Final[dict[str, Callable[[object], str | None]]] = {
     "field_name": _name,
     "field_value": _field_value,
 }
-"""What is expected of a field's value, in words, or ``None`` where it fits."""
+"""Each check returns the expected value in words, or ``None`` where the value fits."""
 
 MATCHING: Final[dict[str, tuple[str, ...]]] = {
     "email": ("email",),
@@ -64,19 +64,19 @@ MATCHING: Final[dict[str, tuple[str, ...]]] = {
     "email_phone": ("email", "phone"),
     "email_phone_sub": ("email", "phone"),
 }
-"""The fields of each matching mode, in the order in which a row's ``lookup`` gives them."""
+"""The fields of each matching mode, in the order of a row's ``lookup``."""
 
 EITHER: Final = frozenset({"email_phone", "email_phone_sub"})
-"""The modes that want any of their fields."""
+"""The modes that need only one of their fields."""
 
 LOOKUP_FIELDS: Final = tuple(CHECKS)
 
 _NAMES: Final = ("provider", "field_name")
-"""The fields that name what a value is of; they may stand in a log."""
+"""Fields that name a kind of value, which may be logged."""
 
 
 def check_lookup(value: object) -> dict[str, Any]:
-    """The request fields of a lookup: ``{"xxh": …}``, or ``matching`` with its fields.
+    """Return the request fields of a lookup: ``{"xxh": …}``, or ``matching`` with its fields.
 
     Args:
         value: a mapping with these fields, or a string, which is an e-mail. Fields that are ``None`` count as absent.
@@ -100,22 +100,22 @@ def check_lookup(value: object) -> dict[str, Any]:
     matching = fields.pop("matching", "email")
     if not isinstance(matching, str) or matching not in MATCHING:
         raise ValueError(f"matching: expected one of {', '.join(MATCHING)}, got another value (not shown)")
-    wanted = MATCHING[matching]
+    names = MATCHING[matching]
     for key in fields:
-        if key not in wanted:
-            raise ValueError(f"{key}: not a field of matching {matching!r}, which takes {' and '.join(wanted)}")
+        if key not in names:
+            raise ValueError(f"{key}: not a field of matching {matching!r}, which takes {' and '.join(names)}")
     if matching in EITHER:
         if not fields:
-            raise ValueError(f"email: matching {matching!r} wants email, phone or both")
+            raise ValueError(f"email: matching {matching!r} takes email, phone or both")
     else:
-        for key in wanted:
+        for key in names:
             if key not in fields:
-                raise ValueError(f"{key}: missing; matching {matching!r} takes {' and '.join(wanted)}")
-    return {"matching": matching} | _checked({key: fields[key] for key in wanted if key in fields})
+                raise ValueError(f"{key}: missing; matching {matching!r} takes {' and '.join(names)}")
+    return {"matching": matching} | _checked({key: fields[key] for key in names if key in fields})
 
 
 def lookup_text(fields: Mapping[str, Any]) -> tuple[str, str]:
-    """``matching`` and ``lookup`` of a row: different for different lookups, the bare value where there is one.
+    """Return ``matching`` and ``lookup`` of a row: different for different lookups, the bare value where there is one.
 
     A custom value is one as a number and as a text.
 
@@ -130,12 +130,12 @@ def lookup_text(fields: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def personal(fields: Mapping[str, Any]) -> list[str]:
-    """The values of a lookup that must not stand in a log."""
+    """Return the values of a lookup that must not be logged."""
     return [str(value) for key, value in fields.items() if key not in {"matching", *_NAMES}]
 
 
 def masked(fields: Mapping[str, Any]) -> str:
-    """What a profile may be called in logs and on pages: enough to recognize it, not enough to reach a person.
+    """Return a masked name of a profile for logs and pages, by which a person can be recognized but not reached.
 
     ``a***@example.com``, ``phone +7***01``, ``CRM_ID=***34``, ``xxh 12***ef``: short values are hidden whole.
     """

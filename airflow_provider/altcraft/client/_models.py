@@ -17,7 +17,7 @@ from pydantic import (  # noqa: TID253 - the package imports this module lazily
 )
 
 from airflow_provider.altcraft.client._actions import CHANNELS
-from airflow_provider.altcraft.client._lookup import check_lookup, lookup_text, personal
+from airflow_provider.altcraft.client._lookup import check_lookup
 from airflow_provider.altcraft.window import utc
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ def _one_if_empty(value: object) -> object:
 
 
 def _objects(value: object) -> object:
-    """An array of objects out of XML, where an array of one looks like its element and an empty object like ``""``."""
+    """Return an array of objects from XML, where an array of one looks like its element, an empty object like text."""
     if value == "":
         return None
     if isinstance(value, dict):
@@ -47,7 +47,7 @@ Text: TypeAlias = str | None
 
 
 class ProfileLookup(BaseModel):
-    """By what one profile is looked up: ``xxh``, or ``matching`` with its fields.
+    """The lookup of one profile: ``xxh``, or ``matching`` with its fields.
 
     ``ProfileLookup.of`` also takes a mapping or a plain string, which is an e-mail. What does not fit is refused with a
     ``ValueError`` that names the field and shows no value.
@@ -78,23 +78,13 @@ class ProfileLookup(BaseModel):
 
     @classmethod
     def of(cls, value: object) -> ProfileLookup:
-        """A lookup out of whatever a user may give for a profile."""
+        """Return the lookup of a profile in any form that users may give."""
         return value if isinstance(value, cls) else cls.model_validate(check_lookup(value))
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The fields of the request: those that were given, ``matching`` spelled out."""
+        """The fields of the request: those given, and ``matching``."""
         return self.model_dump(exclude_none=True)
-
-    @property
-    def text(self) -> tuple[str, str]:
-        """``matching`` and ``lookup`` as they stand in the rows."""
-        return lookup_text(self.fields)
-
-    @property
-    def personal(self) -> list[str]:
-        """The values that must not stand in a log."""
-        return personal(self.fields)
 
 
 class HistoryEvent(BaseModel):

@@ -1,6 +1,6 @@
-"""One pace for all calls of a client: as fast as allowed, slower where calls are refused, faster again by itself.
+"""The adaptive pace of all calls of a client: slower where calls are refused, then faster again by itself.
 
-Also the one place that knows whether the platform is away: while nothing is answered, a call leaves only now and then.
+It also detects outages: while nothing is answered, a call leaves only now and then.
 """
 
 from __future__ import annotations
@@ -20,47 +20,47 @@ from airflow_provider.altcraft.client._retry import Pace, hiccup_of, is_page, is
 log = logging.getLogger(__name__)
 
 _EPOCH = 1.0
-"""Seconds that a pace is tried before it is cut again, and without a response before the platform is taken as away."""
+"""Seconds between two cuts of the pace, at least, and without a response until an outage is assumed."""
 
 _BACK_OFF = 0.95
-"""What is left of the pace after a single refusal."""
+"""The factor by which a single refusal cuts the pace."""
 
 _MOST_BACK_OFF = (0.3, 0.7)
-"""What is left of it at least; the second for a while after a search, as the limit is near by then, and limiters
-without a burst refuse half of the calls at a pace just above it."""
+"""The lowest factor of a cut; the second one for a while after a search: the limit is near then, and limiters without
+a burst refuse half of the calls at a pace just above it."""
 
 _LARGE_CUT = 0.8
-"""A cut that leaves no more than this is followed by a search: it tells little of the limit, as limiters without a
-burst refuse half of the calls at a pace just above it. The first search ends by such a cut."""
+"""A cut by this factor or a lower one is followed by a search: it tells little of the limit, as limiters without a
+burst refuse half of the calls at a pace just above it. The first search ends with such a cut."""
 
 _SEARCHES = 30.0
-"""Seconds from the first refusal on in which the limit is searched; later the pace is near it."""
+"""Seconds after the first refusal in which the limit is searched; later the pace is near it."""
 
-_FIRST_GROWTH, _GROWTH = 2.0, 1.12
-"""By what the pace is multiplied each second in the first search, and in one that follows a cut."""
+_FIRST_GROWTH, _GROWTH = 2.0, 1.08
+"""The factors by which the pace grows each second: in the first search, and in one that follows a cut."""
 
 _EVEN = 100.0
-"""Calls a second up to which a pace that was refused is even: one that leaves late does not hurry the next, as limiters
-without a burst refuse that one. Above, the sleeps of an event loop are too coarse."""
+"""Calls a second up to which a pace that was refused keeps its gaps: a late call does not hurry the next one, which
+limiters without a burst would refuse. Above, the sleeps of an event loop are too coarse for that."""
 
 _LEAST = 1.0
-"""Calls a second below which no refusal brings the pace."""
+"""Calls a second below which no refusal cuts the pace."""
 
 _RECOVERY = (5.0, 18.0)
 """Seconds at least and at most until the pace is again where it was refused."""
 
 _CALLS = 400
-"""Calls that should pass between two refusals: what is refused stays far below 1 %."""
+"""Calls that should pass between two refusals, so that far less than 1 % are refused."""
 
 _FEW = 4
-"""Calls from which on a failure between answers says something of the pace."""
+"""Calls from which on a failure between answers counts as a refusal."""
 
 _MEMORY = 60
-"""Seconds over which it is remembered what was accepted."""
+"""Seconds for which accepted calls are remembered."""
 
 
 class AdaptivePace:
-    """Spaces calls evenly, by a pace that answers move.
+    """Spaces calls evenly, at a pace that depends on the answers.
 
     No more than ``per_second`` calls leave in any second. A refused call cuts the pace, for all, by the share that was
     refused; then it rises along a curve like that of TCP's CUBIC: soon back to just below where it was refused, long
@@ -104,17 +104,17 @@ class AdaptivePace:
 
     @property
     def limited(self) -> bool:
-        """Whether calls are spaced at all."""
+        """Whether calls are spaced."""
         return self.rate < math.inf
 
     @property
     def slowed(self) -> bool:
-        """Whether calls were refused, so that fewer are made."""
+        """Whether the client makes fewer calls since some were refused."""
         return self._refused_at < math.inf
 
     @property
     def seconds_away(self) -> float:
-        """For how long in all nothing was answered, where calls were made."""
+        """Seconds of all outages so far: times in which calls were made and none was answered."""
         now = self.clock()
         if self._failing_since is None or not self._is_away(now):
             return self._away
@@ -133,10 +133,10 @@ class AdaptivePace:
         return min(self._cap, before * (1 + (1 - _BACK_OFF) * (seconds / recovery - 1) ** 5))
 
     async def turn(self, *, many: bool = False) -> float:
-        """Wait for a call's turn; the moment it left, which ``answered`` and ``failed`` take.
+        """Wait for a call's turn, and return the moment it leaves, for ``answered`` and ``failed``.
 
         Args:
-            many: the call is one of many that outlast an outage: while nothing is answered, they take turns.
+            many: the call is one of many that outlast an outage; during one they take turns.
         """
         if many and self._failing_since is not None:
             async with self._probing:
@@ -164,7 +164,7 @@ class AdaptivePace:
 
     @contextmanager
     def judged(self, left_at: float) -> Iterator[None]:
-        """Around what a call that left then comes to, or a part of it."""
+        """Note the outcome of a call that left at this moment; wrap its request and reading in this."""
         try:
             yield
         except RetriableError as error:
@@ -181,7 +181,7 @@ class AdaptivePace:
         self.answered(left_at)
 
     def answered(self, left_at: float) -> None:
-        """A call that left then was answered, if only by an error that is the platform's word on it."""
+        """Note that a call was answered, if only by an error of the platform."""
         now = self.clock()
         if self._failing_since is not None:
             if self._reported:
@@ -203,7 +203,7 @@ class AdaptivePace:
                 self._cut(now)
 
     def failed(self, left_at: float, error: RetriableError) -> None:
-        """A call that left then failed in a way that may pass."""
+        """Note that a call failed in a way that may pass."""
         now = self.clock()
         if self._failing_since is None:
             self._failing_since = now
@@ -211,7 +211,7 @@ class AdaptivePace:
         if self._is_away(now):
             if not self._reported:
                 self._reported = True
-                log.warning("The platform answers no call any more; some are tried now and then: %s", error)
+                log.warning("The platform does not answer any more; a call is tried now and then: %s", error)
             # Others go on while calls are answered; where none is, all wait as long as one was asked to.
             if error.retry_after is not None and error.retry_after <= RETRY_AFTER_CAP:
                 self._held_until = max(self._held_until, now + error.retry_after)
@@ -228,7 +228,7 @@ class AdaptivePace:
         return self._failing_since is not None and now - self._failing_since > max(_EPOCH, 3 / self.rate)
 
     def _probe_at(self) -> float:
-        """When the next of many calls may leave while nothing is answered: the longer that lasts, the fewer."""
+        """Return when the next of many calls may leave in an outage: the longer it lasts, the later."""
         now = self.clock()
         if self._failing_since is None or not self._is_away(now):
             return 0.0
@@ -242,22 +242,22 @@ class AdaptivePace:
         if first:
             self._slowed_at = now
             log.warning(
-                "Some calls are refused, so fewer are made, as many as go well; "
-                "requests_per_second of the connection would keep below the limit from the beginning"
+                "The platform refuses some calls, so fewer are made; "
+                "requests_per_second of the connection would keep the pace below the limit from the start"
             )
-        # Not a pace that was allowed and never used. Of one that doubles each second, the last second used 0.6.
+        # The pace that was really used: where it doubles each second, the last second used 0.6 of it.
         before = min(self.rate, (1.7 if self._growth == _FIRST_GROWTH else 1.2) * self._used)
-        # Of several without the one that brings the cut about: of few calls that is a large share.
+        # Without the refusal that causes the cut, which would be a large share of few calls.
         share = max(self._refusals - 1, 1) / max(self._calls, 1)
         if self._growth == _FIRST_GROWTH:
             self._found_at = now
         left = max(_MOST_BACK_OFF[now - self._found_at < _RECOVERY[0]], 1 - share)
         if self._growth == _FIRST_GROWTH:
             left = min(left, _LARGE_CUT)
-        # What was accepted of late bounds the cut: a window of a minute that is used up refuses everything.
+        # No lower than half of what was accepted lately: a limit by the minute, once used up, refuses everything.
         of_late = sum(count for second, count in self._accepted if second > now - _MEMORY)
         self._refused_at = max(before * left, of_late / _MEMORY / 2, _LEAST)
-        # A burst at the beginning, or one of which most was refused, tells nothing of the limit.
+        # Refusals right at the start, or of most calls, tell nothing of the limit.
         if first and (now - self._cut_at < _EPOCH / 2 or 2 * of_late < self._calls):
             self._growth = _FIRST_GROWTH
         else:

@@ -1,4 +1,4 @@
-"""Walks the pages of a list call: what to ask next, where the end is, which rows came twice. Does no I/O."""
+"""Walks the pages of a list call: finds the next cursor, the end, and rows that came twice. Does no I/O."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ T = TypeVar("T")
 
 
 class Walk:
-    """Where one walk stands.
+    """The state of one walk.
 
-    The end is an empty page. A cursor that is missing, or was asked for before, ends the walk as well, with a warning
-    where rows may be missing.
+    The walk ends at an empty page, and at a cursor that is missing or was asked for before: then with a warning where
+    rows may be missing.
 
-    Whether a cursor is inclusive is not documented, so rows that end one page and begin the next are held back: they
-    came twice, or are real events alike. A border without such rows, or an empty page after one with rows, proves that
-    the cursor is exclusive, for an inclusive one always gives its last row again; then what was held back is events of
-    its own.
+    It is not documented whether a cursor is inclusive. So rows that both end one page and begin the next are held back:
+    either they came twice, or they are different events with equal fields. An inclusive cursor always gives its last
+    row again. So a border without such rows, or an empty page after one with rows, proves that the cursor is exclusive,
+    and the rows held back are different events.
 
     Attributes:
-        cursor: what to ask next.
-        done: whether that was all.
-        ended: what ended it, in words.
+        cursor: of the next page.
+        done: whether the walk has ended.
+        ended: the reason of its end, in words.
         suspect: whether rows may be missing.
         pages: pages taken.
-        exclusive: whether a border has proved it.
+        exclusive: whether a border has proved the cursor exclusive.
 
     Args:
         method: name of the call, for the log.
@@ -52,11 +52,11 @@ class Walk:
         self._asked = {first}
 
     def goes_on(self, rows: int, cursor: int | str | None) -> bool:
-        """Whether a page with so many rows and this cursor is not the last."""
+        """Return whether another page follows one with so many rows and this cursor."""
         return bool(rows) and cursor is not None and cursor not in self._asked
 
     def refused(self, error: BadRequestError) -> AltcraftError:
-        """The error that it is, in this walk, when the page at its cursor is refused."""
+        """Return the error of a refused page: a ``CursorError`` where the platform gave the cursor."""
         return cursor_error(error) if self.pages and error.code is not None else error
 
     def step(self, rows: int, again: int, cursor: int | str | None) -> bool:
@@ -64,11 +64,11 @@ class Walk:
 
         Args:
             rows: of the page.
-            again: how many of them, at its start, have ended the last page.
-            cursor: that came with it.
+            again: how many of them, at its start, also ended the last page.
+            cursor: of the next page.
 
         Returns:
-            Whether the rows held back so far are events of their own.
+            Whether the rows held back so far are different events.
         """
         proved = bool(self.pages and not again)
         self.exclusive |= proved
@@ -78,8 +78,8 @@ class Walk:
             self._asked.add(cursor)
             return proved
         self.done = True
-        # An inclusive cursor ends by giving nothing but its last rows again. Where they fill a page, rows of the same
-        # place may be left that no page of this size can show.
+        # With an inclusive cursor the last page has only rows that came before. Where they fill the page, more rows of
+        # the same profile and second may follow that no page of this size can show.
         self.suspect = rows > again or rows >= self._limit
         self.ended = "only rows that had come before" if rows else "an empty page"
         if self.suspect:
@@ -89,7 +89,7 @@ class Walk:
 
 
 def cursor_error(error: BadRequestError) -> CursorError:
-    """The error of a cursor that the platform gave and refuses."""
+    """Return the error of a cursor that the platform gave and refuses."""
     return CursorError(
         f"the platform refuses a cursor that it gave in this walk: {error.args[0]}",
         code=error.code,
@@ -108,7 +108,7 @@ class PageWalk(Walk, Generic[T]):
         self._held: list[T] = []
 
     def take(self, page: Page[T]) -> list[T]:
-        """The rows that are new, of this page and of those held back."""
+        """Take a page, and return the new rows of it and of those held back."""
         again = 0 if self.exclusive else overlap(self._last, page.rows)
         new = page.rows[again:]
         self._held += page.rows[:again]
@@ -119,7 +119,7 @@ class PageWalk(Walk, Generic[T]):
 
 
 def overlap(last: list[T], rows: list[T]) -> int:
-    """How many rows at the start are the end of the last page again, in whatever order."""
+    """Return how many rows at the start repeat the end of the last page, in any order."""
     longest, balance = 0, Counter[str]()
     again = takewhile(lambda row: row in last, rows)
     for size, (before, row) in enumerate(zip(reversed(last), again, strict=False), 1):

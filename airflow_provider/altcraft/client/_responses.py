@@ -1,6 +1,6 @@
-"""Reads a response: bytes and status in, the envelope out, or the error that the response is.
+"""Turns a response into its envelope, or into the error that it stands for.
 
-The envelope speaks first, whatever the HTTP status; where there is none, the status does.
+The ``error`` of the envelope decides, whatever the HTTP status; where there is none, the status decides.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from airflow_provider.altcraft.client.transport._httpx import Response
 
-_MEANING: dict[int, tuple[type[AltcraftError], str]] = {
+_MEANINGS: dict[int, tuple[type[AltcraftError], str]] = {
     400: (BadRequestError, "the platform refused the request"),
     401: (
         TokenError,
@@ -52,25 +52,24 @@ _MEANING: dict[int, tuple[type[AltcraftError], str]] = {
     429: (RateLimitError, "too many requests"),
 }
 
-# Only the text is known, not the code it comes with; what was asked for stands in it as ***. A field or a database that
-# is not found is another matter.
-_NO_PROFILE = re.compile(
-    r"\bprofiles?( \S*\*\*\*\S*)?( (with|by|for) (?!.*\b(field|database|list)\b).*)?"
+# The text of the error is known, but not its code. The value of the lookup is masked in it as ***. It is another error
+# that a field or a database is not found.
+_NO_PROFILE = (
+    r"(?i)\bprofiles?( \S*\*\*\*\S*)?( (with|by|for) (?!.*\b(field|database|list)\b).*)?"
     r"( is| was)? (not found|does not exist)\b"
-    r"|\bno such profile\b(?! (field|database|list))",
-    re.IGNORECASE,
+    r"|\bno such profile\b(?! (field|database|list))"
 )
 
 _NOT_THE_API = "this is an address that is not the API's: is the connection's host right?"
 _PROXY = "a proxy or firewall in front of the platform"
-_PAGES_OF_OTHERS = frozenset({400, 406, 410, 411, 415, 422})
-"""Statuses of other web applications that do not know what is asked of them."""
-_PAGES_OF_PROXIES = {
-    401: f"{_PROXY} wants a login of its own, which is not the platform's token: ask who runs it",
-    403: f"{_PROXY} refuses this machine, not the platform its token: ask who runs it to let the machine in",
+_OTHER_APPLICATIONS = frozenset({400, 406, 410, 411, 415, 422})
+"""Statuses with which other web applications refuse a request that they do not know."""
+_PROXY_REFUSALS = {
+    401: f"{_PROXY} requires a login of its own, not the platform's token: ask its administrator",
+    403: f"{_PROXY} refuses this machine, whatever its token: ask its administrator to allow the machine",
 }
 
-_MARKS = (
+_BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
@@ -78,22 +77,20 @@ _MARKS = (
 
 
 def read_envelope(response: Response, secrets: Iterable[str]) -> dict[str, Any]:
-    """The envelope of a success.
+    """Return the envelope of a success.
 
     Args:
         response: status, headers and body.
-        secrets: what must not stand in an error's text.
+        secrets: texts to be masked in an error.
 
     Raises:
         AltcraftError: the response is a failure, by its ``error`` or, with no envelope, by its HTTP status.
     """
-    envelope = _envelope(response)
-    if envelope is None:
-        raise _by_status(response, secrets)
-    code = number_of(envelope.get("error"))
+    envelope, problem = _envelope(response)
+    code = None if envelope is None else number_of(envelope.get("error"))
+    if envelope is None or (code is None and response.status >= 300):
+        raise _by_status(response, secrets, problem)
     if code is None:
-        if response.status >= 300:
-            raise _by_status(response, secrets)
         raise UnreadableAnswerError(
             "the answer has no field 'error' with a number, so nothing says that it is whole",
             http_status=response.status,
@@ -101,24 +98,24 @@ def read_envelope(response: Response, secrets: Iterable[str]) -> dict[str, Any]:
     if code == 0:
         return envelope
     text = envelope.get("error_text")
-    # Of anything but a text it is not known how to mask what must not be said.
+    # Only a text can be masked.
     raise _error(response, code, shorten(redact(text, secrets)) if isinstance(text, str) else None)
 
 
 def number_of(value: object) -> int | None:
-    """A whole number, which XML gives as text; ``None`` for anything else, so that no failure passes for a 0."""
+    """Return a whole number, which is a text in XML; ``None`` for anything else, so that no failure counts as 0."""
     if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,9}\s*", value):
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def shorten(text: str) -> str:
-    """The text, cut where it is too long for a log."""
+    """Return the text, cut where it is too long for a log."""
     return text if len(text) <= TEXT_LIMIT else f"{text[:TEXT_LIMIT]}…"
 
 
 def rows_of(envelope: Mapping[str, Any], http_status: int) -> list[Any]:
-    """The rows of a list response: an array, or, with no rows, null or nothing at all.
+    """Return the rows of a list response, whose ``data`` is null or missing where there are none.
 
     Raises:
         UnreadableAnswerError: ``data`` is something else.
@@ -134,21 +131,27 @@ def rows_of(envelope: Mapping[str, Any], http_status: int) -> list[Any]:
 
 
 class _XmlDict(dict[str, Any]):
-    """An element with children. XML does not tell an array of one from its only element."""
+    """An element with children, which may also be an array of one: XML has no difference."""
 
 
-def _envelope(response: Response) -> dict[str, Any] | None:
+def _envelope(response: Response) -> tuple[dict[str, Any] | None, str | None]:
+    """Return the envelope; or ``None`` and, where the body seems to be the API's, why it cannot be read."""
     try:
         content = _content(response)
-    except (ValueError, LookupError, RecursionError, SyntaxError):  # the last is XML's
-        return None
-    return content if isinstance(content, dict) else None
+    except RecursionError:
+        return None, "it is nested too deeply"
+    except UnicodeDecodeError:
+        return None, "it is not UTF-8"
+    except ValueError as error:
+        return None, str(error) if response.body.lstrip().startswith(b"{") else None
+    except (LookupError, SyntaxError):  # the latter is XML's
+        return None, None
+    return content if isinstance(content, dict) else None, None
 
 
 def _content(response: Response) -> Any:
     body = _decoded(response)
-    if body.lstrip()[:1] in {b"<", "<"}:
-        # Answers are JSON, but for those of proxies and of calls that ask for XML.
+    if body.lstrip()[:1] in {b"<", "<"}:  # a page of a proxy, or a response to a call that asks for XML
         from defusedxml.ElementTree import fromstring
 
         root = fromstring(body.strip(), forbid_dtd=True)
@@ -156,29 +159,14 @@ def _content(response: Response) -> Any:
     return decode(body)
 
 
-def _hindrance(response: Response) -> str | None:
-    """Why a response that seems to be the API's cannot be read; ``None`` where it seems to be something else."""
-    try:
-        _content(response)
-    except RecursionError:
-        return "it is nested too deeply"
-    except UnicodeDecodeError:
-        return "it is no UTF-8"
-    except ValueError as error:
-        return str(error) if response.body.lstrip().startswith(b"{") else None
-    except (LookupError, SyntaxError):
-        return None
-    return None
-
-
 def _decoded(response: Response) -> str | bytes:
-    """The body as text by its byte-order mark, else by the charset that the server names; as it is without either.
+    """Return the body decoded by its byte-order mark or the charset that the server names; as it is without either.
 
     Raises:
-        ValueError: it is no text in that charset.
-        LookupError: there is no such charset.
+        ValueError: it cannot be decoded.
+        LookupError: the charset is unknown.
     """
-    for mark, name in _MARKS:
+    for mark, name in _BYTE_ORDER_MARKS:
         if response.body.startswith(mark):
             return response.body.decode(name)
     charset = charset_of(response.headers.get("content-type", ""))
@@ -187,7 +175,7 @@ def _decoded(response: Response) -> str | bytes:
 
 @lru_cache(64)
 def charset_of(content_type: str) -> str | None:
-    """The charset that the header names, if it is not what JSON and XML are in anyway."""
+    """Return the charset that the header names; ``None`` for UTF-8, the default of JSON and XML, or without one."""
     header = Message()
     header["content-type"] = content_type
     charset = header.get_param("charset")
@@ -209,73 +197,64 @@ def _from_xml(element: Element) -> Any:
     return content
 
 
-def _by_status(response: Response, secrets: Iterable[str]) -> AltcraftError:
-    """The error of a response without an envelope: who sent it need not be the platform."""
-    status, looks = response.status, _looks(response, secrets)
-    where = f"HTTP {status}, {looks}"
+def _by_status(response: Response, secrets: Iterable[str], problem: str | None) -> AltcraftError:
+    """Return the error of a response without a readable envelope, which may be of a proxy or another server."""
+    status, summary = response.status, _summary(response, secrets)
+    where = f"HTTP {status}, {summary}"
     if 300 <= status < 400:
         return BadRequestError(
             "the server redirects instead of answering: give the final address as the connection's host",
             http_status=status,
         )
     page = _is_page(response)
-    if status in {404, 405, 501} or (page and status in _PAGES_OF_OTHERS):
+    if status in {404, 405, 501} or (page and status in _OTHER_APPLICATIONS):
         return BadRequestError(f"{_NOT_THE_API} ({where})", http_status=status)
-    if page and status in _PAGES_OF_PROXIES:
-        return BadRequestError(f"{_PAGES_OF_PROXIES[status]} ({where})", http_status=status)
+    if page and status in _PROXY_REFUSALS:
+        return BadRequestError(f"{_PROXY_REFUSALS[status]} ({where})", http_status=status)
     if status == 429 and page:
-        return _timed(
-            RateLimitError(f"{_PROXY} limits the requests: too many requests ({where})", http_status=429), response
-        )
+        error = RateLimitError(f"{_PROXY} limits the requests: too many requests ({where})", http_status=429)
+        return _with_retry_after(error, response)
     if status >= 400:
-        return _error(response, status, None, looks)
-    if hindrance := _hindrance(response):
-        return UnreadableAnswerError(f"the answer cannot be read: {hindrance}", http_status=status)
+        return _error(response, status, None, summary)
+    if problem:
+        return UnreadableAnswerError(f"the answer cannot be read: {problem}", http_status=status)
     return UnreadableAnswerError(f"{_NOT_THE_API} ({where})", http_status=status)
 
 
 def _is_page(response: Response) -> bool:
-    """Whether it is a page for people: HTML, which the API never sends."""
+    """Return whether it is HTML, which the API never sends."""
     kind = response.headers.get("content-type", "").lower()
     return "html" in kind or re.match(rb"\s*<(!doctype html|html)", response.body, re.IGNORECASE) is not None
 
 
-def _error(response: Response, code: int, text: str | None, looks: str | None = None) -> AltcraftError:
-    # Of a code that nobody documents the HTTP status may say more.
-    kind, meaning = _meaning(code) or _meaning(response.status) or _MEANING[400]
-    if kind is BadRequestError and text and _NO_PROFILE.search(text.replace("_", " ")):
+def _error(response: Response, code: int, text: str | None, summary: str | None = None) -> AltcraftError:
+    """Return the error of a code from the envelope; or, with ``summary``, of an HTTP status."""
+    # For an undocumented code, the HTTP status may say more.
+    kind, meaning = _meaning(code) or _meaning(response.status) or _MEANINGS[400]
+    if kind is BadRequestError and text and re.search(_NO_PROFILE, text.replace("_", " ")):
         kind, meaning = ProfileNotFoundError, "the platform has no such profile"
-    said = f"error {code}" + (f": {text}" if text else "")
-    where = f"HTTP {response.status}" + (f", {looks}" if looks else "")
-    error = kind(
-        f"{meaning} ({where})" if looks else f"{meaning} ({said}; {where})",
-        code=None if looks else code,
-        text=text,
-        http_status=response.status,
-    )
-    return _timed(error, response) if isinstance(error, RetriableError) else error
+    details = f"HTTP {response.status}, {summary}"
+    if not summary:
+        details = f"error {code}{f': {text}' if text else ''}; HTTP {response.status}"
+    error = kind(f"{meaning} ({details})", code=None if summary else code, text=text, http_status=response.status)
+    return _with_retry_after(error, response) if isinstance(error, RetriableError) else error
 
 
-def _timed(error: RetriableError, response: Response) -> RetriableError:
-    """The error with what ``Retry-After`` asks for."""
-    error.retry_after = retry_after(response.headers)
-    if error.retry_after is not None:
-        error.args = (f"{error.args[0]}; asked to wait {error.retry_after:.0f} s{_too_long(error.retry_after)}",)
+def _with_retry_after(error: RetriableError, response: Response) -> RetriableError:
+    """Return the error with the time that ``Retry-After`` asks to wait."""
+    error.retry_after = seconds = retry_after(response.headers)
+    if seconds is not None:
+        cap = f", longer than the {RETRY_AFTER_CAP:.0f} s that are waited for: try later"
+        error.args = (f"{error.args[0]}; asked to wait {seconds:.0f} s{cap if seconds > RETRY_AFTER_CAP else ''}",)
     return error
 
 
 def _meaning(code: int) -> tuple[type[AltcraftError], str] | None:
-    return (ServerError, "the server failed") if 500 <= code <= 599 else _MEANING.get(code)
-
-
-def _too_long(seconds: float) -> str:
-    return (
-        f", longer than the {RETRY_AFTER_CAP:.0f} s that are waited for: try later" if seconds > RETRY_AFTER_CAP else ""
-    )
+    return (ServerError, "the server failed") if 500 <= code <= 599 else _MEANINGS.get(code)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds from now that ``Retry-After`` asks to wait, given as seconds or as a date; ``None`` without one."""
+    """Return the seconds from now that ``Retry-After`` asks to wait, as a number or a date; ``None`` without one."""
     value = headers.get("retry-after", "").strip()
     if not value:
         return None
@@ -288,15 +267,15 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return max(0.0, (at - dt.datetime.now(dt.UTC)).total_seconds())
 
 
-def _looks(response: Response, secrets: Iterable[str]) -> str:
-    """What the response looks like, without what may be somebody's data: its type, length and, of a page, its title."""
+def _summary(response: Response, secrets: Iterable[str]) -> str:
+    """Return the type, length and, of a page, title of the body, without anything that may be personal data."""
     if not response.body.strip():
         return "an empty body"
-    # Masked before it is cut: half a token is a secret too.
+    # Masked before it is cut, because half a token would not be recognized.
     kind = redact(response.headers.get("content-type", ""), secrets).partition(";")[0].strip() or "no content type"
-    looks = f"{shorten(kind)}, {len(response.body)} bytes"
+    summary = f"{shorten(kind)}, {len(response.body)} bytes"
     page = redact(response.body.decode("utf-8", "replace"), secrets)
     title = re.search(r"<title[^>]*>([^<]+)", page, re.IGNORECASE)
     if title:
-        looks += f", titled {redact(unescape(title[1]), secrets).strip()[:80]!r}"
-    return looks
+        summary += f", titled {redact(unescape(title[1]), secrets).strip()[:80]!r}"
+    return summary

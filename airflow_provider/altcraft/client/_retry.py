@@ -1,4 +1,4 @@
-"""When a call is tried again, and the pace at which calls leave."""
+"""Retries of a call, and the even pace at which calls leave."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Retry:
             )
 
     def options(self, pace: PlatformHealth, outage_timeout: float, *, many: bool = False) -> dict[str, Any]:
-        """What tenacity's ``Retrying`` and ``AsyncRetrying`` take, for one call.
+        """Return the arguments of tenacity's ``Retrying`` and ``AsyncRetrying`` for one call.
 
         Args:
             pace: knows when a call of the same client was last answered.
@@ -77,7 +77,7 @@ class Retry:
             error = _error_of(state)
             asked: float | None = getattr(error, "retry_after", None)
             pause = backoff(state)
-            # A long pause of its own, in addition to the pace of all, would leave workers idle below that pace.
+            # A slowed client spaces its calls already; long pauses as well would keep it below that pace.
             if many and pace.slowed and is_refusal(error):
                 pause /= 4
             return max(asked or 0.0, pause)
@@ -107,30 +107,30 @@ class Retry:
 
 
 class PlatformHealth(Protocol):
-    """Knows when a call of a client was last answered, and whether refused calls have slowed it down."""
+    """The client's view of the platform: when it last answered, and whether refusals have slowed the client."""
 
     clock: Callable[[], float]
     answered_at: float
     reports: bool
-    """Whether it logs refusals and outages: once, not for each of many calls."""
+    """Whether this object logs refusals and outages itself, once for many calls."""
 
     @property
     def slowed(self) -> bool:
-        """Whether the client makes fewer calls because some were refused."""
+        """Whether the client makes fewer calls since some were refused."""
         ...
 
     @property
     def seconds_away(self) -> float:
-        """For how long in all nothing was answered, where calls were made."""
+        """Seconds of all outages so far: times in which calls were made and none was answered."""
         ...
 
 
 class _Budget:
-    """How often and for how long one call is tried, by what becomes of the client's other calls: tenacity's ``stop``.
+    """Decides when a call is given up, depending on the client's other calls: tenacity's ``stop``.
 
-    A single call has so many tries; those that fail while other calls are answered are not counted. One of many calls
-    is given up where nothing was answered for ``outage_timeout``, or where it has failed for so long, and so many times
-    at least, while others were answered.
+    A single call has ``attempts`` tries, without those that fail while other calls are answered. One of many calls is
+    given up where nothing was answered for ``outage_timeout``, or where it has failed for as long, and at least
+    ``attempts`` times, while others were answered.
     """
 
     def __init__(self, attempts: int, pace: PlatformHealth, outage_timeout: float, many: bool) -> None:
@@ -173,19 +173,19 @@ class _Budget:
 
 
 def is_refusal(error: BaseException | None) -> bool:
-    """Whether the platform, or a proxy before it, may have refused the call because there were too many."""
+    """Return whether the platform, or a proxy before it, may have refused the call as one too many."""
     status = getattr(error, "http_status", None)
     code = getattr(error, "code", None)
     return isinstance(error, RateLimitError | NetworkError) or bool({status, code} & {502, 503, 504})
 
 
 def is_page(error: FatalError) -> bool:
-    """Whether the answer was none of the API's: a page of a proxy, or of another server at a wrong address."""
+    """Return whether the answer was not the API's: a page of a proxy, or of another server at a wrong address."""
     return type(error) is BadRequestError and error.code is None and error.http_status is not None
 
 
 def hiccup_of(page: FatalError) -> RetriableError:
-    """What such a page is where the API answered before: what stands in front of it has a hiccup."""
+    """Return the error of such a page where the API answered before: a temporary fault of a proxy before it."""
     return UnreadableAnswerError(f"{page.args[0]}, though the API answered before", http_status=page.http_status)
 
 
@@ -198,10 +198,10 @@ def _error_of(state: RetryCallState) -> BaseException | None:
 
 
 class Pace:
-    """Spaces calls evenly, so that no more than ``per_second`` of them leave in any second; ``None`` means any number.
+    """Spaces calls evenly, with no more than ``per_second`` of them in any second; ``None`` means any number.
 
-    Not for several at once: a caller holds a lock from ``wait`` until ``leave``. One that gives up between the two
-    leaves its turn to the next.
+    A caller holds a lock from ``wait`` until ``leave``. A caller that gives up between the two leaves its turn to the
+    next one.
     """
 
     def __init__(self, per_second: float | None, clock: Callable[[], float] | None = None) -> None:
@@ -217,15 +217,15 @@ class Pace:
         """Outages are not measured."""
         self.rate = per_second or math.inf
         self.turn = 0.0
-        """When the call that waits may leave."""
+        """When the waiting call may leave."""
         self.catches_up = True
         """Whether a call that left late lets the next one leave so much sooner."""
         self._late = 0.0
-        # Turns alone do not keep a pace exactly: a call may leave late, and those after it in time.
+        # Turns alone do not keep the pace in every second: a call may leave late, and the next ones in time.
         self._left: deque[float] = deque()
 
     def wait(self) -> float:
-        """Seconds until the next call may leave."""
+        """Return the seconds until the next call may leave."""
         now = self.clock()
         self.turn = max(now - self._late, self.turn)
         while self._left and self._left[0] + 1 <= now:
@@ -235,10 +235,10 @@ class Pace:
         return max(0.0, self.turn - now)
 
     def leave(self) -> None:
-        """The call leaves: the next one's turn comes a gap later, counted from when this one's was."""
+        """Note that the call leaves: the next turn comes a gap after this call's turn."""
         if self.rate < math.inf:
             now = self.clock()
-            # A sleep that ends late on a crowded machine is caught up, or each would slow the pace.
+            # A sleep that ends late on a busy machine is caught up, else each would slow the pace.
             self._late = min(max(0.0, now - self.turn), LATENESS) if self.catches_up else 0.0
             self.turn = (self.turn if self.catches_up else now) + 1 / self.rate
             self._left.append(now)
@@ -249,7 +249,7 @@ class Pace:
 
     @contextmanager
     def judged(self) -> Iterator[None]:
-        """Around the reading of an answer."""
+        """Note whether the platform answered; wrap the reading of an answer in this."""
         try:
             yield
         except FatalError as error:

@@ -1,4 +1,4 @@
-"""Work done in a thread next to the event loop, one piece after the other, its results brought back several at once."""
+"""A thread next to the event loop that runs one piece of work after the other, in groups."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from typing import Any, TypeAlias, TypeVar
 T = TypeVar("T")
 
 TOGETHER = 8
-"""Pieces handed over at once, at most: a hand-over costs a tenth of what reading a response does, and what is done
-waits for the rest of its group."""
+"""Pieces in a group, at most: a hand-over costs a tenth of reading a response, and results wait for their group."""
 
 _Outcome: TypeAlias = tuple[Any, BaseException | None]
 
 
 class WorkerThread:
-    """One thread, of the event loop in which it is first used. Several would only wait for one another."""
+    """A worker thread of one event loop. Several threads would only wait for one another."""
 
     def __init__(self, name: str) -> None:
         self._pool = ThreadPoolExecutor(1, name)
@@ -27,7 +26,7 @@ class WorkerThread:
         self._busy = self._closed = False
 
     async def do(self, work: Callable[[], T]) -> T:
-        """What the work gives, or raises. When the caller is cancelled, work that has begun still runs to its end."""
+        """Run the work, and return its result. When the caller is cancelled, work that has begun still ends."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((work, future))
         if not self._busy:
@@ -35,7 +34,7 @@ class WorkerThread:
         return await future
 
     def close(self) -> None:
-        """End the thread once all that waits is done."""
+        """End the thread once all waiting work is done."""
         self._closed = True
         if not self._busy:
             self._pool.shutdown(wait=False)

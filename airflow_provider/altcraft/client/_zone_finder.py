@@ -1,4 +1,4 @@
-"""Finds out by real rows in which time zone the platform counts days. Does no I/O: who asks hands the rows over."""
+"""Finds the time zone in which the platform counts days, from real events. Does no I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_provider.altcraft.client._days import EASTMOST, QUARTER, WESTMOST, 
 from airflow_provider.altcraft.window import DAY, UTC, midnight
 
 MOST_DAYS = 3
-"""Days that are asked to find the zone out, a page of each."""
+"""Days that are asked to find the zone, a page of each."""
 
 _KNOWN = {
     0: "UTC",
@@ -43,7 +43,7 @@ class ZoneFinder:
         self.days: list[dt.date] = []
 
     def add(self, day: dt.date, instants: Iterable[dt.datetime]) -> None:
-        """Take events into account that came of a day."""
+        """Add the events of a day."""
         known = list(instants)
         if not known:
             return
@@ -59,10 +59,10 @@ class ZoneFinder:
         return bool(self.events) and self.least == self.most
 
     def text(self, timezone: str | None) -> str:
-        """What was found, and what to do; empty where there were no events.
+        """Return the result and what to do, in words; empty where there were no events.
 
         Args:
-            timezone: what the connection has.
+            timezone: of the connection.
         """
         if not self.events or self.least > self.most:  # the clock has changed on these days
             return ""
@@ -81,7 +81,7 @@ class ZoneFinder:
 
 
 def recent_days(now: dt.datetime) -> list[dt.date]:
-    """The days to ask, the latest that are over in any zone first."""
+    """Return the days to ask: the latest that are over in every zone, newest first."""
     return [now.date() - number * DAY for number in range(2, 2 + MOST_DAYS)]
 
 

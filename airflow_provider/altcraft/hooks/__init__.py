@@ -1,1 +1,1 @@
-"""Airflow's way to the client: the connection."""
+"""The hook, and how it reads an Airflow connection."""

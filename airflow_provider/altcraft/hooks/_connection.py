@@ -1,4 +1,4 @@
-"""An Airflow connection as the client's settings."""
+"""Reads an Airflow connection: the client's address, token and options, and links to the platform."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 from contextlib import suppress
 from functools import lru_cache
 from string import Formatter
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from urllib.parse import quote
 
 from airflow_provider.altcraft.client._nearest import did_you_mean
@@ -23,11 +23,21 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 URLS: Final = {"profile_url": ("profile_id", "xxh", "list_id"), "campaign_url": ("campaign_id",)}
-"""Extra fields that are templates of addresses in the platform, and what may stand in their braces."""
+"""Extra fields that are templates of addresses in the platform, with their placeholders."""
+
+_NUMBERS: Final = {
+    "list_id": int,
+    "timeout": float,
+    "max_connections": int,
+    "requests_per_second": float,
+    "outage_timeout": float,
+}
+_TEXTS: Final = ("auth", "proxy", "on_missing_profile", "timezone")
+"""Extra fields that are options of the client: numbers, which forms send as texts, and texts."""
 
 
 class ConnectionLike(Protocol):
-    """What both Airflow lines' connections have."""
+    """The attributes of a connection in Airflow 2 and 3."""
 
     conn_id: str
     host: str | None
@@ -44,46 +54,29 @@ class ConnectionLike(Protocol):
 
 
 def client_arguments(connection: ConnectionLike) -> tuple[str, str, ClientOptions]:
-    """Base URL, token and options that a connection holds.
+    """Return base URL, token and options of a connection.
 
     Raises:
         ValueError: the host or the token is missing, or a field does not fit; the message names it and shows no token.
     """
-    options: ClientOptions = {}
     extra = _extra(connection)
-    if "list_id" in extra:
-        options["list_id"] = _number(extra, "list_id", int)
-    if "timeout" in extra:
-        options["timeout"] = _number(extra, "timeout", float)
-    if "max_connections" in extra:
-        options["max_connections"] = _number(extra, "max_connections", int)
-    if "requests_per_second" in extra:
-        options["requests_per_second"] = _number(extra, "requests_per_second", float)
-    if "outage_timeout" in extra:
-        options["outage_timeout"] = _number(extra, "outage_timeout", float)
-    if "auth" in extra:
-        options["auth"] = extra["auth"]
+    options: dict[str, Any] = {name: _number(extra[name], kind) for name, kind in _NUMBERS.items() if name in extra}
+    options |= {name: extra[name] for name in _TEXTS if name in extra}
     if "verify" in extra:
         options["verify"] = _verify(extra["verify"])
-    if "proxy" in extra:
-        options["proxy"] = extra["proxy"]
-    if "on_missing_profile" in extra:
-        options["on_missing_profile"] = extra["on_missing_profile"]
-    if "timezone" in extra:
-        options["timezone"] = extra["timezone"]
     for name in URLS:
         if name in extra:
             check_url_template(name, extra[name])
     if connection.login:
         _warn(connection, "the field login has no effect; the token goes into the field password")
-    return _base_url(connection), connection.password or "", options
+    return _base_url(connection), connection.password or "", cast("ClientOptions", options)
 
 
 def platform_url(connection: ConnectionLike, name: str, values: Mapping[str, object]) -> str:
-    """The page of a profile or campaign in the platform; empty where the connection or the values do not name it.
+    """Return the address of a profile's or campaign's page; empty where the connection or the values do not name it.
 
     Args:
-        connection: has the template in its extra field ``name``.
+        connection: with the template in its extra field ``name``.
         name: one of ``URLS``.
         values: of the placeholders, as far as they are known.
 
@@ -99,10 +92,10 @@ def platform_url(connection: ConnectionLike, name: str, values: Mapping[str, obj
 
 
 def check_url_template(name: str, template: object) -> list[str]:
-    """The placeholders of a template of an address.
+    """Return the placeholders of a template of an address.
 
     Raises:
-        ValueError: it is none of http or https, or has other placeholders than there are for it.
+        ValueError: it is not http or https, or has other placeholders than ``URLS`` names.
     """
     known = URLS[name]
     expected = f"{name}: expected an address such as https://example.com/…/{{{known[0]}}}"
@@ -119,7 +112,7 @@ def check_url_template(name: str, template: object) -> list[str]:
 
 
 async def async_client(base_url: str, token: str, options: ClientOptions) -> AsyncAltcraftClient:
-    """A client for the running event loop, which is not held up: imports and the CA file are for another thread.
+    """Return a client for the running event loop, made in another thread: imports and the CA file would block the loop.
 
     Raises:
         ValueError: an option that cannot work.
@@ -136,9 +129,9 @@ async def async_client(base_url: str, token: str, options: ClientOptions) -> Asy
 
 
 def _extra(connection: ConnectionLike) -> dict[str, Any]:
-    """The extra fields that are not empty; those that nothing reads are warned of."""
+    """Return the extra fields that are not empty, and warn of unknown ones."""
     extra = connection.extra_dejson
-    # Airflow logs what is no JSON, and goes on without it.
+    # Airflow logs an extra that is not JSON, and gives an empty one.
     if extra is None or (extra == {} and "".join((connection.extra or "").split()) in {"", "{}"}):
         return {}
     if not isinstance(extra, dict) or not extra:
@@ -186,16 +179,15 @@ def _base_url(connection: ConnectionLike) -> str:
     _, colon, port = place.rpartition("]")[2].partition(":")
     if connection.port and not colon:
         place = f"{place}:{connection.port}"
-    elif connection.port and port != str(connection.port):
+    elif connection.port and port.isdecimal() and port != str(connection.port):  # other texts are refused later
         _warn(connection, f"the field port, {connection.port}, has no effect, because the host names port {port!r}")
     return f"{scheme}://{place}" + (f"/{path}" if path else "")
 
 
-def _number(extra: dict[str, Any], name: str, kind: type) -> Any:
-    """The field as it was sent; a text, which forms send, as the number that it spells."""
-    value = extra[name]
+def _number(value: Any, kind: type) -> Any:
+    """Return the number of a text, which forms send; any other value as it is."""
     try:
-        # Python's own spelling of numbers has underscores, which are a slip here.
+        # Python reads underscores in numbers, which are a slip here.
         return kind(value) if isinstance(value, str) and "_" not in value else value
     except ValueError:
         return value  # the client's settings refuse it

@@ -14,8 +14,8 @@ from airflow_provider.altcraft.hooks._connection import async_client, client_arg
 
 if TYPE_CHECKING:
     from airflow_provider.altcraft.client import AltcraftClient, AsyncAltcraftClient, Database, HistoryEvent
+    from airflow_provider.altcraft.client._base import Profile
     from airflow_provider.altcraft.client._core import ClientOptions
-    from airflow_provider.altcraft.client._shell import Profile
     from airflow_provider.altcraft.window import DateLike
 
 _LISTED = 10
@@ -45,7 +45,7 @@ class AltcraftHook(BaseHook):
         self.altcraft_conn_id = altcraft_conn_id
 
     def client_arguments(self) -> tuple[str, str, ClientOptions]:
-        """Base URL, token and options that the connection holds: what both clients are made of.
+        """Return base URL, token and options of the connection, the arguments of both clients.
 
         Raises:
             ValueError: the connection lacks something or holds what cannot work.
@@ -53,7 +53,7 @@ class AltcraftHook(BaseHook):
         return client_arguments(self.get_connection(self.altcraft_conn_id))
 
     def get_conn(self) -> AltcraftClient:
-        """A client of its own; close it, or use it in a ``with`` block.
+        """Return a new client; close it, or use it in a ``with`` block.
 
         Raises:
             ValueError: the connection lacks something or holds what cannot work.
@@ -82,7 +82,7 @@ class AltcraftHook(BaseHook):
         date_to: DateLike = None,
         actions: Collection[str] | None = None,
     ) -> list[HistoryEvent]:
-        """One profile's events within the window, oldest first; see ``AltcraftClient.get_history``."""
+        """Return one profile's events within the window, oldest first; see ``AltcraftClient.get_history``."""
         with self.get_conn() as client:
             return client.get_history(profile, list_id=list_id, date_from=date_from, date_to=date_to, actions=actions)
 
@@ -110,7 +110,7 @@ class AltcraftHook(BaseHook):
         fields: Sequence[str] = (),
         page_size: int = PAGE_LIMIT,
     ) -> Iterator[HistoryEvent]:
-        """All events of a database within the window; see ``AltcraftClient.iter_database_history``."""
+        """Yield all events of a database within the window; see ``AltcraftClient.iter_database_history``."""
         with self.get_conn() as client:
             yield from client.iter_database_history(
                 list_id=list_id, date_from=date_from, date_to=date_to, fields=fields, page_size=page_size
@@ -140,7 +140,7 @@ class AltcraftHook(BaseHook):
         fields: Sequence[str] = (),
         page_size: int = PAGE_LIMIT,
     ) -> Iterator[Mapping[str, Any]]:
-        """All profiles of a database, or those of a query; see ``AltcraftClient.iter_profiles``."""
+        """Yield all profiles of a database, or those of a query; see ``AltcraftClient.iter_profiles``."""
         with self.get_conn() as client:
             yield from client.iter_profiles(list_id=list_id, query=query, fields=fields, page_size=page_size)
 
@@ -158,7 +158,7 @@ class AltcraftHook(BaseHook):
                 yield profile
 
     def list_databases(self) -> list[Database]:
-        """The databases that the token may see; see ``AltcraftClient.list_databases``."""
+        """Return the databases that the token may see; see ``AltcraftClient.list_databases``."""
         with self.get_conn() as client:
             return client.list_databases()
 
@@ -187,18 +187,18 @@ class AltcraftHook(BaseHook):
         except (ValueError, AltcraftError) as error:
             return False, str(error)
 
-    # Airflow 3.2 and later read the form from the provider info; the two methods below are for those before.
+    # For Airflow before 3.2; later ones read the form from the provider info.
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Which standard fields the form shows, and under what names."""
+        """Return the standard fields of the form, with their labels."""
         from airflow_provider.altcraft.get_provider_info import FIELD_BEHAVIOUR
 
         return {key.replace("-", "_"): value for key, value in FIELD_BEHAVIOUR.items()}
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """The form's own fields."""
+        """Return the extra fields of the form."""
         from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
         from wtforms import IntegerField, StringField
         from wtforms.validators import Optional
@@ -226,7 +226,7 @@ def _listed(databases: Sequence[Database]) -> str:
 
 
 def _zone_text(client: AltcraftClient) -> str:
-    """What events say of the account's time zone; empty where there are none to be had, which is no failure."""
+    """Return the account's time zone as recent events show it, in words; empty where they cannot be read."""
     from airflow_provider.altcraft.client import AltcraftError
 
     if client.settings.list_id is None:

@@ -277,4 +277,4 @@ def test_nginx_limits(burst: int, nodelay: bool, status: int, workers: int, busy
         took = on_own_clock(pull_all(platform, 300, workers=workers), stalls)
         _, refused = platform.seen(10, took)
         assert took <= 1.5 * 300 / 20
-        assert refused < 0.05
+        assert refused < 0.04  # under 5 % by a real clock too

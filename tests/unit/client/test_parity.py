@@ -39,7 +39,7 @@ TABLE: dict[str, tuple[Any, Any]] = {
     "html": (faults.html(200), ("UnreadableAnswerError", None, 200, "text/html")),
     "html 502": (faults.html(502), ("ServerError", None, 502, "text/html")),
     "html 404": (faults.html(404), ("BadRequestError", None, 404, "not the API's")),
-    "html 401": (faults.html(401), ("BadRequestError", None, 401, "in front of the platform wants")),
+    "html 401": (faults.html(401), ("BadRequestError", None, 401, "in front of the platform requires")),
     "html 403": (faults.html(403), ("BadRequestError", None, 403, "in front of the platform refuses")),
     "html 429": (faults.html(429), ("RateLimitError", None, 429, "in front of the platform limits")),
     "html 400": (faults.html(400), ("BadRequestError", None, 400, "not the API's")),

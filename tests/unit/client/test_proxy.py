@@ -133,7 +133,7 @@ class TestConnection:
         proxy = proxies(1, LOGIN)
         kind, words = each(f"{scheme}://altcraft.invalid", proxy=f"http://{login}127.0.0.1:{proxy.port}")
         assert kind == "BadRequestError"
-        assert "look at the connection's proxy (HTTP 407)" in words
+        assert "check the connection's proxy (HTTP 407)" in words
         assert len(proxy.asked) == 3
 
     @pytest.mark.parametrize("scheme", ["http", "https"])

@@ -63,7 +63,7 @@ def test_what_a_float_holds_is_one() -> None:
 
 
 def test_nothing_else_is_let_through() -> None:
-    with pytest.raises(TypeError, match="object is no JSON"):
+    with pytest.raises(TypeError, match="object is not JSON"):
         encode_sorted({"a": object()})
 
 
@@ -84,7 +84,11 @@ def test_an_answer_that_cannot_be_read_says_why(field: str, said: str) -> None:
 
 def test_cut_off_deep_xml_and_no_utf_8() -> None:
     deep = b"<xml><error>0</error>" + b"<a>" * 5000 + b"</a>" * 5000 + b"</xml>"
-    for body, said in ((b'{"error": 0, "da', "truncated"), (deep, "nested too deeply"), (b'{"a": "\xff"}', "no UTF-8")):
+    for body, said in (
+        (b'{"error": 0, "da', "truncated"),
+        (deep, "nested too deeply"),
+        (b'{"a": "\xff"}', "not UTF-8"),
+    ):
         with pytest.raises(UnreadableAnswerError, match=f"^the answer cannot be read: .*{said}"):
             read_envelope(Response(200, {}, body), [])
 

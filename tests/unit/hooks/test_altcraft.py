@@ -145,6 +145,13 @@ def test_what_would_be_lost_of_a_connection_is_refused(define: Define, connectio
         AltcraftHook().get_conn()
 
 
+def test_no_port_is_read_out_of_an_address_without_brackets(define: Define, caplog: pytest.LogCaptureFixture) -> None:
+    define(host="::1", port=8443, password="token")
+    with pytest.raises(ValueError, match=re.escape("such as https://example.com or https://[::1], got 'https://::1'")):
+        AltcraftHook().get_conn()
+    assert "port" not in caplog.text
+
+
 @pytest.mark.parametrize("extra", [None, "", "{}", " { } ", {"list_id": "", "timeout": None}])
 def test_an_extra_with_nothing_in_it(define: Define, extra: Any) -> None:
     define(host="example.com", password="token", extra=extra)

@@ -107,7 +107,7 @@ class TestConnectionTest:
         [
             ("http://no-such-host.invalid", "no such host"),
             ("", "host: missing"),
-            ("ftp://example.com", "not an address"),
+            ("ftp://example.com", "expected an address"),
         ],
     )
     def test_wrong_host(self, define: Define, host: str, said: str) -> None:

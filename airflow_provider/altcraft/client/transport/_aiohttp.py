@@ -1,4 +1,4 @@
-"""aiohttp behind the seam, for requests by the million: httpx's async pool costs more the more connections it has."""
+"""The transport by aiohttp, for many requests: the cost of httpx's async pool grows with its connections."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def _translated(error: Exception, timeout: float) -> AltcraftError:
 
 
 def _of_payload(causes: list[BaseException]) -> str:
-    """What broke a body off: aiohttp has it in words only."""
+    """Return the cause of a broken body, which aiohttp tells only in its text."""
     words = " ".join(map(str, causes))
     if "ConnectionResetError" in words:
         return "the server reset the connection"

@@ -1,4 +1,4 @@
-"""The transport of a pull, chosen at its first request: by then it is known how many there will be."""
+"""The transport of a pull, chosen at its first request, when the number of requests is known."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider.altcraft.client.transport._httpx import (
 from airflow_provider.altcraft.client.transport._proxy import EnvironmentProxies
 
 FEW: Final = 50
-"""Requests that cost more in httpx, which Airflow has loaded, than the import of aiohttp does: 0.15 s."""
+"""Up to so many requests httpx, which Airflow has loaded, costs less than the import of aiohttp: 0.15 s."""
 
 
 class ChosenTransport:

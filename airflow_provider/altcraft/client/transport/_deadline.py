@@ -23,11 +23,11 @@ class Deadline(threading.local):
     at = math.inf
 
     def start(self, seconds: float) -> None:
-        """A call begins, which may take so many seconds."""
+        """Begin a call that may take this many seconds."""
         self.at = time.monotonic() + seconds
 
     def left(self, timeout: float | None, late: type[Exception]) -> float | None:
-        """Seconds that one step may take; raises ``late`` where there are none."""
+        """Return the seconds that one step may take; raise ``late`` where none are left."""
         left = self.at - time.monotonic()
         if left <= 0:
             raise late("the whole call took too long")

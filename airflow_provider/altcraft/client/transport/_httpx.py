@@ -66,7 +66,7 @@ class AsyncTransport(Protocol):
 
 
 class TransportArguments(TypedDict):
-    """What every transport is made of.
+    """The arguments of every transport.
 
     Attributes:
         timeout: seconds for one whole call.
@@ -131,7 +131,7 @@ class AsyncHttpxTransport:
 def _options(
     timeout: float, max_connections: int, verify: bool | ssl.SSLContext, proxy: str | None = None
 ) -> dict[str, Any]:
-    """The same for both of httpx's clients."""
+    """Return the arguments that both of httpx's clients take."""
     # A proxy that is itself spoken to by TLS is trusted as the platform is; httpx refuses a context for another.
     tls = ssl_context(verify) if proxy and proxy.startswith("https:") else None
     return {
@@ -144,18 +144,18 @@ def _options(
 
 
 def connect_timeout(timeout: float) -> float:
-    """Seconds to wait for a connection."""
+    """Return the seconds to wait for a connection."""
     # Less than the whole, so that it fires first: then it is known that nothing was sent.
     return min(0.9 * timeout, CONNECT_TIMEOUT)
 
 
 def ssl_context(verify: bool | ssl.SSLContext) -> ssl.SSLContext:
-    """The same trust behind every transport, ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` included."""
+    """Return the TLS context of every transport, with ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``."""
     return httpx.create_ssl_context(verify=verify)
 
 
 def decompressed(body: bytes, packing: str | None) -> bytes:
-    """The body as it was before the encodings of ``Content-Encoding``.
+    """Return the body as it was before the encodings of ``Content-Encoding``.
 
     httpx and aiohttp take what is cut off for whole, so it is done here.
 
@@ -172,7 +172,7 @@ def decompressed(body: bytes, packing: str | None) -> bytes:
                 case "" | "identity":
                     pass
                 case _:
-                    raise UnreadableAnswerError("the answer's compression is none that was asked for")
+                    raise UnreadableAnswerError("the answer has a compression that was not asked for")
         except (OSError, EOFError, zlib.error):
             raise UnreadableAnswerError("the answer's compression is broken") from None
     return body
@@ -222,7 +222,7 @@ def _translated(error: Exception, timeout: float) -> AltcraftError:
 
 
 def certificate_words(causes: Iterable[BaseException]) -> str | None:
-    """What to say of a certificate that is not trusted, if that is among the causes."""
+    """Return the error of an untrusted certificate in words, if that is among the causes."""
     for cause in causes:
         words = getattr(cause, "verify_message", None)  # an HTTP library's error of this kind has none
         if isinstance(cause, ssl.SSLCertVerificationError) and words:
@@ -234,7 +234,7 @@ def certificate_words(causes: Iterable[BaseException]) -> str | None:
 
 
 def causes_of(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what caused it; of several connections that failed, each."""
+    """Yield the error and its causes; for several failed connections, each."""
     while error is not None:
         yield error
         if isinstance(error, BaseExceptionGroup):
@@ -244,7 +244,7 @@ def causes_of(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def why(causes: list[BaseException]) -> str:
-    """The cause in words of our own: the library's may quote what the server sent, and that may be the token."""
+    """Return the cause in our own words: the library's may quote the server, and so the token."""
     for cause in causes:
         match cause:
             case socket.gaierror():

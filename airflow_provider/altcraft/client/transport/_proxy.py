@@ -1,4 +1,4 @@
-"""The proxy that a connection names: read once, spelled so that each HTTP library reads the same in it."""
+"""The proxy of a connection, in a form that all HTTP libraries read alike."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ipaddress import IPv6Address
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-PROXY_WANTS = "the proxy wants a user and password, or other ones: look at the connection's proxy (HTTP 407)"
+PROXY_WANTS = "the proxy requires a user and password, or other ones: check the connection's proxy (HTTP 407)"
 """Not tried again: directories lock a user after some wrong passwords."""
 
 _EXPECTED = (
@@ -20,10 +20,10 @@ _EXPECTED = (
 
 
 def proxy_url(value: object) -> str | None:
-    """The proxy's address in one spelling; ``None`` where there is none. Without a scheme it is ``http``.
+    """Return the proxy's address in one form; ``None`` without one. Without a scheme it is ``http``.
 
     Raises:
-        ValueError: it is no address of an HTTP proxy. The message shows nothing of it: a password may stand in it.
+        ValueError: it is not the address of an HTTP proxy. The message shows nothing of it, as it may hold a password.
     """
     if value is None or value == "":
         return None
@@ -48,7 +48,7 @@ def proxy_url(value: object) -> str | None:
 
 
 def _parts(text: str) -> SplitResult | None:
-    """The address taken apart; ``None`` where it is none. An error of the library's would hold the password."""
+    """Return the parts of the address; ``None`` where it is not one. The library's error would hold the password."""
     with suppress(ValueError):
         parts = urlsplit(text)
         host = parts.hostname or ""
@@ -60,13 +60,13 @@ def _parts(text: str) -> SplitResult | None:
 
 
 def proxy_credentials(url: str | None) -> tuple[str, str] | None:
-    """User and password of a proxy's address, as they are sent."""
+    """Return user and password of a proxy's address, as they are sent."""
     parts = urlsplit(url or "")
     return None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
 
 
 def proxy_secrets(url: str | None) -> Iterator[str]:
-    """What must not stand in an error: the password, and both as the proxy gets them and may repeat them."""
+    """Return the texts that no error may hold: the password, and both as the proxy gets and may repeat them."""
     user, password = proxy_credentials(url) or ("", "")
     if password:
         yield password
@@ -87,7 +87,7 @@ class EnvironmentProxies:
                 raise ValueError(f"{name}_proxy: only proxies of http and https can be used in a pull, not SOCKS")
 
     def of(self, url: str) -> str | None:
-        """The one for an address, if any."""
+        """Return the proxy for an address, if any."""
         parts = urlsplit(url)
         proxy = self._found.get(parts.scheme) or self._found.get("all")
         if not proxy or proxy_bypass(parts.netloc.rpartition("@")[2]):

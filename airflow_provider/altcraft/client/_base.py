@@ -1,13 +1,14 @@
-"""What the two clients share."""
+"""The base of the two clients: settings, core, closing, and the log line of each call."""
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 from airflow_provider.altcraft.client._core import Call, ClientOptions, ClientSettings, Core
 from airflow_provider.altcraft.client._errors import AltcraftError, FatalError
@@ -21,7 +22,7 @@ Profile: TypeAlias = ProfileLookup | Mapping[str, object] | str
 
 @contextmanager
 def named(call: Call) -> Iterator[None]:
-    """Errors that leave here say which method they come from, and hold nothing of the request."""
+    """Give errors the method of the call, and remove the request from them."""
     try:
         yield
     except AltcraftError as error:
@@ -30,16 +31,23 @@ def named(call: Call) -> Iterator[None]:
         raise
 
 
-class Shell:
-    """What both clients share: the core, the pace, whether they are closed, and what is said of each call at DEBUG."""
+class BaseClient:
+    """The base of both clients."""
 
     def __init__(self, base_url: str, token: str, options: ClientOptions) -> None:
         self.settings = ClientSettings(base_url, token, **options)
         self.core = Core(self.settings)
         self._closed = threading.Event()
+        self._many = False
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.settings.base_url!r})"
+
+    def lasting(self) -> Self:
+        """Return this client for work of many calls: each call is tried for up to ``outage_timeout``."""
+        view = copy.copy(self)
+        view._many = True
+        return view
 
     def _transport_arguments(self) -> TransportArguments:
         settings = self.settings
