@@ -9,7 +9,7 @@ from typing import Any
 
 
 def parser() -> ArgumentParser:
-    """A parser of the commands that ``airflow altcraft`` has."""
+    """Return a parser of the commands that ``airflow altcraft`` has."""
     from airflow.cli.cli_config import DefaultHelpParser
 
     from airflow_provider.altcraft.cli.definition import get_cli_commands

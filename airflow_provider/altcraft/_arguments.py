@@ -1,4 +1,4 @@
-"""What DAG authors give, checked: constants when the DAG file is parsed, templates when the task runs.
+"""Checks of the arguments of operators: constants when the DAG file is parsed, templates when the task runs.
 
 Imports nothing heavy at the top: DAG files are parsed all day.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def is_template(value: object) -> bool:
-    """Whether the value, or anything within it, is known only when the task runs."""
+    """Return whether the value, or anything within it, is known only when the task runs."""
     if isinstance(value, str):
         return "{{" in value or "{%" in value
     if isinstance(value, Mapping):
@@ -35,12 +35,12 @@ def is_template(value: object) -> bool:
 
 
 def is_reference(value: object) -> bool:
-    """Whether it stands for a value that Airflow fills in, such as the output of an earlier task (``XComArg``)."""
+    """Return whether it is a reference that Airflow fills in, such as an earlier task's output (``XComArg``)."""
     return hasattr(value, "iter_references")
 
 
 def may_differ(value: object) -> bool:
-    """Whether the instances of a mapped task may each have another value of this; not so of a template of the run's."""
+    """Return whether instances of a mapped task may render this differently; not so with names of the run alone."""
     if is_reference(value):
         return True
     if not isinstance(value, str) or not is_template(value):
@@ -48,32 +48,32 @@ def may_differ(value: object) -> bool:
     from jinja2 import Environment, TemplateError, meta
 
     try:
-        names = meta.find_undeclared_variables(Environment(autoescape=True).parse(_OF_A_DAY.sub("ds", value)))
-    except TemplateError:  # of a DAG with syntax of its own
+        names = meta.find_undeclared_variables(Environment(autoescape=True).parse(re.sub(_OF_A_DAY, "ds", value)))
+    except TemplateError:  # the DAG may have a template syntax of its own
         return True
-    return not all(_OF_THE_RUN.fullmatch(name) for name in names)
+    return not all(re.fullmatch(_OF_THE_RUN, name) for name in names)
 
 
-_OF_A_DAY = re.compile(r"\bmacros\.(?:ds_add|ds_format)\b")
-_OF_THE_RUN = re.compile(
+_OF_A_DAY = r"\bmacros\.(?:ds_add|ds_format)\b"
+_OF_THE_RUN = (
     r"(?:(?:prev|next|yesterday|tomorrow)_)?ds(?:_nodash)?|ts(?:_nodash(?:_with_tz)?)?|run_id|dag|dag_run|params|conf"
     r"|var|conn|(?:prev_|next_)?(?:logical|execution)_date|(?:prev_)?data_interval_(?:start|end)(?:_success)?"
 )
-"""Names of Airflow's context that are alike in all instances of a mapped task."""
+"""Names of Airflow's context that are equal in all instances of a mapped task."""
 
 
 def is_nothing(value: object) -> bool:
-    """Whether it is what a template leaves that renders to nothing."""
+    """Return whether it is the value of a template that rendered to nothing."""
     return value is None or (isinstance(value, str) and value.strip() in {"", "None"})
 
 
 def ordered(value: object) -> Any:
-    """A set as a list whose order is the same in each process, so that the serialized DAG is; any other as it is."""
+    """Return a set as a sorted list, so that the serialized DAG is always the same; any other value as it is."""
     return sorted(value, key=str) if isinstance(value, set | frozenset) else value
 
 
 def listed(value: object) -> Any:
-    """A value with lists in place of the sequences that Airflow gives for mapped outputs, which are no JSON."""
+    """Return a value with lists for the sequences that Airflow gives for mapped outputs, which are not JSON."""
     if isinstance(value, Mapping):
         return {key: listed(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
@@ -82,7 +82,7 @@ def listed(value: object) -> Any:
 
 
 def path_text(path: Any) -> Any:
-    """The text of a ``pathlib.Path`` or an ``ObjectStoragePath``; anything else as it is."""
+    """Return the text of a ``pathlib.Path`` or an ``ObjectStoragePath``; any other value as it is."""
     return str(path) if isinstance(path, os.PathLike) or hasattr(path, "storage_options") else path
 
 
@@ -105,12 +105,12 @@ def check_profile_constants(profiles: object) -> None:
 
 
 def is_function(value: object) -> TypeGuard[Callable[..., Any]]:
-    """Whether it is called for its value: a callable, but no class and no object with fields to render."""
+    """Return whether it is called for its value: a callable, but not a class or an object with fields to render."""
     return callable(value) and not isinstance(value, type) and not hasattr(value, "template_fields")
 
 
 def bound(function: Callable[..., Any], name: str, **given: Any) -> Callable[[], Any]:
-    """A callable without arguments out of one that may take those given, as Airflow's do, or only some.
+    """Return a callable without arguments, of one that takes all or some of those given, as Airflow allows.
 
     Raises:
         ValueError: it takes others; the message names the argument of ours.
@@ -143,7 +143,7 @@ def check_window_constants(date_from: object, date_to: object, timezone: object 
 
 
 def window_of(date_from: DateLike, date_to: DateLike, zone: dt.tzinfo | None = None) -> Window:
-    """The window of a pull, which holds at least an instant.
+    """Return the window of a pull, which must not be empty.
 
     Raises:
         ValueError: it does not fit, or is empty; the message names the arguments.
@@ -159,7 +159,7 @@ def window_of(date_from: DateLike, date_to: DateLike, zone: dt.tzinfo | None = N
 
 
 RUN_DUE = "run_due"
-"""The ``since`` that is the moment at which the run was due."""
+"""The value of ``since`` for the moment at which the run was due."""
 
 
 def check_since_constant(since: object, timezone: object) -> None:
@@ -174,13 +174,13 @@ def check_since_constant(since: object, timezone: object) -> None:
 
 
 def check_list_id_constant(list_id: object) -> None:
-    """Refuse a constant ``list_id`` that is no number of a database."""
+    """Refuse a constant ``list_id`` that is not the number of a database."""
     if not is_template(list_id):
         list_id_of(list_id)
 
 
 def check_event_key_by(value: object) -> None:
-    """Refuse what an ``event_key`` cannot be made of.
+    """Refuse any other source of an ``event_key``.
 
     Raises:
         ValueError: it is neither ``row`` nor ``event_id``.
@@ -190,10 +190,10 @@ def check_event_key_by(value: object) -> None:
 
 
 def list_id_of(list_id: object) -> int | None:
-    """The number of a database, also out of a template's text; ``None`` for the connection's own.
+    """Return the number of a database, also from a template's text; ``None`` for the connection's own.
 
     Raises:
-        ValueError: it is no such number.
+        ValueError: it is not such a number.
     """
     if list_id is None:
         return None
@@ -205,10 +205,10 @@ def list_id_of(list_id: object) -> int | None:
 
 
 def whole_number(value: object, name: str, least: int | None = None) -> int:
-    """A whole number, also as the text that a template renders to.
+    """Return a whole number, also from the text of a rendered template.
 
     Raises:
-        ValueError: it is none, or too small; the message names the argument.
+        ValueError: it is not one, or too small; the message names the argument.
     """
     found = int(value) if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,18}\s*", value) else value
     if not isinstance(found, int) or isinstance(found, bool) or (least is not None and found < least):
@@ -222,10 +222,11 @@ def _no_whole_number(value: object, name: str, least: int | None) -> ValueError:
 
 
 def timedelta_of(value: object, name: str, *, whole_days: bool = False) -> dt.timedelta:
-    """A duration, also as the ISO 8601 text that a template gives: ``P3D``, ``PT6H``.
+    """Return a duration, also from the ISO 8601 text of a rendered template: ``P3D``, ``PT6H``.
 
     Raises:
-        ValueError: it is none, negative or, where it must, not of whole days; the message names the argument.
+        ValueError: it is not a duration, negative or, with ``whole_days``, not of whole days; the message names the
+            argument.
     """
     found = _iso_duration(value) if isinstance(value, str) else value
     kind, example = ("whole days, as a timedelta", "'P3D'") if whole_days else ("a timedelta", "'P3D' or 'PT6H'")
@@ -244,12 +245,12 @@ def _iso_duration(text: str) -> dt.timedelta | None:
         found = pendulum.parse(text.strip(), exact=True)
     except ValueError:
         return None
-    # Years and months have no length of their own.
+    # Years and months have no fixed length.
     return found.as_timedelta() if isinstance(found, pendulum.Duration) and not (found.years or found.months) else None
 
 
 def check_number_constant(value: object, name: str, least: int) -> None:
-    """Refuse a constant that is no such number; ``None`` is not one, and a text is one only out of a template."""
+    """Refuse a constant that is not a whole number; only a rendered template may give a text."""
     if isinstance(value, str) and not is_template(value):
         raise _no_whole_number(value, name, least)
     if not is_template(value):
@@ -257,10 +258,10 @@ def check_number_constant(value: object, name: str, least: int) -> None:
 
 
 def pair_of(value: object, name: str) -> tuple[int, int] | None:
-    """Which part of how many, also out of templates' texts, JSON text and an XCom's list; ``None`` for all.
+    """Return a part and the number of parts, also from templates' texts, JSON text or an XCom's list; ``None`` for all.
 
     Raises:
-        ValueError: it is no such pair; the message names the argument.
+        ValueError: it is not such a pair; the message names the argument.
     """
     if value is None:
         return None
@@ -278,10 +279,10 @@ def pair_of(value: object, name: str) -> tuple[int, int] | None:
 
 
 def from_json(value: object, name: str) -> Any:
-    """What JSON text of a list or an object holds, as a template with ``| tojson`` gives it; anything else as it is.
+    """Return the list or object of a JSON text, as of a template with ``| tojson``; any other value as it is.
 
     Raises:
-        ValueError: it begins as such a text and is none; the message names the argument and shows no value.
+        ValueError: it begins like such a text but is not JSON; the message names the argument and shows no value.
     """
     if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
         return value
@@ -295,7 +296,7 @@ def from_json(value: object, name: str) -> Any:
 
 
 def lookups_of(profiles: object) -> Iterator[dict[str, Any]]:
-    """The lookups that are meant, as ``check_lookup`` gives them, one by one.
+    """Yield the lookups of profiles, as ``check_lookup`` gives them.
 
     Args:
         profiles: one profile or an iterable of them: a ``ProfileLookup``, a mapping, an e-mail; or the same as JSON
@@ -317,8 +318,8 @@ def lookups_of(profiles: object) -> Iterator[dict[str, Any]]:
 
 
 def distinct_lookups_of(profiles: object) -> list[dict[str, Any]]:
-    """As ``lookups_of``, each once, as a list."""
-    # By what stands in the rows: the numbers 7 and "7" are one custom value there.
+    """Return the lookups of profiles as a list, each once."""
+    # Compared as in the rows, where 7 and "7" are the same custom value.
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for fields in lookups_of(profiles):
         found.setdefault(lookup_text(fields), fields)
@@ -326,14 +327,14 @@ def distinct_lookups_of(profiles: object) -> list[dict[str, Any]]:
 
 
 def profiles_of(profiles: object) -> list[ProfileLookup]:
-    """As ``distinct_lookups_of``, as models."""
+    """Return the lookups of profiles as models, each once."""
     from airflow_provider.altcraft.client import ProfileLookup
 
     return [ProfileLookup.of(fields) for fields in distinct_lookups_of(profiles)]
 
 
 def _checked(profile: object) -> dict[str, Any]:
-    """As ``check_lookup``; of a number in place of a text it says what may have made it one."""
+    """Check a lookup; the error for a number instead of a text says where it may come from."""
     try:
         return check_lookup(profile)
     except ValueError as error:
@@ -348,19 +349,19 @@ def _checked(profile: object) -> dict[str, Any]:
 
 
 def _is_lookup(value: object) -> TypeGuard[ProfileLookup]:
-    # One that was made has loaded its class, so nothing is imported to know it.
+    # Not imported: where there is a ``ProfileLookup``, its module is loaded.
     models = sys.modules.get("airflow_provider.altcraft.client._models")
     return models is not None and isinstance(value, models.ProfileLookup)
 
 
 def instant_of(value: DateLike, name: str, zone: dt.tzinfo | None = None) -> dt.datetime | None:
-    """An aware date-time out of what is given; a date is its first instant in the zone, or in UTC."""
+    """Return an aware date-time; of a date its first instant in the zone, or in UTC."""
     return Window.of(parse_date(value, name, zone), zone=zone).start
 
 
 @contextmanager
 def _at(place: str) -> Iterator[None]:
-    """Errors that leave here say of which place they speak."""
+    """Put the place before the text of errors."""
     try:
         yield
     except ValueError as error:

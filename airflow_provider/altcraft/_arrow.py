@@ -28,7 +28,7 @@ _AT_END = pc.SplitPatternOptions(_END)
 
 
 def text_arrays(columns: Sequence[Texts]) -> list[pa.Array[Any]]:
-    """Columns of texts, each as long as the first.
+    """Return Arrow arrays of columns of texts, all as long as the first.
 
     Raises:
         TypeError: a value is neither a text nor ``None``.
@@ -37,7 +37,7 @@ def text_arrays(columns: Sequence[Texts]) -> list[pa.Array[Any]]:
     rows = len(columns[0])
     if not rows:
         return [pa.nulls(0, _TEXT) for _ in columns]
-    # One text of all, which Arrow splits: Python has no cheaper way to count the bytes of each.
+    # Joined into one text that Arrow splits: Python has no cheaper way to get the length of each in bytes.
     given = [column[:1] if _is_constant(column) else column for column in columns]
     signs, joined = zip(*map(_joined, given), strict=True)
     ends, data = _split(joined, given)
@@ -55,12 +55,12 @@ def text_arrays(columns: Sequence[Texts]) -> list[pa.Array[Any]]:
 
 
 def text_array(column: Texts) -> pa.Array[Any]:
-    """See ``text_arrays``."""
+    """Return an Arrow array of texts."""
     return text_arrays([column])[0]
 
 
 def alike_text_array(length: int, texts: Sequence[str]) -> pa.Array[Any]:
-    """Texts of so many characters each, all of them ASCII: half as dear as ``text_array``."""
+    """Return an Arrow array of ASCII texts of equal length, at half the cost of ``text_array``."""
     data = pa.py_buffer("".join(texts).encode("ascii"))
     return pa.Array.from_buffers(_TEXT, len(texts), [None, _even_ends(length, len(texts)), data], 0)
 
@@ -72,7 +72,7 @@ def text_scalar(text: str) -> pa.StringScalar:
 
 
 def integer_array(column: Sequence[int | None], kind: pa.DataType = _INTEGER) -> pa.Array[Any]:
-    """Whole numbers, or instants as their microseconds.
+    """Return an Arrow array of whole numbers, or of instants given in microseconds.
 
     Raises:
         OverflowError: a number of more than 64 bits.
@@ -93,18 +93,18 @@ def integer_array(column: Sequence[int | None], kind: pa.DataType = _INTEGER) ->
 
 
 def instant_array(column: Sequence[dt.datetime]) -> pa.Array[Any]:
-    """Instants, in microseconds of UTC."""
+    """Return an Arrow array of instants, in microseconds of UTC."""
     return integer_array([(instant - _EPOCH) // _MICROSECOND for instant in column], _INSTANT)
 
 
 def instant_of(instant: Any) -> dt.datetime:
-    """The value of such an instant, which its ``as_py`` cannot give without pandas."""
+    """Return the value of an instant scalar without ``as_py``, which imports pandas."""
     microseconds: int = instant.value
     return _EPOCH + microseconds * _MICROSECOND
 
 
 def between(instants: Any, start: dt.datetime | None, end: dt.datetime | None) -> Any:
-    """Whether each instant is at the start or later, and before the end; ``None`` is no bound."""
+    """Mark the instants from the start to before the end; ``None`` is no bound."""
     compute: Any = pc
     inside: Any = pa.repeat(flag_array([True])[0], len(instants))
     if start is not None:
@@ -128,7 +128,7 @@ def _is_constant(column: Sequence[Any]) -> bool:
 
 
 def _joined(column: Texts) -> tuple[str, str]:
-    """A sign for each value, 0 where it is not there, and all of them with ends between."""
+    """Return a text with ``1`` for each value and ``0`` for ``None``, and all values joined."""
     try:
         return "1" * len(column), _END.join(column)  # type: ignore[arg-type]
     except TypeError:
@@ -140,7 +140,7 @@ def _signs(column: Sequence[Any]) -> str:
 
 
 def _bits(column: Sequence[Any]) -> pa.Buffer:
-    """A bit for each value that is not ``None``."""
+    """Return a bitmap of the values that are not ``None``."""
     return _bits_of(_signs(column))
 
 
@@ -149,7 +149,7 @@ def _bits_of(signs: str) -> pa.Buffer:
 
 
 def _split(joined: Sequence[str], columns: Sequence[Texts]) -> tuple[pa.Buffer, pa.Buffer]:
-    """Where each text ends, and the bytes of all."""
+    """Return the offsets of the texts, and their bytes."""
     count, whole = sum(map(len, columns)), _END.join(joined)
     if whole.count(_END) == count - 1:
         data = whole.encode()
@@ -158,5 +158,5 @@ def _split(joined: Sequence[str], columns: Sequence[Texts]) -> tuple[pa.Buffer, 
         texts: Any = pc.call_function("split_pattern", [one], _AT_END)
         _, ends, data = texts.values.buffers()
         return ends, data
-    texts = [(text or "").encode() for text in chain.from_iterable(columns)]  # some hold such an end
+    texts = [(text or "").encode() for text in chain.from_iterable(columns)]  # some texts hold the separator
     return pa.py_buffer(array("i", accumulate(map(len, texts), initial=0))), pa.py_buffer(b"".join(texts))

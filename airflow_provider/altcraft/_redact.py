@@ -1,7 +1,7 @@
-"""Errors and logs without what lets their reader into a store: passwords and queries of addresses, signatures.
+"""Removes secrets from errors and logs: passwords and queries in addresses, and signatures.
 
-Stores' libraries put the address that they asked into their errors. Of a resumable upload and of a signed URL the
-address alone gives access, so nobody may read it in a task's log. The client masks its own errors where it makes them.
+The libraries of stores put the requested address into their errors. The address of a resumable upload or a signed URL
+alone gives access, so it must not appear in a task's log. The client masks its own errors where it makes them.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-_PASSWORD: Final = re.compile(r"(://[^\s/@:]*):[^\s/@]*@")
+# Texts, which re compiles where they are first used: most processes mask nothing.
+_LOGIN: Final = r"(://[^\s/@:]*):[^\s/@]*@"
 # Of an address alone, so that its password may hold spaces.
-_PASSWORD_OF_ADDRESS: Final = re.compile(r"(://[^/@]*?):[^/@]*@")
-_QUERY: Final = re.compile(r"(https?://[^\s?'\"<>]*)\?(?!…)[^\s'\"<>]+", re.IGNORECASE)
+_LOGIN_OF_ADDRESS: Final = r"(://[^/@]*?):[^/@]*@"
+_QUERY: Final = r"(?i)(https?://[^\s?'\"<>]*)\?(?!…)[^\s'\"<>]+"
 # The same without the address before it: of a header, a mapping, or a URL without its host.
-_PARAMETER: Final = re.compile(
-    r"""\b(upload_?id|x-guploader-uploadid|x-(?:amz|goog)-(?:signature|credential|security-token)|sig|signature)
-        (["']?\ *[=:]\ *["']?|>)(?!…)[^\s&'",;<>)}]+""",
-    re.IGNORECASE | re.VERBOSE,
-)
+_PARAMETER: Final = r"""(?ix)
+    \b(upload_?id|x-guploader-uploadid|x-(?:amz|goog)-(?:signature|credential|security-token)|sig|signature)
+    (["']?\ *[=:]\ *["']?|>)(?!…)[^\s&'",;<>)}]+"""
 _KINDS: Final = (
     FileNotFoundError,
     FileExistsError,
@@ -37,23 +36,23 @@ _KINDS: Final = (
 
 def redacted(text: object) -> str:
     """Return the text, or an error's, without passwords, queries and signatures of addresses."""
-    shown = _QUERY.sub(r"\1?…", _PASSWORD.sub(r"\1:***@", str(text)))
-    return _PARAMETER.sub(r"\1\2…", shown)
+    shown = re.sub(_QUERY, r"\1?…", re.sub(_LOGIN, r"\1:***@", str(text)))
+    return re.sub(_PARAMETER, r"\1\2…", shown)
 
 
 def without_password(address: str) -> str:
-    """Return the address as it may be shown, should someone have put a password into it."""
-    return _PASSWORD_OF_ADDRESS.sub(r"\1:***@", address)
+    """Return the address with its password masked."""
+    return re.sub(_LOGIN_OF_ADDRESS, r"\1:***@", address)
 
 
 def without_user(address: str) -> str:
-    """Return an address that is refused, without all that stands before its ``@``."""
+    """Return the address with all before its ``@`` masked."""
     return re.sub(r"//[^/@]*@", "//***@", address)
 
 
 @contextmanager
 def without_secrets() -> Iterator[None]:
-    """Let errors out with texts that may be read; causes of which that is not true are left behind."""
+    """Raise errors without secrets in their texts; a cause that holds one is dropped."""
     try:
         yield
     except BaseException as error:
@@ -63,7 +62,7 @@ def without_secrets() -> Iterator[None]:
 
 
 class RedactingFilter(logging.Filter):
-    """For the logger of a library that logs the errors which it raises."""
+    """A filter for the logger of a library that logs its own errors."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Redact the record; none is left out."""
@@ -75,7 +74,7 @@ class RedactingFilter(logging.Filter):
 
 
 def _clean(error: BaseException) -> BaseException:
-    """The same error where its own texts can be changed, else one of the most fitting kind."""
+    """Return the same error where its texts can be changed, else one of the nearest built-in class."""
     error.args = tuple(redacted(each) if isinstance(each, str) else each for each in error.args)
     notes = [redacted(note) for note in getattr(error, "__notes__", ())]
     if notes:
@@ -96,7 +95,7 @@ def _texts(error: BaseException) -> list[str]:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and all that a report of it shows with it."""
+    """Yield the error and all others that a traceback shows with it."""
     while error is not None:
         yield error
         for each in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
@@ -106,16 +105,14 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 # A quoted value, a number or a bracket behind one of these is what stood in a row; names of columns and constraints,
 # which databases quote as well, stand behind other words.
-_VALUE = re.compile(
-    r"""\b(duplicate\ entry|(?:duplicate\ )?key|strings?|values?(?:\ is)?|input|format|syntax\ for\ [^:"']*)
-        (:?\ )(?=["'(\d-])""",
-    re.IGNORECASE | re.VERBOSE,
-)
+_VALUE: Final = r"""(?ix)
+    \b(duplicate\ entry|(?:duplicate\ )?key|strings?|values?(?:\ is)?|input|format|syntax\ for\ [^:"']*)
+    (:?\ )(?=["'(\d-])"""
 
 
 def database_message(error: BaseException) -> str:
-    """What a database says, without the values of rows that some say with it."""
+    """Return a database's message without values of rows."""
     primary = getattr(getattr(error, "diag", None), "message_primary", None)
     text = str(primary or error).strip().partition("\n")[0]
-    value = _VALUE.search(text)
+    value = re.search(_VALUE, text)
     return f"{type(error).__name__}: {text[: value.end()]}…" if value else f"{type(error).__name__}: {text}"

@@ -1,4 +1,4 @@
-"""Work in another thread that ends where the thread that waits for it is interrupted."""
+"""Runs work in another thread, and interrupts it where the waiting thread is interrupted."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import Final, Generic, TypeVar
 T = TypeVar("T")
 
 _LOOK: Final = 0.5
-"""Seconds after which the caller looks for signals, at the latest."""
+"""Seconds after which the caller handles signals, at the latest."""
 
 
 def run_in_thread(work: Callable[[], T], interrupt: Callable[[], object]) -> T:
-    """What the work gives, or raises, from a thread of its own.
+    """Run the work in a thread of its own, and return its result or raise its error.
 
-    Airflow ends a task by an error that the handler of a signal raises, in the middle of whatever the main thread does:
-    its time-out, and on Airflow 2 a termination. What is in a thread is safe from that.
+    Airflow ends a task by an error that a signal's handler raises at any point of the main thread: at a time-out, and
+    on Airflow 2 at a termination. Another thread is safe from that.
 
     Args:
-        work: what is done; where the caller is interrupted before it has begun, it is not done at all.
-        interrupt: called where the caller is interrupted while the work runs; makes the work end soon. The work may
-            not have come to what is to be interrupted yet.
+        work: not begun where the caller is interrupted before.
+        interrupt: called where the caller is interrupted while the work runs; makes the work end soon. It may be called
+            before the work has come to the part that can be interrupted.
     """
     return _Thread(work, interrupt).result()
 
 
 class _Thread(Generic[T]):
-    """The caller starts the thread and waits for it by calls into C only.
+    """A thread that is started and waited for by calls into C only.
 
-    An error that a signal's handler raises within a ``Condition``, so also within a ``Future``, an ``Event`` or
-    ``Thread.start``, may leave it locked for good. The thread would wait for that, and the caller for the thread.
+    An error that a signal's handler raises within a ``Condition``, and so within a ``Future``, an ``Event`` or
+    ``Thread.start``, may leave its lock held forever: a deadlock between the thread and the caller.
     """
 
     def __init__(self, work: Callable[[], T], interrupt: Callable[[], object]) -> None:

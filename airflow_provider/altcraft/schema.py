@@ -41,7 +41,7 @@ SCHEMA = pa.schema(_FIELDS)
 """One row an event. ``datetime`` is UTC in microseconds; ``extra`` is a JSON object of every field without a column."""
 
 COLUMNS: tuple[str, ...] = tuple(SCHEMA.names)
-"""The names of its columns, in order."""
+"""The names of the columns, in order."""
 
 TEXTS = tuple(field.name for field in SCHEMA if pa.types.is_string(field.type))
 """Columns of texts."""
@@ -49,7 +49,7 @@ INTEGERS = tuple(field.name for field in SCHEMA if pa.types.is_integer(field.typ
 """Columns of whole numbers."""
 
 KeyBy: TypeAlias = Literal["row", "event_id"]
-"""What an ``event_key`` is made of, a row's fields or its ``event_id`` alone where it has one."""
+"""The source of an ``event_key``: the fields of a row, or its ``event_id`` alone where it has one."""
 
 KEY = 32
 """Characters of an ``event_key``."""
@@ -63,24 +63,24 @@ _SENT = tuple(name for name in COLUMNS if name not in _COMPUTED)
 
 
 def check_schema(batch: pa.RecordBatch) -> None:
-    """Refuse a batch that is none of rows.
+    """Refuse a batch of another schema than ``SCHEMA``.
 
     Raises:
-        ValueError: its schema is another one.
+        ValueError: it has another schema.
     """
     if not batch.schema.equals(SCHEMA):
         raise ValueError(f"batch: expected one of schema.SCHEMA, got one of this schema:\n{batch.schema}")
 
 
 class RowBuffer:
-    """Gathers the rows of answers and hands them out as one Arrow batch."""
+    """Collects rows and returns them as one Arrow batch."""
 
     def __init__(self) -> None:
         self._batches: list[pa.RecordBatch] = []
         self._rows = 0
 
     def __len__(self) -> int:
-        """Rows gathered."""
+        """Return the number of rows."""
         return self._rows
 
     def add(self, events: Sequence[HistoryEvent], *, list_id: int, matching: str, lookup: str) -> None:
@@ -88,13 +88,13 @@ class RowBuffer:
         self.extend(batch_of_events(events, list_id=list_id, matching=matching, lookup=lookup))
 
     def extend(self, batch: pa.RecordBatch) -> None:
-        """Add rows that are a batch already."""
+        """Add a batch of rows."""
         if batch.num_rows:
             self._batches.append(batch)
             self._rows += batch.num_rows
 
     def flush(self) -> pa.RecordBatch:
-        """All rows as one batch of ``SCHEMA``; the buffer is empty afterwards."""
+        """Return all rows as one batch of ``SCHEMA``, and empty the buffer."""
         batches, self._batches, self._rows = self._batches, [], 0
         if not batches:
             return empty_batch()
@@ -111,7 +111,7 @@ def batch_of_events(
     seen: Counts | None = None,
     by: KeyBy = "row",
 ) -> pa.RecordBatch:
-    """The rows of one answer, sorted by time.
+    """Return the rows of one answer, sorted by time.
 
     Args:
         events: all that the answer holds for the window; their order does not matter.
@@ -135,39 +135,39 @@ def batch_of_events(
 
 
 def batch_of_columns(columns: Mapping[str, Sequence[Any]]) -> pa.RecordBatch:
-    """Columns of Python values, as many in each, as a batch of ``SCHEMA``."""
+    """Return a batch of ``SCHEMA`` from columns of Python values, all of equal length."""
     arrays = dict(zip(TEXTS, text_arrays([columns[name] for name in TEXTS]), strict=True))
     arrays |= {name: integer_array(columns[name]) for name in INTEGERS}
     return batch_of(arrays | {"datetime": instant_array(columns["datetime"])})
 
 
 def empty_batch() -> pa.RecordBatch:
-    """No row."""
+    """Return a batch of ``SCHEMA`` without rows."""
     return batch_of({field.name: pa.nulls(0, field.type) for field in SCHEMA})
 
 
 def batch_of(arrays: Mapping[str, pa.Array[Any]]) -> pa.RecordBatch:
-    """Columns, each of its type, as a batch of ``SCHEMA``."""
+    """Return a batch of ``SCHEMA`` from Arrow arrays of its types."""
     return pa.RecordBatch.from_arrays([arrays[name] for name in COLUMNS], schema=SCHEMA)
 
 
 class Counts(dict[bytes, int]):
-    """How many events of an identity there were."""
+    """The number of events of each identity."""
 
     def none_of(self, identities: Collection[bytes]) -> bool:
-        """Whether there was none of any of these."""
+        """Return whether none of these identities was counted."""
         return self.keys().isdisjoint(identities)
 
 
 def keys_of(identities: Sequence[bytes], seen: Counts | None = None, by: KeyBy = "row") -> list[str]:
-    """The ``event_key`` of each event of one answer, in order.
+    """Return the ``event_key`` of each event of one answer, in order.
 
-    Two real events may be alike in everything: their ordinal keeps them two. Not so by ``event_id``, which is unique;
-    such keys begin with an ``i``, so that a table tells what its keys are made of.
+    Two real events may be equal in all fields: their ordinals make their keys differ. An ``event_id`` is unique and
+    needs no ordinal; keys of these begin with an ``i``, which tells the kinds apart in a table.
 
     Args:
         identities: of the events.
-        seen: how many with an identity there were in answers before, which are parts of one; these are counted in.
+        seen: the number of events of each identity in earlier parts of the answer; these events are added to it.
         by: see ``identities_of``.
     """
     if by == "event_id":
@@ -199,10 +199,10 @@ def _id_key(identity: bytes) -> str:
 
 
 def last_of_each(identities: Sequence[bytes], stamps: Sequence[str], actions: Sequence[str]) -> list[int]:
-    """Places of the rows that stay: of those with the same ``event_id`` only the last.
+    """Return the indexes of the rows to keep: of those with the same ``event_id`` only the last.
 
     Raises:
-        FatalError: two have the same ``event_id`` and are not the same event.
+        FatalError: two different events have the same ``event_id``.
     """
     last: dict[object, int] = {}
     for index, identity in enumerate(identities):
@@ -219,7 +219,7 @@ def last_of_each(identities: Sequence[bytes], stamps: Sequence[str], actions: Se
 def _keyed(
     events: Iterable[HistoryEvent], list_id: int, seen: Counts | None, by: KeyBy
 ) -> list[tuple[str, str | None, HistoryEvent]]:
-    """Each event with its ``event_key`` and ``extra``, in an order that depends on nothing but the events."""
+    """Return each event with its ``event_key`` and ``extra``, in an order that depends only on the events."""
     rows = sorted(
         (
             (event.datetime, identity_of(event, list_id, by), _extra(event) or "", event.count, event)
@@ -235,7 +235,7 @@ def _keyed(
 
 
 def identity_of(event: HistoryEvent, list_id: int, by: KeyBy = "row") -> bytes:
-    """What events alike have in common; ``list_id`` where the event does not name its database."""
+    """Return the identity of an event, which equal events share; ``list_id`` is that of events that name none."""
     base = list_id if event.list_id is None else event.list_id
     (identity,) = identities_of(
         [event.event_id],
@@ -252,7 +252,7 @@ def identity_of(event: HistoryEvent, list_id: int, by: KeyBy = "row") -> bytes:
 
 
 def identities_of(*columns: Sequence[Any], by: KeyBy = "row") -> list[bytes]:
-    """As ``identity_of``, of many events at once.
+    """Return the identities of many events at once.
 
     Args:
         columns: ``event_id``, ``list_id``, whose (``xxh``, else ``profile_id``), ``action``, the instant's
@@ -264,19 +264,19 @@ def identities_of(*columns: Sequence[Any], by: KeyBy = "row") -> list[bytes]:
 
 
 def stamp_of(instant: dt.datetime) -> str:
-    """An instant of UTC in the one spelling in which the order of texts is that of time."""
+    """Return an instant of UTC as a text that sorts by time."""
     return f"{instant.isoformat(timespec='microseconds')[:26]}Z"
 
 
 def _extra(event: HistoryEvent) -> str | None:
-    """Every field without a column, as a JSON object with sorted keys; ``None`` where there is none."""
+    """Return the fields without a column as a JSON object with sorted keys; ``None`` where there are none."""
     sent = {"subscription": event.subscription, "subscriptions": event.subscriptions}
     extra = {key: value for key, value in sent.items() if value is not None} | (event.model_extra or {})
     return encode_sorted(extra) if extra else None
 
 
 def with_keys(events: Iterable[HistoryEvent], *, list_id: int, by: KeyBy = "row") -> list[tuple[str, HistoryEvent]]:
-    """Each event with its ``event_key``, by time.
+    """Return each event with its ``event_key``, by time.
 
     Args:
         events: all that an answer holds at each moment they are of: events alike in everything are distinguished by

@@ -1,4 +1,4 @@
-"""The window of a pull: which instants belong to it, and which days the platform is asked for.
+"""The window of a pull: its instants, and the days to ask the platform for.
 
 A date means the whole day of a time zone, UTC unless another is given, and both ends are inclusive; a date-time is an
 instant and the end is exclusive. So ``{{ ds }}`` given twice is one day, and Airflow's data interval is exactly itself.
@@ -24,7 +24,7 @@ DateLike: TypeAlias = "dt.date | dt.datetime | str | None"
 
 
 def utc(value: dt.datetime) -> dt.datetime:
-    """The same instant in UTC; one without a zone is taken to be UTC, as everything in Airflow is.
+    """Return the same instant in UTC; one without a zone is taken to be UTC, as everything in Airflow is.
 
     Raises:
         ValueError: in UTC it lies outside the years 1 to 9999.
@@ -36,20 +36,20 @@ def utc(value: dt.datetime) -> dt.datetime:
 
 
 def zone_of(name: object, argument: str = "timezone") -> ZoneInfo:
-    """The time zone of this name.
+    """Return the time zone of this name.
 
     Raises:
-        ValueError: there is none; the message names the argument.
+        ValueError: there is no such zone; the message names the argument.
     """
     if isinstance(name, str) and name.strip():
-        # What is no name of a file, what is none of a zone, and a folder of zones.
+        # In this order: not a file's name, not a zone's name, a folder of zones.
         with suppress(ValueError, ZoneInfoNotFoundError, OSError):
             return ZoneInfo(name.strip())
     raise ValueError(f"{argument}: expected the IANA name of a time zone, such as Europe/Moscow, got {name!r}")
 
 
 def parse_date(value: DateLike, name: str, zone: dt.tzinfo | None = None) -> dt.date | dt.datetime | None:
-    """A date or an aware date-time (UTC) out of what a user or a template gives.
+    """Return the date or aware date-time (UTC) of a user's or a template's value.
 
     Args:
         value: what is given.
@@ -97,16 +97,16 @@ class Window:
 
     @classmethod
     def of(cls, date_from: DateLike = None, date_to: DateLike = None, zone: dt.tzinfo | None = None) -> Window:
-        """The window between two dates or date-times.
+        """Return the window between two dates or date-times.
 
         Args:
             date_from: its first day or instant.
             date_to: its last day, or the first instant after it.
-            zone: whose days are meant, and of date-times without a zone, which are refused without it. One that is
-                midnight and given as both ends, as a run's partition key is, is that day.
+            zone: of the days, and of date-times without a zone, which are refused where it is ``None``. A midnight that
+                is given as both ends, as a run's partition key is, is that day.
 
         Raises:
-            ValueError: an end that is no date, has no zone, or a window that ends before it starts.
+            ValueError: an end is not a date or has no zone, or the window ends before it starts.
         """
         if zone is not None and date_from == date_to and (day := _day_of_key(date_from)):
             date_from = date_to = day
@@ -125,12 +125,12 @@ class Window:
         return cls(start, end, zone=zone)
 
     def __contains__(self, instant: dt.datetime) -> bool:
-        """Whether the instant lies within."""
+        """Return whether the instant lies within."""
         return (self.start is None or instant >= self.start) and (self.end is None or instant < self.end)
 
     @property
     def bounds(self) -> list[tuple[str, dt.datetime]]:
-        """The ends that there are, with how an instant of the window compares to each: ``>=`` or ``<``."""
+        """The ends, unless open, each with the comparison of instants to it: ``>=`` or ``<``."""
         both = ((">=", self.start), ("<", self.end))
         return [(compare, end) for compare, end in both if end is not None]
 
@@ -146,7 +146,7 @@ class Window:
         return start, end
 
     def days(self) -> list[dt.date]:
-        """Each day that the window touches, in order; empty for an empty window.
+        """Return each day that the window touches, in order; empty for an empty window.
 
         Raises:
             ValueError: a window without both ends has no list of days.
@@ -159,7 +159,7 @@ class Window:
         return [dt.date.fromordinal(day) for day in range(first.toordinal(), last.toordinal() + 1)]
 
     def earlier(self, days: int) -> Window:
-        """The window that begins so many days before.
+        """Return the window that begins some days earlier.
 
         Raises:
             OverflowError: there is no such day.
@@ -185,12 +185,12 @@ class Window:
         }
 
     def _last(self, end: dt.datetime) -> dt.date:
-        """The last day with an instant of the window in it; an empty window still names a day to ask for."""
+        """Return the last day with an instant of the window in it; an empty window still names a day to ask for."""
         return end.date() if end == self.start else (end - _MOMENT).date()
 
 
 def midnight(day: dt.date, zone: dt.tzinfo) -> dt.datetime:
-    """The day's first instant; where a change of the clock leaves out midnight, that of the change.
+    """Return the day's first instant; where a change of the clock skips midnight, the change.
 
     Raises:
         ValueError: in UTC it lies outside the years 1 to 9999.
@@ -199,7 +199,7 @@ def midnight(day: dt.date, zone: dt.tzinfo) -> dt.datetime:
 
 
 def day_of(instant: dt.datetime, zone: dt.tzinfo) -> dt.date:
-    """The zone's day that holds the instant."""
+    """Return the zone's day that holds the instant."""
     try:
         return instant.astimezone(zone).date()
     except OverflowError:  # at the ends of the calendar
@@ -207,7 +207,7 @@ def day_of(instant: dt.datetime, zone: dt.tzinfo) -> dt.date:
 
 
 def back(instant: dt.datetime, by: dt.timedelta, zone: dt.tzinfo) -> dt.datetime:
-    """The instant so long before: whole days by the zone's clock, what is left of them by any.
+    """Return the instant a time earlier: whole days by the zone's clock, the rest by absolute time.
 
     Raises:
         OverflowError: there is no such day.
@@ -215,12 +215,12 @@ def back(instant: dt.datetime, by: dt.timedelta, zone: dt.tzinfo) -> dt.datetime
     day, days = day_of(instant, zone), by.days * DAY
     if instant == midnight(day, zone):
         return midnight(day - days, zone) - (by - days)
-    # Between two of the same zone, Python reckons by that zone's clock.
+    # Python subtracts two date-times of the same zone by that zone's clock.
     return (instant.astimezone(zone) - days).astimezone(UTC) - (by - days)
 
 
 def _day_of_key(text: object) -> dt.date | None:
-    """The day that a text names by its midnight, without a zone."""
+    """Return the day of a text that is a midnight without a zone."""
     try:
         found = dt.datetime.fromisoformat(text.strip()) if isinstance(text, str) and len(text.strip()) > 10 else None
     except ValueError:

@@ -1,1 +1,1 @@
-"""What smooths Airflow 2 and 3."""
+"""Differences between Airflow 2 and 3, and access to Airflow's connections."""

@@ -1,4 +1,4 @@
-"""Where connections are looked up by a process that is neither a task nor a part of Airflow."""
+"""Looks up connections in a process that is neither a task nor a part of Airflow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Final
 
 _CONTEXT: Final = "_AIRFLOW_PROCESS_CONTEXT"
-"""By what Airflow 3 knows its own processes; its commands of connections set it too. Airflow 2 does not read it."""
+"""Marks Airflow 3's own processes; its connection commands set it too. Airflow 2 does not read it."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Databases behind Airflow's connections, for what is read and for what is written."""
+"""Databases behind Airflow's connections, for sources and targets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def connection_of(conn_id: str) -> Any:
     """Return a connection of Airflow.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no such connection.
     """
     from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
@@ -25,7 +25,7 @@ def database_hook(conn_id: str) -> Any:
     """Return the hook of a connection.
 
     Raises:
-        ValueError: there is no such connection, or what its type needs is not installed.
+        ValueError: there is no such connection, or a package of its type is not installed.
     """
     from airflow.providers.common.compat.sdk import AirflowException
 
@@ -45,7 +45,7 @@ def connect(hook: Any) -> Any:
     """
     try:
         return hook.get_conn()
-    except (ImportError, RuntimeError) as error:  # MySQL's hook makes the one of the other
+    except (ImportError, RuntimeError) as error:  # MySQL's hook turns the one into the other
         if not isinstance(error, ImportError) and not isinstance(error.__context__, ImportError):
             raise
         raise ValueError(not_installed(hook.conn_type, error.__context__ or error)) from error

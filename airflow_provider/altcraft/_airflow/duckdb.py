@@ -36,7 +36,7 @@ def database_of(hook: Any) -> str:
 
 
 def database_of_connection(connection: Any) -> str:
-    """The same by the connection alone, where no provider needs to be installed."""
+    """Return the same by the connection alone, so that no provider needs to be installed."""
     extra = connection.extra_dejson
     if not extra.get("database") and (connection.password or extra.get("motherduck_token")):
         return f"md:{connection.schema or ''}"
@@ -49,7 +49,7 @@ def _file(place: str, connection: Any, more: str) -> str:
     # As DuckDB reads the name.
     if place in {"", ":default:"} or place.startswith(":memory:"):
         raise ValueError(
-            f"the connection {connection.conn_id!r} names no file of DuckDB's, so its database would be in memory and "
+            f"the connection {connection.conn_id!r} names no DuckDB file, so its database would be in memory and "
             f"end with the task; write the file's path into its host{more}"
         )
     return place

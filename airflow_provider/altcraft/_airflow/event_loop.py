@@ -1,4 +1,4 @@
-"""Runs what is asynchronous from a task, so that the task can still be interrupted."""
+"""Runs a coroutine from a task so that Airflow can still interrupt the task."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ T = TypeVar("T")
 
 
 def run_apart(work: Coroutine[Any, Any, T]) -> T:
-    """Run the work in an event loop of another thread, and cancel it where this one is interrupted.
+    """Run a coroutine in an event loop of another thread, and cancel it where this thread is interrupted.
 
-    In this thread, an event loop might take the error by which Airflow ends a task for that of one of its callbacks,
-    and go on.
+    An event loop in this thread might take the error by which Airflow ends a task for an error of a callback, and go
+    on.
     """
     task: asyncio.Task[T] | None = None
     interrupted = False

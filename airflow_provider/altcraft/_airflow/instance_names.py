@@ -1,6 +1,6 @@
-"""What Airflow's UI calls the instances of a mapped task, in place of their numbers: ``3 of 8``, ``a***@example.com``.
+"""Names of the instances of a mapped task in Airflow's UI, instead of numbers: ``3 of 8``, ``a***@example.com``.
 
-Where the DAG names none itself (``map_index_template``). Names of profiles are masked: everybody who sees the DAG sees
+Used where the DAG gives no ``map_index_template``. Names of profiles are masked, as everybody who sees the DAG sees
 them.
 """
 
@@ -17,11 +17,11 @@ TEMPLATE: Final = "{{ task.instance_name or ti.map_index }}"
 """The ``map_index_template`` of a mapped task whose operator has an ``instance_name``."""
 
 _LONGEST: Final = 10_000
-"""Characters of a text with a list of profiles that is still worth reading for a name."""
+"""A longer text with a list of profiles is not read for a name."""
 
 
 def name_by_shard(shard: Any) -> str:
-    """``3 of 8`` for ``(2, 8)``; empty where there is none, or it does not fit."""
+    """Return ``3 of 8`` for ``(2, 8)``; an empty text without a shard, or where it does not fit."""
     try:
         pair = pair_of(shard, "shard")
     except ValueError:
@@ -30,7 +30,7 @@ def name_by_shard(shard: Any) -> str:
 
 
 def name_by_profiles(profiles: Any) -> str:
-    """The masked name of one profile, how many several are; empty where that is not known yet."""
+    """Return the masked name of one profile, or the number of several; an empty text where it is not known yet."""
     if isinstance(profiles, list | tuple) and len(profiles) != 1:
         return counted(len(profiles), "profile")
     known = isinstance(profiles, list | tuple | Mapping | str) or hasattr(profiles, "fields")

@@ -1,8 +1,8 @@
-"""How templates, outputs of earlier tasks and callables within the arguments of our operators become values.
+"""Renders the arguments of operators and sensors: templates, outputs of earlier tasks, and callables, at any depth.
 
-Airflow looks for outputs of earlier tasks in an operator's fields and collections, not within objects such as a target;
-with ``render_template_as_native_obj`` it takes text for Python literals; it lets a template render to nothing. Here is
-the one place that differs, for operators and sensors, mapped ones too, and for all that they hold, at any depth.
+It differs from Airflow in three ways, for mapped tasks too. Airflow finds outputs of earlier tasks in an operator's
+fields and collections only, not within objects such as a target; with ``render_template_as_native_obj`` it reads texts
+as Python literals; and it lets a template render to nothing.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ else:
     _Operator = object
 
 LAZY = frozenset({"profile", "profiles"})
-"""Fields whose callables are called by the task itself: what they give may be too large to keep."""
+"""Fields whose callables the task itself calls: their values may be too large to keep."""
 
 
 class RenderedOperator(_Operator):
-    """An operator whose arguments are followed, rendered and checked as this module says. A mix-in."""
+    """A mix-in for an operator whose arguments are rendered as this module says."""
 
     _mapped_to_none: frozenset[str] = frozenset()
     _gave_nothing: str | None = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        """Make one; of an instance of a mapped task, note which arguments were given as ``None``."""
+        """Make an operator; of an instance of a mapped task, note the arguments that were given as ``None``."""
         made = super().__new__(cls)
         if kwargs.get("_airflow_from_mapped"):
             none = frozenset(name for name, value in kwargs.items() if value is None)
@@ -44,7 +44,7 @@ class RenderedOperator(_Operator):
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
-        """Begin a mapped task; Airflow follows only what stands in its fields and collections."""
+        """Begin a mapped task that also depends on outputs within objects."""
         fields = {name: ordered(value) for name, value in kwargs.items() if name in cls.template_fields}
         made = super().partial(**kwargs | fields)
         kind: Any = type(made)
@@ -53,11 +53,11 @@ class RenderedOperator(_Operator):
 
     @classmethod
     def check_mapped(cls, constants: Mapping[str, Any], over: frozenset[str] | None) -> None:
-        """Check a mapped task, when the DAG file is parsed; a subclass says what it refuses.
+        """Check a mapped task when the DAG file is parsed; for subclasses.
 
         Args:
-            constants: the arguments that are alike in each instance.
-            over: the names of the others; ``None`` where an earlier task gives them.
+            constants: the arguments that all instances share.
+            over: the names of the other arguments; ``None`` where an earlier task gives them.
 
         Raises:
             ValueError: its instances cannot work together.
@@ -86,7 +86,7 @@ class RenderedOperator(_Operator):
         jinja_env: jinja2.Environment,
         seen_oids: set[int],
     ) -> None:
-        """Render an operator's fields, or those of an object within them. Mapped tasks come here too."""
+        """Render the fields of this operator, or of an object within them; also called for mapped tasks."""
         if parent is not self:
             for name in template_fields:
                 _set(parent, name, self._render_field(getattr(parent, name), context, jinja_env, seen_oids))
@@ -115,7 +115,7 @@ class RenderedOperator(_Operator):
         jinja_env: jinja2.Environment | None = None,
         seen_oids: set[int] | None = None,
     ) -> Any:
-        """Render a value; a template, each expression in it, or an earlier task's output must give something."""
+        """Render a value; templates, their expressions and outputs of earlier tasks must not be ``None``."""
         env = _without_none(jinja_env or self.get_template_env())
         try:
             rendered = super().render_template(content, context, env, seen_oids)
@@ -127,7 +127,7 @@ class RenderedOperator(_Operator):
         return rendered
 
     def _render(self, template: jinja2.Template, context: Context, dag: Any = None) -> Any:
-        """Render one template, natively too: what an expression gives stays what it is, and text stays text."""
+        """Render one template; values of expressions keep their type, and texts stay texts, natively too."""
         from jinja2 import Undefined
 
         nodes = _nodes(template, context)
@@ -155,7 +155,7 @@ class RenderedOperator(_Operator):
         return isinstance(jinja_env, NativeEnvironment) or bool(getattr(self, "render_template_as_native_obj", False))
 
     def _outputs_that_are_none(self, context: Context) -> frozenset[str]:
-        """The arguments of an instance of a mapped task to which an earlier task's output gave ``None``."""
+        """Return the arguments of an instance of a mapped task for which an earlier task's output is ``None``."""
         if not self._mapped_to_none:
             return frozenset()
         mapped: Any = self.get_dag().get_task(self.task_id)  # type: ignore[union-attr]
@@ -166,7 +166,7 @@ class RenderedOperator(_Operator):
         return self._mapped_to_none - set(mapped.partial_kwargs) if is_reference(each) else frozenset()
 
     def _note_nothing(self, name: str, what: object) -> None:
-        """Keep it for ``check_rendered``: the task says it as it says all that does not fit."""
+        """Keep the error for ``check_rendered``, so that the task fails as for other wrong arguments."""
         self._gave_nothing = self._gave_nothing or (
             f"{name}: expected a value, but {what} gave nothing. Let it give one; only None in the DAG file itself "
             f"leaves an argument out"
@@ -183,10 +183,10 @@ class RenderedOperator(_Operator):
 
 
 def follow(task: Any, fields: Mapping[str, Any]) -> None:
-    """Make the tasks upstream whose outputs stand in these fields, at any depth.
+    """Set the tasks upstream whose outputs are in these fields, at any depth.
 
     Raises:
-        ValueError: one stands where it would not be filled in; the message names the place.
+        ValueError: an output is where Airflow would not fill it in; the message names the place.
     """
     for name, value in fields.items():
         for place, leaf, is_rendered in _leaves(value, name):
@@ -203,12 +203,12 @@ def follow(task: Any, fields: Mapping[str, Any]) -> None:
 
 
 def is_of_several(task: Any, name: str, context: Any) -> bool:
-    """Whether an earlier task gives the argument's value to this and another instance of a mapped task or group."""
+    """Return whether an earlier task gives the same value to several instances of a mapped task or group."""
     if getattr(context.get("ti"), "map_index", -1) in {-1, None}:
         return False
     parsed = task.get_dag().get_task(task.task_id)
     expand_input, key = getattr(parsed, "expand_input", None), name
-    if expand_input is None:  # Airflow gives a group's arguments to its tasks as references of a kind of their own
+    if expand_input is None:  # in a group, the arguments are references of another class
         argument = getattr(parsed, name, None)
         expand_input, key = getattr(argument, "_input", None), getattr(argument, "_key", name)
     given: Any = getattr(expand_input, "value", None)
@@ -233,7 +233,7 @@ class _NoneError(ValueError):
 
 
 def _without_none(env: jinja2.Environment) -> jinja2.Environment:
-    """The same environment, in which no expression may be ``None``: within a longer text it would become "None"."""
+    """Return the environment without ``None`` in expressions, which would become the text "None"."""
     return env if env.finalize else env.overlay(finalize=_not_none)
 
 
@@ -244,13 +244,13 @@ def _not_none(value: Any) -> Any:
 
 
 class _Unshared:
-    """Copies of objects in which there is something to render: Airflow renders in place, and runs may share them."""
+    """Copies of objects with something to render: Airflow renders in place, and runs may share the objects."""
 
     def __init__(self) -> None:
         self._copies: dict[int, Any] = {}
 
     def of(self, value: Any) -> Any:
-        """The value with such objects in it copied, and all collections of kinds that Airflow renders."""
+        """Return the value with such objects copied, and collections of the classes that Airflow renders."""
         if isinstance(value, Mapping):
             return {key: self.of(item) for key, item in value.items()}
         if isinstance(value, frozenset):
@@ -269,7 +269,7 @@ class _Unshared:
 
 
 def _leaves(value: Any, place: str = "", is_rendered: bool = True, seen: frozenset[int] = frozenset()) -> Iterator[Any]:
-    """Place and value of all that stands in a value, and whether Airflow's rendering comes there."""
+    """Yield the place of each value within a value, the value, and whether Airflow renders it."""
     if id(value) in seen:
         return
     inner = seen | {id(value)}
@@ -305,7 +305,7 @@ def _attributes(value: object) -> Iterator[str]:
 
 
 def _set(value: object, name: str, item: object) -> None:
-    """Assign to a field; a frozen dataclass refuses the plain way."""
+    """Assign to a field, of a frozen dataclass too."""
     try:
         setattr(value, name, item)
     except AttributeError:
@@ -313,7 +313,7 @@ def _set(value: object, name: str, item: object) -> None:
 
 
 def _has_fields(value: object) -> bool:
-    """Whether it is an object whose fields Airflow renders, such as a target."""
+    """Return whether it is an object with fields that Airflow renders, such as a target."""
     return hasattr(value, "template_fields") and not hasattr(value, "task_id") and not isinstance(value, type)
 
 
@@ -322,7 +322,7 @@ def _needs_rendering(value: object) -> bool:
 
 
 def _nodes(template: jinja2.Template, context: Any) -> list[Any]:
-    """What a template's expressions and texts give, in their order. Airflow's own function makes literals of them."""
+    """Return the values of a template's expressions and texts, without Airflow's conversion to literals."""
     env = template.environment
     found = copy.copy(context)  # a mapping of Airflow's own, whose values are made when they are asked for
     found.update((name, value) for name, value in template.globals.items() if name not in found)
@@ -331,7 +331,7 @@ def _nodes(template: jinja2.Template, context: Any) -> list[Any]:
 
 
 def _collection_of(text: str) -> Any:
-    """The list, tuple, set or mapping that the text of a whole field writes out; any other text stays one."""
+    """Return the list, tuple, set or mapping that a text is the literal of; any other text as it is."""
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -340,7 +340,7 @@ def _collection_of(text: str) -> Any:
 
 
 def _shared(given: Any) -> Iterator[tuple[str, Any]]:
-    """Each constant that several instances of a mapped task have, of what it is mapped over, with its name."""
+    """Yield the name and value of each mapped constant that several instances share."""
     if isinstance(given, Mapping):  # each value of one argument with each of all others
         several = {name for name, values in given.items() if is_reference(values) or len(values) > 1}
         for name, values in given.items():
@@ -357,7 +357,7 @@ def _shared(given: Any) -> Iterator[tuple[str, Any]]:
 
 @functools.cache
 def _following(kind: type) -> type:
-    """Airflow's class of what ``partial`` gives, such that tasks made of it follow what they are given."""
+    """Return a subclass of Airflow's partial operator whose mapped tasks depend on outputs within objects."""
 
     class Following(kind):  # type: ignore[misc]
         __slots__ = ()

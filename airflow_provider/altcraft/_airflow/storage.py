@@ -1,4 +1,4 @@
-"""Object stores behind Airflow's connections, for what is read and for what is written."""
+"""Object stores behind Airflow's connections, for sources and targets."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def reach(uri: str) -> tuple[Any, str]:
 
 
 def _attach(scheme: str, conn_id: str | None) -> None:
-    """Give Airflow the file system of a store, where it is of a kind that only Airflow's own packages know.
+    """Give Airflow the file system of a store that only Airflow's own providers serve.
 
-    To find it by the scheme Airflow imports the packages of all kinds, Google's and Azure's for S3 too, which takes
-    0.6 s and 60 MB in every task.
+    Airflow itself would import the packages of all stores to find it, Google's and Azure's for S3 too: 0.6 s and 60 MB
+    in every task.
     """
     module = _MODULES.get(scheme)
     store = None if module is None else _store_of(scheme, conn_id)
@@ -67,7 +67,7 @@ def _store_of(scheme: str, conn_id: str | None) -> Any:
 
 
 def _filesystem_modules() -> set[str]:
-    """The modules of all installed packages that bring file systems."""
+    """Return the modules of all installed providers that bring file systems."""
     try:
         manager = importlib.import_module("airflow.sdk.providers_manager_runtime").ProvidersManagerTaskRuntime()
     except ImportError:  # Airflow before 3.2
@@ -78,12 +78,12 @@ def _filesystem_modules() -> set[str]:
 
 @lru_cache(maxsize=1)
 def _redact_logs() -> None:
-    """Gcsfs logs each error that it raises, with the address of the upload in it."""
+    """Redact the log of gcsfs, which logs its errors with the address of the upload."""
     logging.getLogger("gcsfs").addFilter(RedactingFilter())
 
 
 def _require_connection(uri: str) -> None:
-    """Refuse a connection that is not there; Airflow's S3 would go on with whatever credentials it finds."""
+    """Refuse a missing connection; Airflow's S3 would use any credentials that it finds."""
     from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
     conn_id = urlsplit(uri).netloc.rpartition("@")[0]

@@ -1,4 +1,4 @@
-"""A name in a template that the run does not have fails the task at once: no retry would find it."""
+"""Fails a task at once for an undefined name in a template, which no retry would define."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 else:
     _Operator = object
 
-# Of a run without a logical date Airflow 3 has none of these.
+# Airflow 3 defines none of these in a run without a logical date.
 _OF_A_DATE = ("'ds", "'ts", "'logical_date'", "'data_interval_", "'prev_", "'execution_date'")
 
 
 class DefinedNames(_Operator):
-    """An operator whose templates must name what there is. A mix-in."""
+    """A mix-in for an operator whose templates must use defined names only."""
 
     def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
-        """Render; mapped tasks, too, come here."""
+        """Render the fields; also called for mapped tasks."""
         try:
             super()._do_render_template_fields(*args, **kwargs)
         except Exception as error:

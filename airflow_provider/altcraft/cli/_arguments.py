@@ -1,4 +1,4 @@
-"""What stands on the command line, as the layers beneath take it; what does not fit is an error of usage."""
+"""Turns arguments of the command line into lookups, windows and the like; a wrong one is an error of usage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airflow_provider.altcraft.window import Window, zone_of
 
 @contextmanager
 def usage(**flags: str) -> Iterator[None]:
-    """What is refused within does not fit as it stands on the command line.
+    """Turn a ``ValueError`` into an error of usage.
 
     Args:
         flags: how an argument that the message names is called there.
@@ -32,7 +32,7 @@ def usage(**flags: str) -> Iterator[None]:
 
 
 def lookup_of(options: Namespace) -> dict[str, Any]:
-    """The lookup that ``PROFILE``, ``--matching`` and the fields make."""
+    """Return the lookup of ``PROFILE``, ``--matching`` and the fields."""
     fields = {name: value for name in LOOKUP_FIELDS if (value := getattr(options, name)) is not None}
     if options.profile is not None:
         name = field_of(options.matching, "PROFILE")
@@ -46,7 +46,7 @@ def lookup_of(options: Namespace) -> dict[str, Any]:
 
 
 def field_of(matching: str | None, argument: str) -> str:
-    """The one field of a matching mode; an e-mail where there is no mode."""
+    """Return the one field of a matching mode; ``email`` without a mode."""
     names = ("xxh",) if matching == "xxh" else MATCHING[matching or "email"]
     if len(names) > 1:
         flags = " and ".join(map(_flag, names))
@@ -66,7 +66,7 @@ def window_between(options: Namespace, first: str, last: str) -> Window:
 
 
 def list_id_given(options: Namespace) -> int | None:
-    """The database that is named, if one is."""
+    """Return the database of ``--list-id``, if given."""
     with usage(list_id="--list-id"):
         return list_id_of(options.list_id)
 

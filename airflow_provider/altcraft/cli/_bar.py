@@ -1,9 +1,8 @@
-"""A bar on stderr that shows how far a pull is."""
+"""A progress bar of a pull on stderr."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from types import TracebackType
 from typing import Final
 
 from rich.console import Console, RenderableType
@@ -17,21 +16,19 @@ _COLUMNS: Final = ("{task.fields[done]}", "{task.fields[events]}")
 
 
 class ProgressBar:
-    """A context that gives what a pull's counts are handed to."""
+    """Shows a bar within a ``with`` block, which gets the function that takes the counts of a pull."""
 
     def __enter__(self) -> Callable[[Counts], object]:
         self._bar = _Bar()
         self._bar.start()
         return self._bar.follow
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
 
 class _Bar(Progress):
-    """Reads the counts as often as it is drawn, so that the pull does nothing for it."""
+    """The bar, which reads the counts whenever it is drawn, so that the pull has no work with it."""
 
     def __init__(self) -> None:
         self._counts: Counts | None = None
@@ -42,7 +39,7 @@ class _Bar(Progress):
         self._shown = self.add_task("", total=None, done="starting", events="")
 
     def follow(self, counts: Counts) -> None:
-        """Show these from now on; a pull that begins again has others."""
+        """Show these counts from now on; a pull that begins again has new ones."""
         self._counts = counts
 
     def get_renderables(self) -> Iterable[RenderableType]:

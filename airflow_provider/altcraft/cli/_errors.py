@@ -1,4 +1,4 @@
-"""How a command fails where no error of the layers beneath says it."""
+"""The errors of the commands themselves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command found, as text: as Airflow's own commands print it, but with Unicode kept, and as CSV too."""
+"""Prints the result of a command as Airflow's own commands do, but with Unicode kept, and also as CSV."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NOTHING: Final[tuple[Any, ...]] = (None, [], {})
 
 @dataclass(frozen=True)
 class Found(ABC):
-    """What a command found.
+    """The result of a command.
 
     Attributes:
         code: the exit code.
@@ -27,7 +27,7 @@ class Found(ABC):
 
     @abstractmethod
     def text(self, output: str) -> str:
-        """The text for stdout; ``output`` is ``table``, ``json``, ``yaml`` or ``csv``."""
+        """Return the text for stdout; ``output`` is ``table``, ``json``, ``yaml`` or ``csv``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,5 +114,5 @@ def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def _printable(text: str) -> str:
-    """Without what would move a terminal's cursor or change its colours."""
+    """Return the text without control characters of a terminal."""
     return "".join(each if each.isprintable() else " " for each in text)

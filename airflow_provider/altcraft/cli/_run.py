@@ -1,4 +1,4 @@
-"""Runs a command: what it found goes to stdout, its log and errors to stderr, and its exit code says how it ended."""
+"""Runs a command: its result goes to stdout, its log and errors to stderr; it ends with an exit code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INTERRUPTED: Final = 130
 """The exit code after Ctrl-C, as of a process that SIGINT ended."""
 
 NOT_READ: Final = 141
-"""The exit code where who reads stdout has read enough, such as ``head``; as of a process that SIGPIPE ended."""
+"""The exit code where the reader of stdout, such as ``head``, has closed it; as of a process that SIGPIPE ended."""
 
 _PIECE: Final = 1 << 15
 
@@ -58,7 +58,7 @@ def _fail(error: Exception, code: int) -> NoReturn:
 
 @contextmanager
 def _log_on_stderr(stdout: TextIO, verbose: bool) -> Iterator[None]:
-    """Let stdout hold nothing but the command's output; only warnings are shown unless more is asked for."""
+    """Log to stderr, warnings only unless more is asked for, so that stdout has nothing but the result."""
     root = logging.getLogger()
     handlers: list[Any] = list(root.handlers)
     level = root.level
@@ -81,7 +81,7 @@ def _log_on_stderr(stdout: TextIO, verbose: bool) -> Iterator[None]:
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
-    """Of a secrets backend that fails, Airflow 2.11 logs the traceback."""
+    """Drop the traceback of a failed secrets backend, which Airflow 2.11 logs."""
     record.exc_info = record.exc_text = None
     return True
 

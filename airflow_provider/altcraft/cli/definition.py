@@ -24,9 +24,7 @@ _CONNECTION: Final = Arg(
     ("--conn-id",), help="The Airflow connection (default: altcraft_default)", default="altcraft_default"
 )
 _LIST_ID: Final = Arg(("--list-id",), help="The profile database; the connection's own where left out")
-_TIMEZONE: Final = Arg(
-    ("--timezone",), help="IANA name of the time zone whose days are meant (default: UTC)", default="UTC"
-)
+_TIMEZONE: Final = Arg(("--timezone",), help="IANA name of the time zone of the days (default: UTC)", default="UTC")
 _OUTPUT: Final = Arg(
     ("-o", "--output"),
     help="Output format (default: table)",
@@ -48,7 +46,7 @@ _FIELDS: Final = tuple(
 
 
 def get_cli_commands() -> list[CLICommand]:
-    """What Airflow adds to its own commands, by the key ``cli`` of the provider's description."""
+    """Return the commands for Airflow, which finds this function by the key ``cli`` of the provider info."""
     return [
         GroupCommand(
             name="altcraft",
@@ -132,7 +130,7 @@ def _pull() -> ActionCommand:
         Arg(("--date-to",), help="A date, to its last instant, or a date-time with a time zone, itself excluded"),
         Arg(
             ("--on-profile-error",),
-            help="Whether a profile whose history cannot be had ends the pull, or is reported (default: fail)",
+            help="Whether a profile whose history cannot be read ends the pull, or is reported (default: fail)",
             choices=("fail", "skip"),
         ),
         _LIST_ID,

@@ -36,7 +36,7 @@ _SHOWN: Final = (
     "partition_fallback_reason",
     "asked_wider_because",
 )
-"""What a table has of a result. The other formats have all but counts of events, for the page in Airflow."""
+"""The fields of a result in a table. The other formats have all but the counts of events for the page in Airflow."""
 
 
 def pull(options: Namespace) -> Record:
@@ -71,7 +71,7 @@ def _operator(options: Namespace) -> PullOperator:
 
 
 def _profiles(options: Namespace) -> Any:
-    """What the operator takes for its profiles; ``None`` for a whole database."""
+    """Return the operator's ``profiles``; ``None`` for a whole database."""
     if options.profiles is not None and options.profile:
         raise UsageError("--profiles, --profile: expected one of the two, got both")
     if options.profiles is not None:
@@ -95,7 +95,7 @@ def _profiles(options: Namespace) -> Any:
 
 
 def _refuse_without_use(options: Namespace) -> None:
-    """Refuse what has no effect without a file, or without any profiles."""
+    """Refuse arguments that have no effect without a file, or without profiles."""
     if options.column is not None:
         raise UsageError("--column: expected --profiles with it")
     for name in ("matching", "field_name", "on_profile_error"):
@@ -104,7 +104,7 @@ def _refuse_without_use(options: Namespace) -> None:
 
 
 def _place(given: str, argument: str) -> str:
-    """A path from where the user is, or a URI."""
+    """Return a URI, or a path made absolute."""
     if is_template(given):
         raise UsageError(f"{argument}: expected a path or URI, got a template, for which there is no run here")
     if "://" in given:
@@ -114,7 +114,7 @@ def _place(given: str, argument: str) -> str:
 
 
 def _bar(options: Namespace) -> AbstractContextManager[Callable[[Progress], object] | None]:
-    """What shows the progress: on a terminal, unless it shows the log."""
+    """Return the progress bar on a terminal, unless that shows the log."""
     if options.verbose or not sys.stderr.isatty():
         return nullcontext()
     from airflow_provider.altcraft.cli._bar import ProgressBar
@@ -124,7 +124,7 @@ def _bar(options: Namespace) -> AbstractContextManager[Callable[[Progress], obje
 
 @contextmanager
 def _cleaning_up() -> Iterator[None]:
-    """Let what is staged be removed too where the process is to end or its terminal is closed, as by Ctrl-C."""
+    """Raise ``SystemExit`` on SIGTERM and SIGHUP, so that staged files are removed as on Ctrl-C."""
     numbers = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is signal.SIG_DFL]
 
     def end(number: int, frame: object) -> None:

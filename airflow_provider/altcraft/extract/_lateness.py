@@ -1,9 +1,8 @@
-"""How late events come, as far as two pulls of the same days can tell.
+"""Estimates how late events come, from two pulls of the same days.
 
-Nothing says when the platform took an event up. So each pull counts its events by time and action, and the next one
-that pulls the same days again finds where there are more. Such an event was not there when the earlier pull read its
-day, and was when this one did: its lateness lies between the two. Which of a time's events it was, nobody knows, nor
-needs to.
+The platform does not say when it recorded an event. So each pull counts its events by time and action, and the next
+pull of the same days compares the counts. An event that was added in between was missing when the earlier pull read its
+day: its lateness lies between the two pulls. It does not matter which of the events of a time it was.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from airflow_provider.altcraft.window import DAY, UTC, Window, back, day_of, mid
 _QUARTER, HOUR, WHOLE_DAY = 900, 3600, 86_400
 _EPOCH = dt.date(1970, 1, 1)
 _MOST_HOURS = 8 * 24
-"""A longer window is counted by days, so that what is kept of it stays small."""
+"""A longer window is counted by days, which keeps its counts small."""
 
 _SECOND = 1_000_000
 
@@ -32,7 +31,7 @@ class EventCounts:
     """Counts the events of one pull by time and action.
 
     Args:
-        window: of the pull, the days that are pulled again among them.
+        window: of the pull, with the days that are pulled again.
         began: when the pull began.
     """
 
@@ -61,7 +60,7 @@ class EventCounts:
 
     @property
     def state(self) -> dict[str, Any]:
-        """All that was counted, as plain JSON: for each action pairs of a time's number and a count."""
+        """All counts as plain JSON: for each action pairs of a time's number and a count."""
         actions: dict[str, list[list[int]]] = {}
         for (place, action), count in sorted(self.counts.items()):
             actions.setdefault(action, []).append([place, count])
@@ -74,7 +73,7 @@ class EventCounts:
         }
 
     def resume(self, state: Mapping[str, Any]) -> None:
-        """Go on from what an earlier attempt counted."""
+        """Go on from the counts of an earlier attempt."""
         self.began = dt.datetime.fromisoformat(state["began"])
         self.counts = _counts(state, self.seconds)
 
@@ -82,7 +81,7 @@ class EventCounts:
 def lateness(
     counts: EventCounts, before: Mapping[str, Any] | None, lookback: int, now: dt.datetime
 ) -> dict[str, Any] | None:
-    """What two pulls tell of late events.
+    """Compare two pulls, and return the lateness of events.
 
     Args:
         counts: this pull's counts.
@@ -133,7 +132,7 @@ def lateness(
 
 
 def _days_back(window: Window, lookback: int, at: dt.datetime) -> int:
-    """How many days the time is before the part of the window that is pulled for the first time."""
+    """Return how many days a time is before the part of the window that is pulled for the first time."""
     assert window.start is not None  # noqa: S101 - a database's window has both ends
     new = back(window.start, -lookback * DAY, window.zone)
     day = day_of(new, window.zone)
@@ -144,10 +143,10 @@ def _days_back(window: Window, lookback: int, at: dt.datetime) -> int:
 
 
 def _recommended(needed: int, lookback: int) -> int:
-    """Days to go back.
+    """Return the recommended lookback in days.
 
-    Where the oldest day that was looked at still had late events, there may be older ones: then twice as far. Where
-    nothing ever came late, that proves too little to go back less.
+    Twice as far where the oldest day of the lookback still had late events: there may be older ones. As far as now
+    where nothing came late, which proves too little to go back less.
     """
     return lookback if not needed else 2 * lookback if needed >= lookback else needed
 
@@ -167,23 +166,23 @@ def _counts(state: Mapping[str, Any], seconds: int) -> Counter[tuple[int, str]]:
     })  # fmt: skip
 
 
-def _coarse(counts: Counter[tuple[int, str]], seconds: int, wanted: int, zone: dt.tzinfo) -> Counter[tuple[int, str]]:
+def _coarse(counts: Counter[tuple[int, str]], seconds: int, into: int, zone: dt.tzinfo) -> Counter[tuple[int, str]]:
     coarse: Counter[tuple[int, str]] = Counter()
     for (place, action), count in counts.items():
-        coarse[_coarser(place, seconds, wanted, zone), action] += count
+        coarse[_coarser(place, seconds, into, zone), action] += count
     return coarse
 
 
-def _coarser(place: int, seconds: int, wanted: int, zone: dt.tzinfo) -> int:
-    """The number of the hour, or of the zone's day, that holds the time of this number."""
-    if seconds == wanted:
+def _coarser(place: int, seconds: int, into: int, zone: dt.tzinfo) -> int:
+    """Return the number of the hour, or of the zone's day, that holds the time of this number."""
+    if seconds == into:
         return place
     at = dt.datetime.fromtimestamp(place * seconds, UTC)
-    return place * seconds // HOUR if wanted == HOUR else (day_of(at, zone) - _EPOCH).days
+    return place * seconds // HOUR if into == HOUR else (day_of(at, zone) - _EPOCH).days
 
 
 def _start(place: int, seconds: int, zone: dt.tzinfo) -> dt.datetime:
-    """When the hour, or the zone's day, of this number begins."""
+    """Return when the hour, or the zone's day, of this number begins."""
     return dt.datetime.fromtimestamp(place * HOUR, UTC) if seconds == HOUR else midnight(_EPOCH + place * DAY, zone)
 
 
@@ -203,10 +202,10 @@ def _of(values: list[tuple[float, int]], events: int) -> dict[str, float]:
 _SHARES = {"median": 0.5, "p99": 0.99, "max": 1.0}
 
 
-def _rank(values: list[tuple[float, int]], wanted: float) -> float:
+def _rank(values: list[tuple[float, int]], rank: float) -> float:
     reached = 0
     for value, count in sorted(values):
         reached += count
-        if reached >= wanted:
+        if reached >= rank:
             return value
     return max(value for value, _ in values)

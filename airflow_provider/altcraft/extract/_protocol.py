@@ -1,4 +1,4 @@
-"""What a pull is to those who write it away: a stream of batches, each with how far the pull is after it."""
+"""The protocol of a pull: a stream of batches, each with the state of the pull after it."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PullSizes:
-    """How much of a pull is held, kept or tried at once.
+    """Sizes in a pull.
 
     Attributes:
         batch_rows: rows of a batch, about.
-        kept_profiles: after how many profiles, at least, what is done is kept: a killed pull costs requests, and a part
-            is seldom full when each profile has few events.
-        kept_shares: after how many equal shares of the profiles, at most.
-        probes: profiles that are asked first for the days of the account's zone alone, to see whether their events
-            prove it.
-        least_proved: profiles, at least, for which that is worth the requests.
-        held_rows: rows that wait for a slower response before them, at which no other profile is asked.
-        process_after: bytes of large responses after which the rest may be read on a second core.
-        process_least: bytes still to be expected, at least, for which that is worth a process.
+        kept_profiles: profiles, at least, between two checkpoints that are to be kept: a killed pull costs requests,
+            and a part is seldom full when each profile has few events.
+        kept_shares: such checkpoints in a pull, at most.
+        probes: profiles that are asked first, only for the days of the account's zone, to see whether their events
+            prove the zone.
+        least_proved: profiles of a pull, at least, for which the probes are worth their requests.
+        held_rows: rows that may wait for a slower response before them; with more, no other profile is asked.
+        process_after: bytes of large responses after which a process may read the rest on a second core.
+        process_least: bytes still expected, at least, for which the process is worth its start.
     """
 
     batch_rows: int = 10_000
@@ -43,10 +43,10 @@ class PullSizes:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A batch of ``schema.SCHEMA`` (``None`` where there are no new rows), and what is done once it is written.
+    """A batch of ``schema.SCHEMA`` (``None`` where there are no new rows), and the state of the pull after it.
 
-    ``state`` is plain JSON, which ``Pull.resume`` takes; ``None`` where there is nothing to go on from. ``keep`` says
-    that a good share of the pull was done since this was last said, which no retry should have to do again.
+    ``state`` is plain JSON for ``Pull.resume``; ``None`` where a retry could not go on from here. ``keep`` asks the
+    writer for a checkpoint now: a good share of the pull was done since the last one.
     """
 
     batch: pa.RecordBatch | None
@@ -71,22 +71,22 @@ class Pull(Protocol):
 
     @property
     def plan(self) -> str:
-        """What is pulled and asked, as a log gives it: ``2 profiles of database 1 by 2 requests``."""
+        """The profiles or the database, and the requests, for the log: ``2 profiles of database 1 by 2 requests``."""
         ...
 
     @property
     def fingerprint(self) -> str:
-        """A digest of all that decides the rows and their order; a state is of use only to the same pull."""
+        """A digest of all that decides the rows and their order; a state is valid only for the same pull."""
         ...
 
     def resume(self, state: Any) -> None:
-        """Leave out what an earlier attempt says is done; before ``batches``."""
+        """Go on from the state of an earlier attempt; called before ``batches``."""
         ...
 
     def batches(self) -> AsyncIterator[Piece]:
-        """All rows that are not done yet, in an order that depends on nothing but the platform's data.
+        """Yield all rows that are not done yet, in an order that depends only on the platform's data.
 
         Raises:
-            AltcraftError: what cannot be had and may not be passed over.
+            AltcraftError: a history that cannot be read and may not be passed over.
         """
         ...

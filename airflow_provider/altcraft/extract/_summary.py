@@ -1,7 +1,7 @@
-"""What a pull brought, counted as its rows pass: by channel and action, by day, by campaign.
+"""Counts the events of a pull by channel and action, by day and by campaign.
 
-It becomes part of the operator's result, so it holds counts and names of campaigns, nothing of a profile, and is of a
-bounded size whatever the rows are.
+The counts become part of the operator's result. So they hold names of campaigns but nothing of a profile, and their
+size is bounded whatever the rows are.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SHOWN_CAMPAIGNS: Final = 50
 """Campaigns in the result, those with the most events."""
 
 OTHER: Final = "other"
-"""The action or channel that stands for those beyond the bounds."""
+"""The action or channel that stands for all beyond the bounds."""
 
 _SHOWN_KINDS: Final = 60
 _SHOWN_TIMES: Final = 92
@@ -40,9 +40,9 @@ _FURTHER, _NONE = _COUNTED_CAMPAIGNS, _COUNTED_CAMPAIGNS + 1
 _ACTIONS: Final = 256
 _CHANNELS: Final = 32
 _KINDS: Final = _ACTIONS * _CHANNELS
-"""A count's key is the number of a day, or of a campaign, times this, and that of a kind: of a channel and an action.
+"""The key of a count is the number of a day or campaign times this, plus the number of a channel and action.
 
-Of more channels or actions than have a number of their own, the last number stands for the others.
+The last number of a channel or action stands for all that have none of their own.
 """
 
 _PENDING_ROWS: Final = 100_000
@@ -58,10 +58,10 @@ _Key = TypeVar("_Key", bound=Hashable)
 class EventSummary:
     """Counts the events of one pull.
 
-    Campaigns are counted by their ids: the first thousand that come, all others as one.
+    The first thousand campaign ids are counted one by one, all others together.
 
     Args:
-        zone: whose days are counted. Where Arrow finds no such zone on the machine, those of UTC are.
+        zone: of the days; UTC where Arrow does not find the zone on the machine.
     """
 
     def __init__(self, zone: dt.tzinfo) -> None:
@@ -81,7 +81,7 @@ class EventSummary:
         if not batch.num_rows:
             return
         kinds = self._kinds_of(batch)
-        # Both in one number: pyarrow's `group_by` imports pandas.
+        # Place and kind in one number, as pyarrow's `group_by` imports pandas.
         keys = (
             pc.add(pc.multiply(places, _number(_KINDS)), kinds)
             for places in (self._days_of(batch), self._campaigns_of(batch))
@@ -94,14 +94,14 @@ class EventSummary:
 
     @property
     def state(self) -> str:
-        """All that was counted, as JSON: one short text, for it is kept with each part of a pull."""
+        """All counts as a short JSON text, which is kept with each part of a pull."""
         self._count()
         counts = [[each for pair in counted.items() for each in pair] for counted in (self._times, self._campaigns)]
         names = [list(self._channels), list(self._actions), list(self._names.items())]
         return msgspec.json.encode([self.events, self.timezone, self._unit, *names, *counts]).decode()
 
     def resume(self, state: str) -> None:
-        """Go on from what an earlier attempt counted, but for days of another zone."""
+        """Go on from the counts of an earlier attempt, unless its days are of another zone."""
         events, timezone, unit, channels, actions, names, times, campaigns = decode(state)
         if timezone != self.timezone:
             return
@@ -113,7 +113,7 @@ class EventSummary:
         self._campaigns = Counter(dict(zip(campaigns[::2], campaigns[1::2], strict=True)))
 
     def result(self) -> dict[str, Any]:
-        """What was counted, as plain JSON of at most some fifty kilobytes in UTF-8.
+        """Return the counts as plain JSON of at most about 50 kB in UTF-8.
 
         Returns:
             ``events`` (how many were counted), ``timezone``, ``by_action`` (``channel`` or ``None``, ``action``,
@@ -159,7 +159,7 @@ class EventSummary:
         each = _sums(self._campaigns, lambda key: key // _KINDS)
         without, further = each.pop(_NONE, 0), each.pop(_FURTHER, 0)
         ids = list(self._names)
-        # Of as many events the lower ids are first: those are in an order that a reader sees.
+        # Equal counts in the order of ids, which a reader can follow.
         shown = sorted(each, key=lambda number: (-each[number], ids[number]))[:SHOWN_CAMPAIGNS]
         of_each: dict[int, Counter[str]] = {number: Counter() for number in shown}
         for key, count in self._campaigns.items():
@@ -181,12 +181,12 @@ class EventSummary:
         return {"by_campaign": rows, "other_campaigns": others, "without_campaign": without}
 
     def _kinds_of(self, batch: pa.RecordBatch) -> Any:
-        """The number of each row's kind."""
+        """Return the number of each row's channel and action."""
         channel = _numbered(batch.column("channel"), self._channels, _CHANNELS, _ACTIONS)
         return pc.add(channel, _numbered(batch.column("action"), self._actions, _ACTIONS, 1))
 
     def _days_of(self, batch: pa.RecordBatch) -> Any:
-        """The number of each row's day, or of the first day of its month or year."""
+        """Return the number of each row's day, or of the first day of its month or year."""
         instants: Any = batch.column("datetime")
         if self.timezone != "UTC":
             instants = pc.local_timestamp(instants.cast(pa.timestamp("us", tz=self.timezone)))
@@ -195,7 +195,7 @@ class EventSummary:
         return instants.cast(pa.date32()).cast(pa.int32()).cast(pa.int64())
 
     def _campaigns_of(self, batch: pa.RecordBatch) -> Any:
-        """The number of each row's campaign among those that are counted, else that of further ones or of none."""
+        """Return the number of each row's campaign, ``_FURTHER`` beyond the first thousand, ``_NONE`` without one."""
         ids: Any = batch.column("campaign_id")
         places = self._places_of(ids)
         if places.null_count > ids.null_count and len(self._names) < _COUNTED_CAMPAIGNS:
@@ -211,7 +211,7 @@ class EventSummary:
         return pc.index_in(ids, value_set=integer_array(list(self._names)))
 
     def _count(self) -> None:
-        """Count what is pending; by months, then by years, where there are too many days."""
+        """Count the pending rows; merge days into months, then years, where there are too many."""
         for counts, keys in zip((self._times, self._campaigns), zip(*self._pending, strict=True), strict=False):
             found = pc.value_counts(pa.chunked_array(keys))
             for key, count in zip(_integers(found.field("values")), _integers(found.field("counts")), strict=True):
@@ -222,16 +222,16 @@ class EventSummary:
             self._times = _sums(self._times, self._coarser)
 
     def _coarser(self, key: int) -> int:
-        """The key of the first day of the month or year."""
+        """Return the key of the first day of the month or year."""
         day = dt.date.fromordinal(min(max(key // _KINDS + _EPOCH, 1), _LAST))
         first = day.replace(day=1) if self._unit == "month" else day.replace(month=1, day=1)
         return (first.toordinal() - _EPOCH) * _KINDS + key % _KINDS
 
 
 def _known_zone(name: str) -> str:
-    """The zone, where Arrow finds it on this machine."""
+    """Return the zone where Arrow finds it on this machine, else UTC."""
     try:
-        # Of no rows, Arrow does not look for the zone.
+        # With one row, as Arrow does not look for the zone of none.
         pc.local_timestamp(integer_array([0]).cast(pa.timestamp("us", tz=name)))
     except pa.ArrowInvalid:
         return "UTC"
@@ -239,7 +239,7 @@ def _known_zone(name: str) -> str:
 
 
 def _numbered(column: Any, numbers: dict[str | None, int], most: int, times: int) -> Any:
-    """The number of each row's value, times so many."""
+    """Return the number of each row's value, multiplied by ``times``."""
     encoded = column.dictionary_encode("encode")  # null is a value too
     found = []
     for value in encoded.dictionary.to_pylist():
@@ -266,11 +266,12 @@ def _sums(counts: Counter[Any], key_of: Callable[[Any], _Key]) -> Counter[_Key]:
 
 
 def _most(counts: Counter[_Key], most: int) -> list[_Key]:
-    """The keys with the highest counts, in an order that depends on nothing but these."""
+    """Return the keys with the highest counts, in an order that depends only on keys and counts."""
     return sorted(counts, key=lambda key: (-counts[key], str(key)))[:most]
 
 
 def _shown_name(name: str | None) -> str | None:
-    """The beginning of a campaign's name, without address and phone of whom it may have been made for."""
-    # Cut twice: an address that is cut is not found any more, and to look through a long word takes its length squared.
+    """Return the start of a campaign's name with e-mail addresses and phones masked."""
+    # Cut long names before the search, which takes the square of their length, and again after it, as an address cut
+    # short would not be found.
     return None if name is None else _PHONE.sub("…", _EMAIL.sub("…@…", name[:_READ_OF_NAME]))[:_NAME]

@@ -41,7 +41,7 @@ def test_nobody_answers(monkeypatch: pytest.MonkeyPatch, conn_type: str, port: i
 
 
 @pytest.mark.parametrize(
-    ("conn_type", "host", "why"), [("sqlite", ":memory:", "in memory"), ("duckdb", "", "names no file")]
+    ("conn_type", "host", "why"), [("sqlite", ":memory:", "in memory"), ("duckdb", "", "names no DuckDB file")]
 )
 def test_a_database_in_memory(monkeypatch: pytest.MonkeyPatch, conn_type: str, host: str, why: str) -> None:
     assert why in refused(monkeypatch, ValueError, conn_type=conn_type, host=host)

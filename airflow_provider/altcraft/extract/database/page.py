@@ -1,4 +1,4 @@
-"""A response of ``subscribers/history_get_all`` into rows, and these into batches."""
+"""Reads responses of ``subscribers/history_get_all``: the rows of a page, and their batch."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class PageReader:
         self._rows = RowReader()
 
     def page(self, call: Call, response: Response) -> HistoryPage:
-        """The rows as they were sent.
+        """Return the rows as they were sent.
 
         Raises:
-            UnreadableAnswerError: one is no object.
+            UnreadableAnswerError: a row is not an object.
         """
         sent = self._rows.read(response.body, response.headers.get("content-type", ""))
         if sent is not None:
@@ -48,14 +48,14 @@ class PageReader:
         return HistoryPage(page.rows, page.next_from_id, response.status)
 
     def read(self, walk: RangeWalk, call: Call, response: Response) -> pa.RecordBatch:
-        """As ``page`` and ``take``."""
+        """Read a page, and take it."""
         return self.take(walk, self.page(call, response))
 
     def take(self, walk: RangeWalk, page: HistoryPage) -> pa.RecordBatch:
-        """What a page brings to a walk.
+        """Give a page to a walk, and return the batch of its new rows.
 
         Raises:
-            UnreadableAnswerError: a row is not what the platform sends; then the page counts as not taken.
+            UnreadableAnswerError: a row is not as the platform sends it; the page counts as not taken.
             OrderError: see ``RangeWalk.take``.
         """
 
@@ -78,7 +78,7 @@ class PageReader:
         return walk.take(page, decode)
 
     def identities(self, rows: Sequence[Row]) -> list[bytes]:
-        """What rows alike have in common, for each of these."""
+        """Return the identity of each row, see ``schema.identity_of``."""
         return [identity_of(_event(row, "data", 200), self._list_id) for row in rows]
 
 

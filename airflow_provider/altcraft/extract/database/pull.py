@@ -40,7 +40,7 @@ _AHEAD = 1
 
 
 class _ReadPage(NamedTuple):
-    """What a page gave, and where its walk stood then."""
+    """The batch of a page, and the state of its walk after it."""
 
     batch: pa.RecordBatch
     state: dict[str, Any] | None
@@ -55,18 +55,18 @@ class DatabasePull:
         client: asks the platform.
         list_id: the database.
         window: which events to pull; both ends are given.
-        ranges: what is walked, each by a cursor of its own. Together they hold every event of the window once, but for
-            what the days in ``days`` turn out to miss.
-        days: the days that are asked where the account's zone is known; what is missing is walked afterwards.
+        ranges: walked in parallel. Each event of the window is in one of them, except those of days that ``days`` finds
+            missing.
+        days: the days to ask where the account's zone is known; missing ones are walked afterwards.
         ordered: the ranges are parts of the space of ``xxh``, walked by composed cursors.
         fields: profile fields that come with each row, as an object ``fields`` in ``extra``.
         page_size: rows a page.
         concurrency: ranges walked at once.
         event_counts: counts events, to find out how late they come; ``None`` does not.
         event_key_by: see ``schema.identities_of``.
-        again: this is the second walk, because the platform refused a cursor during the first: nothing is resumed.
-        sizes: how large its batches are.
-        failed: none ever, as there is nothing to pass over.
+        again: this is the second walk, as the platform refused a cursor during the first: nothing is resumed.
+        sizes: of its batches.
+        failed: always empty: no profile can be passed over.
     """
 
     client: BulkClient
@@ -92,7 +92,7 @@ class DatabasePull:
         self._states: list[dict[str, Any] | None] = [None] * len(self.walks)
         self._missing: list[Asked] = []
         self.absent_fields = set(self.fields)
-        """Names that no event had so far; a misspelt one never comes."""
+        """Fields that no event had so far, as with a misspelt name."""
 
     @property
     def asked_wider_because(self) -> str | None:
@@ -103,8 +103,8 @@ class DatabasePull:
         return RangeWalk(kept, self.page_size, self._reader.identities, ordered=self.ordered)
 
     def _ask_wider(self) -> None:
-        """Add walks over the days that may hold what the first ones have not proved to have asked for."""
-        assert self.days  # noqa: S101 - who calls it has seen to that
+        """Add walks over the days that the first walks have not proved to include."""
+        assert self.days  # noqa: S101 - the callers check it
         found: dict[Asked, Found | None] = dict.fromkeys(self.days.asked)
         for walk in self.walks:
             before, here = found[walk.range.asked], walk.found
@@ -165,12 +165,12 @@ class DatabasePull:
             self.event_counts.resume(state["seen"])
 
     async def batches(self) -> AsyncIterator[Piece]:
-        """Batches of ``schema.SCHEMA``: of each walk under way the rows of its next page, in turn.
+        """Yield batches of ``schema.SCHEMA``: the rows of the next page of each walk under way, in turn.
 
         Raises:
-            AltcraftError: a page that cannot be had.
-            CursorError: the platform refuses a cursor that it gave; all that was given so far is to be dropped.
-            OrderError: the ranges cannot be walked by composed cursors; all that was given so far is to be dropped.
+            AltcraftError: a page cannot be read.
+            CursorError: the platform refuses a cursor that it gave; drop all batches so far.
+            OrderError: the ranges cannot be walked by composed cursors; drop all batches so far.
         """
         if self.ordered and any(each.low for each in self.ranges):
             await self._prove_order()
@@ -201,10 +201,10 @@ class DatabasePull:
         return {"walks": list(self._states)} | ({"seen": self.event_counts.state} if self.event_counts else {})
 
     async def _turns(self) -> AsyncIterator[list[pa.RecordBatch]]:
-        """For each turn the batches that it gave: one of each walk under way, those of the ranges in their order.
+        """Yield the batches of each turn: one of each walk under way, in the order of the ranges.
 
-        How fast a walk is answered decides nothing, so the order of the rows is the same each time. A walk that is
-        ahead waits with a page or two in hand.
+        The speed of answers does not matter, so the order of the rows is the same each time. A walk that is ahead waits
+        with a page or two in hand.
         """
         async for turn in self._turns_of(range(len(self.walks))):
             yield turn
@@ -237,7 +237,7 @@ class DatabasePull:
             yield _Walker(index, self)
 
     async def _next(self, walker: _Walker) -> AsyncIterator[pa.RecordBatch]:
-        """The walk's next batch with rows, if there is one."""
+        """Yield the walk's next batch with rows, if there is one."""
         while not walker.done:
             taken = await walker.next()
             self._states[walker.index] = taken.state or {"unsaid": True}
@@ -247,7 +247,7 @@ class DatabasePull:
                 return
 
     async def fetch(self, walk: RangeWalk, cursor: str) -> HistoryPage:
-        """A page of a walk."""
+        """Ask for a page of a walk."""
         first = walk.begins and cursor == walk.cursor
         try:
             return await self.client.ask(self._call(walk.range.asked, cursor, self.page_size), self._reader.page)
@@ -259,7 +259,7 @@ class DatabasePull:
             raise cursor_error(error) from None
 
     async def take(self, walk: RangeWalk, page: HistoryPage) -> _ReadPage:
-        """Take the walk's next page, which is asked for again where a row is not what the platform sends."""
+        """Take the walk's next page; ask for it again where a row cannot be read."""
         try:
             batch = await self.client.apart(partial(self._reader.take, walk, page))
         except RetriableError:
@@ -271,10 +271,10 @@ class DatabasePull:
         return self.client.core.database_page(self.list_id, asked, cursor, page_size, self.fields)
 
     async def _prove_order(self) -> None:
-        """Compose a cursor for a profile within the first page, and see whether the platform begins there.
+        """Compose a cursor for a profile within the first page, and check that the platform begins there.
 
         Raises:
-            OrderError: it does not, or there is no such profile to prove it by.
+            OrderError: it does not, or the page has too few profiles to prove it.
         """
         asked_days = self.ranges[0].asked
         found = _numbers(await self.client.ask(self._call(asked_days, "", self.page_size), self._reader.page))
@@ -283,7 +283,7 @@ class DatabasePull:
         middle = next((index for index in range(len(found) // 2, len(found)) if found[index] != found[index - 1]), 0)
         if not middle:
             raise OrderError(f"the first {counted(len(found), 'row')} are of too few profiles to prove it by")
-        # Best between two profiles, as the borders of ranges are.
+        # Between two profiles if possible, as the borders of ranges are.
         asked = max(found[middle] - 1, found[middle - 1] + 1)
         try:
             begun = await self.client.ask(self._call(asked_days, compose(asked), 1), self._reader.page)
@@ -296,7 +296,7 @@ class DatabasePull:
 
 
 def _numbers(page: HistoryPage) -> list[int]:
-    """The rows' ``xxh`` as numbers.
+    """Return the rows' ``xxh`` as numbers.
 
     Raises:
         OrderError: a row has none.
@@ -308,7 +308,7 @@ def _numbers(page: HistoryPage) -> list[int]:
 
 
 class _Walker:
-    """A walk under way, some pages ahead of its turn."""
+    """A walk under way, which may be some pages ahead of its turn."""
 
     def __init__(self, index: int, pull: DatabasePull) -> None:
         self.index = index
@@ -317,7 +317,7 @@ class _Walker:
         self.task = asyncio.create_task(self._walk(pull, pull.walks[index]))
 
     async def next(self) -> _ReadPage:
-        """What the walk's next page gave."""
+        """Return the walk's next page."""
         taken = await self._pages.get()
         if isinstance(taken, BaseException):
             raise taken

@@ -1,4 +1,4 @@
-"""How a whole database is cut: into ranges of days and ranges of ``xxh``, each walked by a cursor of its own."""
+"""Cuts the history of a database into ranges of days and of ``xxh``, each walked by its own cursor."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from airflow_provider.altcraft.client._days import Asked
 from airflow_provider.altcraft.window import UTC, Window
 
 WEEK = 7
-"""Days of a range where nobody says how many ranges there are: each asks for three or four days more than it keeps."""
+"""Days of a range by default: each asks for three or four days more than it keeps."""
 
 _FEW = 2
-"""Likewise where the days are known: each asks for an empty page, and for a page that is not full."""
+"""Days of a range by default where the zone is known: each costs an empty page, and a page that is not full."""
 
 _SPACE = 2**64
 _FIRST_SECOND = "20010101"
-"""The time of the one first cursor that was seen on the real platform: before all events."""
+"""A time before all events, from the one cursor that was seen on the real platform."""
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """What one walk asks for and keeps: ``xxh`` from ``low`` to before ``high``, and instants.
+    """The range of one walk: ``xxh`` from ``low`` to before ``high``, and instants.
 
-    Each event of the pull lies in exactly one range, whatever days the platform means. Without ``days`` more is asked
-    than is kept, which is the window. With them, what is asked is asked by no other range; then ``days.kept`` is kept,
-    and the window is what the days should be. An event without an ``xxh`` lies in the first part of the space.
+    Each event of the pull lies in exactly one range, whatever the platform's time zone. Without ``days``, the walk asks
+    for days around the window and keeps the window. With ``days``, no other range asks for them, and the walk keeps
+    ``days.kept``; the window is then nominal. An event without an ``xxh`` lies in the first part of the space.
     """
 
     window: Window
@@ -47,22 +47,22 @@ class Range:
 
     @property
     def bounds(self) -> tuple[str, str]:
-        """The first ``xxh``, and the first one beyond, as 16 or 17 hexadecimal digits, which order as numbers do."""
+        """The first ``xxh``, and the first one beyond, as hexadecimal texts that sort as the numbers do."""
         return f"{self.low:016x}", f"{self.high:016x}" if self.high < _SPACE else "g"
 
     @property
     def first_cursor(self) -> str:
-        """Where a walk of this part of the space begins on a platform that takes composed cursors."""
+        """The composed cursor at which an ordered walk of this range begins."""
         return compose(self.low) if self.low else ""
 
 
 def compose(xxh: int) -> str:
-    """A cursor that stands before the first event of this ``xxh``."""
+    """Return a cursor before the first event of this ``xxh``."""
     return f"{xxh:016x}.{_FIRST_SECOND}"
 
 
 def cut(window: Window, ranges: int, parts: list[tuple[int, int]]) -> list[Range]:
-    """The ranges of a pull, days by days, each by parts of the space of ``xxh``.
+    """Return the ranges of a pull: the window cut into days, each cut into parts of the space of ``xxh``.
 
     Args:
         window: both ends are given.
@@ -83,7 +83,7 @@ def cut(window: Window, ranges: int, parts: list[tuple[int, int]]) -> list[Range
 
 
 def of_days(days: Iterable[Asked], parts: list[tuple[int, int]]) -> list[Range]:
-    """As ``cut``, of days that are known."""
+    """Return the ranges of known days, each cut into parts of the space of ``xxh``."""
     return [
         Range(asked.nominal, _SPACE * index // of, _SPACE * (index + 1) // of, asked)
         for asked in days
@@ -92,12 +92,12 @@ def of_days(days: Iterable[Asked], parts: list[tuple[int, int]]) -> list[Range]:
 
 
 def default_ranges(window: Window, most: int, *, known: bool = False) -> int:
-    """How many ranges, ``most`` at most, where nobody says.
+    """Return the default number of ranges, at most ``most``.
 
     Args:
         window: of the pull.
         most: walks at once.
-        known: the days are known: then a range asks only its own, and a range for each two of them costs little.
+        known: whether the zone is known: then a range asks only its own days, and short ranges cost little.
     """
     return max(1, min(most, len(window.days()) // (_FEW if known else WEEK)))
 

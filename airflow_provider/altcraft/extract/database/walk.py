@@ -1,4 +1,4 @@
-"""One walk over a range of a database's history: pages of rows in, the rows that the range keeps out. Does no I/O."""
+"""One walk over a range of a database's history: takes pages, and gives the new rows of the range. Does no I/O."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from airflow_provider.altcraft.extract.decoding.rows import RawRow
 from airflow_provider.altcraft.schema import Counts
 
 REMEMBERED = 4_000
-"""Rows, at least, for which a row alike on a later page gets a key of its own. The platform is thought to order rows by
-``xxh`` and time, so that rows alike are neighbours."""
+"""Rows, at least, that are remembered to give an equal row on a later page another key. The platform seems to order
+rows by ``xxh`` and time, so equal rows are neighbours."""
 
 _TAIL = 100
-"""Rows at a page's end that a state tells of, at most."""
+"""Rows at the end of a page that a state holds, at most."""
 
 _SURE = 3
-"""Borders with repeated rows after which the cursor is taken to be inclusive by what cannot wait to see more."""
+"""Borders with repeated rows after which the cursor counts as inclusive, where a decision is needed."""
 
 _ALIKE = (
     "event_id",
@@ -46,11 +46,11 @@ _ALIKE = (
 
 Row: TypeAlias = Mapping[str, Any] | RawRow
 _Place: TypeAlias = tuple[Any, Any]
-"""Where a row stands: its profile and its instant, as they were sent."""
+"""The place of a row in the order: its profile and its instant, as they were sent."""
 
 
 class OrderError(Exception):
-    """The platform does not order rows by ``xxh``, or does not take composed cursors: the plain way is left."""
+    """The platform does not order rows by ``xxh``, or does not take composed cursors: only a plain walk is possible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class HistoryPage:
 
 
 class WalkKeys(Counts):
-    """How many events of an identity there were in a walk: rows alike on neighbouring pages are distinguished too."""
+    """The number of events of each identity in a walk, so that equal rows on neighbouring pages get different keys."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,16 +71,16 @@ class WalkKeys(Counts):
         self._before: Mapping[str, int] = {}
 
     def get(self, identity: bytes, default: Any = None) -> Any:
-        """The count, or the default."""
+        """Return the count of an identity, else the default."""
         found = super().get(identity) or self._older.get(identity)
         return found or (self._before and self._before.get(digest(identity))) or default
 
     def none_of(self, identities: Collection[bytes]) -> bool:
-        """Whether there was none of any of these, as far as is remembered."""
+        """Return whether none of these identities is remembered."""
         return not self._before and super().none_of(identities) and self._older.keys().isdisjoint(identities)
 
     def turn(self, *, settled: bool) -> None:
-        """A page is over: forget what is long past, and where no row is held back, what came before a resumption."""
+        """End a page: forget old identities and, where no row is held back, those from before a resumption."""
         if settled:
             self._before = {}
         if len(self) >= REMEMBERED:
@@ -88,7 +88,7 @@ class WalkKeys(Counts):
             self.clear()
 
     def resume(self, digests: Sequence[str]) -> None:
-        """Go on after the events of these identities."""
+        """Remember the identities of a state."""
         self._before = Counter(digests)
 
 
@@ -96,11 +96,11 @@ class RangeWalk:
     """The state of one walk.
 
     Args:
-        kept: what belongs to it.
+        kept: its range.
         page_size: rows that are asked for a page.
-        identities: what rows alike have in common, for each of some rows.
-        ordered: the walk relies on rows ordered by ``xxh``: it begins with a composed cursor, ends with the first row
-            beyond the range, and checks the order as it goes.
+        identities: returns the identities of rows.
+        ordered: rely on rows ordered by ``xxh``: begin with a composed cursor, end with the first row beyond the range,
+            and check the order of each page.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class RangeWalk:
         self.keys = WalkKeys()
         self.rows = 0
         self.found: Found | None = None
-        """What the instants of the events are that were kept."""
+        """The first and last instant of the events that the range keeps."""
         self._identities = identities
         self._ordered = ordered
         self._walk = Walk(DATABASE_HISTORY, kept.first_cursor if ordered else "", page_size)
@@ -121,17 +121,17 @@ class RangeWalk:
 
     @property
     def cursor(self) -> str:
-        """What to ask next."""
+        """The cursor of the next page."""
         return str(self._walk.cursor)
 
     @property
     def begins(self) -> bool:
-        """Whether no page was taken yet, by this attempt or an earlier one."""
+        """Whether no page was taken yet."""
         return not self._walk.pages
 
     @property
     def done(self) -> bool:
-        """Whether all was taken."""
+        """Whether the walk has ended."""
         return self._walk.done
 
     @property
@@ -140,19 +140,19 @@ class RangeWalk:
         return self._walk.pages
 
     def following(self, page: HistoryPage) -> str | None:
-        """The cursor after this page, which is not taken yet; ``None`` where it is the last, or may well be."""
+        """Return the cursor after a page that is not taken yet; ``None`` where the page may be the last."""
         if not self._walk.goes_on(len(page.rows), page.cursor):
             return None
         beyond = self._ordered and _xxh(page.rows[-1]) >= self.range.bounds[1]
         return None if beyond else str(page.cursor)
 
     def take(self, page: HistoryPage, decode: Callable[[list[Row], WalkKeys], pa.RecordBatch]) -> pa.RecordBatch:
-        """What ``decode`` makes of the rows that are new and belong to the range.
+        """Take a page, and return the batch that ``decode`` makes of its new rows of the range.
 
         Where ``decode`` raises, the page counts as not taken.
 
         Raises:
-            OrderError: the rows do not come as an ordered walk wants them.
+            OrderError: the rows of an ordered walk are not in order.
         """
         rows = page.rows
         beyond = self._ordered and self._check_order(rows)
@@ -167,7 +167,7 @@ class RangeWalk:
         if rows:
             self._spans = bool(self._last) and _second(self._last[-1]) == _second(rows[0]) == _second(rows[-1])
             self._last, self._tail = rows, []
-        # Beyond its range it goes on only until it is known what the rows are that are held back.
+        # Beyond the range it goes on only until it is known whether the rows held back came twice.
         if beyond and not self._walk.done and (not self._held or self.pages > _SURE):
             self._walk.done, self._walk.ended = True, "the end of its range"
         self.keys.turn(settled=not self._held)
@@ -178,18 +178,18 @@ class RangeWalk:
         return batch
 
     def report(self) -> dict[str, Any]:
-        """For the result: what was to be kept, pages, rows, how it ended."""
+        """Return the walk for the result: its range, pages, rows and end."""
         part = {} if self.range.whole else dict(zip(("xxh_from", "xxh_before"), self.range.bounds, strict=True))
         ended = {"ended": self._walk.ended} | ({"rows_may_be_missing": True} if self._walk.suspect else {})
         return self.range.window.to_json() | part | {"pages": self.pages, "rows": self.rows} | ended
 
     @property
     def state(self) -> dict[str, Any] | None:
-        """Where the walk stands, as plain JSON without anybody's data; ``None`` where few words cannot say it."""
+        """The state of the walk as small plain JSON without personal data; ``None`` where there can be none."""
         walk = self._walk
         last = _second(self._last[-1]) if self._last else None
         same = sum(1 for _ in takewhile(lambda row: _second(row) == last, reversed(self._last)))
-        # A walk that goes on has lost what was held back here, so the cursor has to look inclusive by now.
+        # A resumed walk has lost the rows held back, so the cursor must count as inclusive by now.
         unsure = self._held and self.pages <= _SURE
         if not walk.done and (unsure or self._spans or same > _TAIL):
             return None
@@ -207,7 +207,7 @@ class RangeWalk:
         }
 
     def resume(self, state: Mapping[str, Any]) -> None:
-        """Go on from where a walk of the same range stood."""
+        """Go on from the state of a walk over the same range."""
         walk = self._walk
         walk.cursor, walk.pages, walk.exclusive = state["cursor"], state["pages"], state["exclusive"]
         walk.done, walk.ended, walk.suspect = state["done"], state["ended"], state["suspect"]
@@ -217,10 +217,10 @@ class RangeWalk:
         self.keys.resume(self._tail)
 
     def _again(self, rows: Sequence[Row]) -> set[int]:
-        """Which rows may have stood at the end of the last page, by their number.
+        """Return the numbers of the rows that may also be at the end of the last page.
 
-        They are the page's first, in whatever order. Among the first rows of the profile that the last page ended
-        with, ones that have come up since may stand between them.
+        They are the first rows of the page, in any order; new events of the last page's last profile may stand between
+        them.
         """
         if not self._last:
             known = list(map(digest, self._identities(rows[:_TAIL]))) if self._tail else []
@@ -240,7 +240,7 @@ class RangeWalk:
         return _matched(inner, new, Counter(_alike(row) for row, place in found if place in common)) | set(prefix)
 
     def _check_order(self, rows: Sequence[Row]) -> bool:
-        """Whether the rows go beyond the range.
+        """Return whether the rows go beyond the range.
 
         Raises:
             OrderError: they begin before the range or before the last page's end, or are not in order.
@@ -253,7 +253,7 @@ class RangeWalk:
         return bool(found) and found[-1] >= high
 
     def _of_range(self, rows: list[Row]) -> list[Row]:
-        """The rows of this part of the space of ``xxh``; the window is cut by who decodes them."""
+        """Return the rows of the range's part of the space of ``xxh``; ``decode`` cuts the window."""
         if self.range.whole:
             return rows
         low, high = self.range.bounds
@@ -263,7 +263,7 @@ class RangeWalk:
 
 
 def digest(identity: bytes) -> str:
-    """A short word for what rows alike have in common."""
+    """Return a short digest of an identity."""
     return blake2b(identity, digest_size=8).hexdigest()
 
 
@@ -273,7 +273,7 @@ def _xxh(row: Row) -> str:
 
 
 def _place(row: Row) -> _Place:
-    if isinstance(row, RawRow):  # most are, and this costs less than to be asked by names
+    if isinstance(row, RawRow):  # most rows are, and attributes are faster than names
         return row.xxh or row.profile_id, row.datetime
     return row.get("xxh") or row.get("profile_id"), row.get("datetime")
 

@@ -1,7 +1,7 @@
-"""A response's rows into an Arrow batch without an object for each: what ``HistoryEvent`` and ``schema`` make of them.
+"""Turns the rows of a response into an Arrow batch, as ``HistoryEvent`` and ``schema`` do but without an object a row.
 
-Only rows of the shapes that the platform is known to send are taken. Whatever else the models put right or refuse is
-left to them, so that both ways give the same rows and the same errors.
+It takes only rows of the shapes that the platform is known to send. All others are left to the models, which may repair
+or refuse them, so that both ways give the same rows and errors.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ def fast_batch(
     seen: Counts | None = None,
     by: KeyBy = "row",
 ) -> pa.RecordBatch | None:
-    """The rows within the window as ``schema.batch_of_events`` gives them, or ``None`` where the models have to look.
+    """Return the rows within the window as ``schema.batch_of_events`` does; ``None`` leaves them to the models.
 
     Args:
         rows: the rows of a response.
-        window: which to keep.
+        window: of the rows to keep.
         list_id: the database that was asked, for rows that do not name theirs.
         matching: by which mode the profile was looked up.
         lookup: the value it was looked up by.
@@ -101,7 +101,7 @@ def fast_batch(
 
 
 def _columns_by_time(rows: Sequence[RawRow] | Sequence[Any]) -> tuple[Columns, list[str]] | None:
-    """The rows' columns as they were sent, and their instants, both by time; ``None`` where the models have to look."""
+    """Return the sent columns and the instants, both sorted by time; ``None`` leaves the rows to the models."""
     kind = type(rows[0]) if rows else RawRow
     if not issubclass(kind, RawRow) or set(map(type, rows)) != {kind}:
         return None
@@ -109,23 +109,23 @@ def _columns_by_time(rows: Sequence[RawRow] | Sequence[Any]) -> tuple[Columns, l
         stamps = _stamps(list(map(_instant, rows)))
         if stamps is None:
             return None
-        # By time first, so that the window is a slice and order is seldom still to be made.
+        # Sorted by time first: then the window is a slice, and few rows need sorting by the other columns.
         order = sorted(range(len(rows)), key=stamps.__getitem__)
         rows, stamps = [rows[at] for at in order], [stamps[at] for at in order]
         sent = zip(*map(astuple, rows), strict=True)
         columns: Columns = dict(zip(kind.__struct_fields__, sent, strict=True))
         columns["extra"] = _extras(kind.others, [columns.pop(f"other_{number}") for number in range(len(kind.others))])
         columns["datetime"] = alike_text_array(_STAMP, stamps).cast(_UTC_MICROSECONDS)
-    except (ValueError, TypeError):  # Arrow's are of the first kind; no such row is known
+    except (ValueError, TypeError):  # Arrow's errors are ValueErrors
         return None
     return columns, stamps
 
 
 def _stamps(sent: list[Any]) -> list[str] | None:
-    """The instants as ``schema.stamp_of`` spells them, but for what only Arrow will find wrong with them.
+    """Return the instants in the form of ``schema.stamp_of``; Arrow finds the remaining faults.
 
     Raises:
-        TypeError: one is no text.
+        TypeError: an instant is not a text.
     """
     lengths = set(map(len, sent))
     if len(lengths) > 1:
@@ -133,11 +133,11 @@ def _stamps(sent: list[Any]) -> list[str] | None:
     (length,) = lengths
     if not 20 <= length <= 30 or length == 21 or min(sent) < "0001":
         return None
-    # What is finer than a microsecond goes, as the models have it go.
+    # Digits beyond microseconds are cut off, as the models do.
     beyond = "".join(text[26:-1] for text in sent) if length > 27 else ""
     if beyond and not (beyond.isascii() and beyond.isdigit()):
         return None
-    # Arrow would take a space for the T, and other zones. Each place of all texts at once costs less than each text.
+    # Arrow would also take a space for the T, and other zones. All texts are checked at once, place by place.
     whole, count = "".join(sent), len(sent)
     if whole[10::length] != "T" * count or whole[length - 1 :: length] != "Z" * count or whole.count("Z") != count:
         return None
@@ -146,7 +146,7 @@ def _stamps(sent: list[Any]) -> list[str] | None:
 
 
 def _in_parts(sent: list[Any]) -> list[str] | None:
-    """As ``_stamps``, of instants with and without a fraction."""
+    """Do the same for instants of different lengths."""
     stamps = []
     for text in sent:
         one = _stamps([text])
@@ -157,13 +157,13 @@ def _in_parts(sent: list[Any]) -> list[str] | None:
 
 
 def _extras(names: tuple[str, ...], columns: list[tuple[Raw, ...]]) -> list[str | None]:
-    """``extra`` of each row.
+    """Return ``extra`` of each row.
 
     Raises:
-        ValueError: one holds what is no JSON.
-        TypeError: one holds what the models put right or refuse.
+        ValueError: a field is not JSON.
+        TypeError: the models would repair or refuse a field.
     """
-    # What is known of a profile comes with each of its events, so the same bytes come again and again.
+    # A profile's fields come with each of its events, so the same bytes are decoded once.
     known: dict[tuple[bytes, ...], str | None] = {}
     extras, last, extra = [], None, None
     for parts in zip(*columns, strict=True):
@@ -188,7 +188,7 @@ def _extra(parts: dict[str, bytes]) -> str | None:
 
 
 def _identities(columns: Columns, stamps: list[str], by: KeyBy) -> list[bytes]:
-    """What ``schema.identity_of`` makes of these rows."""
+    """Return the identities of the rows, see ``schema.identity_of``."""
     return identities_of(
         columns["event_id"],
         columns["list_id"],

@@ -1,10 +1,9 @@
-"""The process that ``DecoderProcess`` starts: reads responses until its standard input, a socket, is closed.
+"""The process of ``DecoderProcess``: reads responses until its standard input, a socket, is closed.
 
-Bodies and batches pass through memory that both have; what stands there is said in frames over the socket, a length and
-a message in MessagePack each. First comes what all responses have in common, answered by an empty message. Then each
-message names a slot of the memory and the responses of a group, whose bodies stand in it one after the other. The
-answer names the slot, in whose other half the batches stand, and the length of each: 0 for a response that the caller
-has to read by itself.
+Bodies and batches pass through shared memory, which messages over the socket describe: a length, then MessagePack. The
+first message is ``Common``, answered by an empty message. Then each ``Group`` names a slot of the memory and the
+responses whose bodies are in its first half, one after the other. The answer ``Batches`` names the slot and the length
+of each batch in its second half: 0 for a response that the caller must read itself.
 """
 
 from __future__ import annotations
@@ -28,14 +27,13 @@ from airflow_provider.altcraft.window import Window
 
 LENGTH = struct.Struct("<I")
 SLOTS, HALF = 3, 1 << 20
-"""Groups that are under way at most, and bytes of their bodies and of their batches: while one group is read, the next
-one is there."""
+"""Groups under way, at most, so that the next one is there when one has been read; bytes of each half of a slot."""
 _ORPHANED = 5.0
-"""Seconds after which a process that hears nothing looks whether who started it is still there."""
+"""Seconds without a message after which the process checks whether its parent still lives."""
 
 
 class Common(msgspec.Struct):
-    """What all responses of a pull have in common: see ``decoder.fast_batch``."""
+    """The arguments of ``decoder.fast_batch`` that all responses of a pull share."""
 
     window: tuple[str | None, str | None]
     list_id: int
@@ -43,7 +41,7 @@ class Common(msgspec.Struct):
 
 
 class Item(msgspec.Struct, array_like=True):
-    """One response: how many bytes its body has, its ``Content-Type``, and by what its profile was looked up."""
+    """One response: the length of its body, its ``Content-Type``, and the lookup of its profile."""
 
     length: int
     content_type: str
@@ -66,16 +64,16 @@ class Batches(msgspec.Struct, array_like=True):
 
 
 def frame(message: object) -> bytes:
-    """A message with its length before it."""
+    """Return a message with its length before it."""
     packed = msgspec.msgpack.encode(message)
     return LENGTH.pack(len(packed)) + packed
 
 
 def main(descriptor: int) -> None:
-    """Read responses until the input ends, or who started this process is no longer there.
+    """Read responses until the input ends or the parent process dies.
 
     Args:
-        descriptor: of the memory.
+        descriptor: of the shared memory.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the task, which then closes the input
     parent = os.getppid()
@@ -89,7 +87,7 @@ def main(descriptor: int) -> None:
 
 
 def _next(link: socket.socket, parent: int) -> bytes:
-    # The other end may be open in a process that was forked from a task that is no longer there.
+    # A process that was forked from the task may keep the other end open after the task's death.
     while not select.select([link], [], [], _ORPHANED)[0]:
         if os.getppid() != parent:
             raise EOFError
@@ -132,7 +130,7 @@ class _GroupReader:
         return Batches(group.slot, lengths)
 
     def _batch(self, item: Item, body: memoryview) -> Any:
-        # Whatever is wrong, the caller finds it again, and says so.
+        # The caller reads the response again, and reports the error.
         try:
             sent = self._rows.read(body, item.content_type)
             if sent is None or not sent.data:

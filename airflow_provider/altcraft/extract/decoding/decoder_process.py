@@ -1,4 +1,4 @@
-"""Responses read on a second core, by a process that ends with this one however it ends."""
+"""Reads responses on a second core, in a process that ends with this one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _TOGETHER = 8
 """Responses of a group, at most."""
 _START = 30.0
 _END = 5.0
-"""Seconds that the process may take to start, and to end by itself."""
+"""Seconds that the process may take to start, and to end."""
 _CODE = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from airflow_provider.altcraft.extract.decoding.decoder_main import main; main(int(sys.argv[2]))"
@@ -48,13 +48,13 @@ _Waiting: TypeAlias = "tuple[Item, bytes, asyncio.Future[pa.RecordBatch | None]]
 
 
 class DecoderProcess:
-    """Reads the responses of one pull as ``decoder.fast_batch`` does, in a process of its own.
+    """Reads the responses of one pull by ``decoder.fast_batch`` in another process.
 
-    It gets responses through a socket, and ends when that is closed: by this class, or by the system where the task is
-    killed. Where it ends before, the caller reads by itself.
+    That process ends when its socket is closed: by this class, or by the system where the task is killed. Where it ends
+    earlier, the caller reads the responses itself.
 
     Args:
-        window: which rows to keep.
+        window: of the rows to keep.
         list_id: the database that is asked.
         by: see ``schema.identities_of``.
     """
@@ -72,11 +72,11 @@ class DecoderProcess:
         self.ready = False
 
     def start(self) -> None:
-        """Start it; it is ``ready`` some time later, or never. Until then, the caller reads."""
+        """Start the process; until it is ``ready``, if ever, the caller reads the responses itself."""
         self._running = asyncio.create_task(self._run())
 
     async def read(self, matching: str, lookup: str, content_type: str, body: bytes) -> pa.RecordBatch | None:
-        """The rows of a response within the window; ``None`` where the caller has to read it."""
+        """Return the rows of a response within the window; ``None`` where the caller must read it."""
         if not self.ready or len(body) > HALF:
             return None
         future: asyncio.Future[pa.RecordBatch | None] = asyncio.get_running_loop().create_future()
@@ -153,7 +153,7 @@ class DecoderProcess:
             self._writer.write(frame(Group(slot, [item for item, _, _ in group])))
 
     def _give(self, found: Batches) -> None:
-        assert self._memory  # noqa: S101 - it is there as long as there are answers
+        assert self._memory  # noqa: S101 - it is open as long as answers come
         at = found.slot * 2 * HALF + HALF
         whole = pa.py_buffer(self._memory[at : at + sum(found.lengths)])
         at = 0
@@ -167,14 +167,14 @@ class DecoderProcess:
 
 
 def _memory() -> Any:
-    """A file without a name, in memory where the system has that; it goes with the last process that has it open."""
+    """Open a file without a name, in memory where the system supports it; it vanishes with its last process."""
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("altcraft"), "r+b")
     return tempfile.TemporaryFile(prefix="altcraft-")
 
 
 def _end(process: subprocess.Popen[bytes]) -> int:
-    """Wait for its end, and see to it; its exit code."""
+    """Wait for the end of the process, or kill it, and return its exit code."""
     try:
         return process.wait(_END)
     except subprocess.TimeoutExpired:
@@ -183,10 +183,10 @@ def _end(process: subprocess.Popen[bytes]) -> int:
 
 
 def cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> float:
-    """How many this process may use.
+    """Return the number of cores that this process may use.
 
     Args:
-        quota: where Linux says how much of them a container has: microseconds, or ``max``, in each so many.
+        quota: Linux's file of a container's quota: microseconds, or ``max``, in each period.
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with suppress(OSError, ValueError):

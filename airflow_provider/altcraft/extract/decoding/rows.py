@@ -1,7 +1,7 @@
-"""A response's bytes into rows without a dictionary for each: what has a column as it was sent, all else as its JSON.
+"""Parses a response into rows without a dictionary for each: fields with a column, and the JSON of all others.
 
-Only answers of the shapes that the platform is known to send are taken. Whatever else the client and its models put
-right or refuse is left to them.
+It takes only answers of the shapes that the platform is known to send. All others are left to the client and its
+models, which may repair or refuse them.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ R = TypeVar("R")
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 _MOST = 30
-"""Fields without a column of which rows are read here, at most."""
+"""Fields without a column, at most; rows with more are left to the models."""
 
 
 class RawRow(msgspec.Struct, gc=False, omit_defaults=True, forbid_unknown_fields=True):
-    """A row. Its subclasses have a field of JSON for each field without a column; it is empty where none was sent."""
+    """A row. Subclasses add a field of JSON for each field without a column, empty where it was not sent."""
 
-    # Names of those fields, in the order in which they follow these.
+    # The names of the fields without a column, in the order of the added fields.
     others: ClassVar[tuple[str, ...]] = ()
 
     action: str
@@ -44,14 +44,14 @@ class RawRow(msgspec.Struct, gc=False, omit_defaults=True, forbid_unknown_fields
     event_id: str | None = None
 
     def get(self, name: str, default: Any = None) -> Any:
-        """A field with a column, as of a mapping."""
+        """Return a field with a column, as a mapping does."""
         return getattr(self, name, default)
 
     def mapping(self) -> dict[str, Any]:
-        """The row as the models take it.
+        """Return the row as the models take it.
 
         Raises:
-            ValueError: it holds what is no JSON.
+            ValueError: a field is not JSON.
         """
         row: dict[str, Any] = decode(msgspec.json.encode(self))
         return row
@@ -61,7 +61,7 @@ RAW_COLUMNS = RawRow.__struct_fields__
 
 
 class Envelope(msgspec.Struct, Generic[R]):
-    """A response. Of what is not here only the grammar of its JSON is checked."""
+    """A response. Of other fields only the JSON grammar is checked."""
 
     error: int
     error_text: str | None = None
@@ -70,14 +70,14 @@ class Envelope(msgspec.Struct, Generic[R]):
 
 
 class RowReader:
-    """Reads the answers of one pull, and learns from them which fields rows have in addition to those with a column."""
+    """Reads the answers of one pull, and learns from them the fields without a column."""
 
     def __init__(self) -> None:
         self._others = frozenset({"subscription", "subscriptions"})
         self._decoder = _decoder(self._others, "list_id")
 
     def read(self, body: bytes | memoryview, content_type: str) -> Envelope[RawRow] | None:
-        """A response of this body and type, if it is a success and all of its rows are of a known shape."""
+        """Return a response if it is a success and all its rows have a known shape."""
         if charset_of(content_type):
             return None
         try:
@@ -92,7 +92,7 @@ class RowReader:
         return None if sent.error else sent
 
     def _learn(self, rows: list[dict[str, Any]]) -> bool:
-        """Whether there is something new."""
+        """Learn the fields of rows, and return whether there are new ones."""
         if set(map(type, rows)) != {dict}:
             return False
         names = frozenset().union(*rows)
@@ -107,11 +107,11 @@ class RowReader:
 
 @lru_cache
 def _decoder(others: frozenset[str], base: str) -> msgspec.json.Decoder[Envelope[RawRow]]:
-    """Reads rows with these other fields.
+    """Return a decoder of rows with these fields without a column.
 
     Args:
         others: their names.
-        base: the name of ``list_id``.
+        base: the name of ``list_id`` in the rows.
     """
     names = tuple(sorted(others))
     fields = {f"other_{number}": name for number, name in enumerate(names)}

@@ -1,4 +1,4 @@
-"""The lookups of a pull, however many: checked, each once, in their order, on the local disk where they are many."""
+"""The lookups of a pull, each once and in their order; many of them are kept on the local disk."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ _RECORD = 24
 class Lookups:
     """Lookups that may be iterated again and again, from several threads; memory does not grow with their number.
 
-    The file has no name, so it goes with its process however that ends.
+    The file has no name, so it vanishes with its process.
 
     Args:
-        found: lookups as ``check_lookup`` gives them. One that stands in the rows as another one does is left out.
-        most_known: how many are compared in memory; the digests of more go to the disk.
+        found: lookups as ``check_lookup`` gives them. One with the ``matching`` and ``lookup`` of an earlier one is
+            left out.
+        most_known: lookups that are compared in memory; the digests of more go to the disk.
 
     Raises:
         OSError: the disk of temporary files (``TMPDIR``) is full or cannot be written.
@@ -50,7 +51,7 @@ class Lookups:
         self._again = seen.again()
         self._count = count - len(self._again)
         self.digest = digest.hexdigest()
-        """Of all of them and their order."""
+        """A digest of all lookups and their order."""
 
     def __len__(self) -> int:
         return self._count
@@ -65,12 +66,12 @@ class Lookups:
                 yield from_json(line)
 
     def since(self, done: int) -> Iterator[dict[str, Any]]:
-        """Those after the first so many."""
+        """Iterate over the lookups after the first ``done``."""
         return islice(self, done, None)
 
     @property
     def texts(self) -> Texts:
-        """``matching`` and ``lookup`` of each, as they stand in the rows."""
+        """``matching`` and ``lookup`` of each, as in the rows."""
         return Texts(self)
 
     def _lines(self) -> Iterator[bytes]:
@@ -103,7 +104,7 @@ class Texts(Collection[tuple[str, str]]):
 
 
 class _KnownLookups:
-    """Finds what comes again: the first ones at once; of more, digests go to disk and are compared in the end."""
+    """Finds repeated lookups: among the first ones at once, among more by digests on the disk at the end."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -111,7 +112,7 @@ class _KnownLookups:
         self._buckets: list[Any] = []
 
     def add(self, number: int, text: str) -> bool:
-        """Whether the text is new, or not known yet to have come before."""
+        """Add a text, and return whether it may be new."""
         digest = blake2b(text.encode(), digest_size=16).digest()
         if digest in self._first:
             return False
@@ -124,7 +125,7 @@ class _KnownLookups:
         return True
 
     def again(self) -> array[int]:
-        """The numbers of those that turned out to have come before, ascending."""
+        """Return the numbers of the texts that ``add`` took for new and were not, ascending."""
         again = array("Q")
         for bucket in self._buckets:
             with bucket:

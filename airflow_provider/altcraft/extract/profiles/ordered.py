@@ -1,4 +1,4 @@
-"""Many things done at once by a fixed number of workers, their results handed on in the order of the things."""
+"""Processes items by parallel workers, and yields the results in the order of the items."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ async def ordered(
     size: Callable[[R], int],
     most: int,
 ) -> AsyncIterator[tuple[T, R]]:
-    """Each item with what ``work`` makes of it, in order.
+    """Yield each item with the result of ``work``, in order.
 
-    A slow consumer slows the work: results that are not taken yet are bounded, in number and in size.
+    A slow consumer slows the work: waiting results are bounded in number and in size.
 
     Args:
         items: taken one by one, as workers become free.
-        work: what a worker does with an item; the first error that it raises ends everything.
+        work: processes an item; its first error ends everything.
         workers: items under way at once.
-        size: how large a result is.
-        most: the size of all results that wait at which nothing new is begun.
+        size: returns the size of a result.
+        most: the size of all waiting results at which no item is begun.
     """
     buffer: _Buffer[T, R] = _Buffer(4 * workers, most, size)
     numbered = enumerate(items)
@@ -68,11 +68,11 @@ async def ordered(
 
 
 class _Buffer(Generic[T, R]):
-    """Results that wait for the one before them, bounded in number and in size.
+    """Results that wait for an earlier one, bounded in number and in size.
 
     Attributes:
         begun: items that were begun so far.
-        changed: is set when the next result is there, or a worker has ended.
+        changed: set when the next result is there, or a worker has ended.
     """
 
     def __init__(self, ahead: int, most: int, size: Callable[[R], int]) -> None:
@@ -98,12 +98,12 @@ class _Buffer(Generic[T, R]):
         return self._taken in self._results
 
     def take(self) -> Iterator[tuple[T, R]]:
-        """The results whose turn it is."""
+        """Yield the results whose turn it is."""
         while self.has_next():
             item, result = self._results.pop(self._taken)
             self._taken += 1
             self._waiting -= self._size(result)
-            # All workers at once, and not too often: each that wakes costs more than what it finds.
+            # Wake the workers together and not too often: waking costs more than a single item.
             if self.begun - self._taken <= self._ahead // 2 and self._waiting <= self._most // 2:
                 self._room.set()
             yield item, result

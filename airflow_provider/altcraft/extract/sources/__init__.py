@@ -1,7 +1,7 @@
-"""Where the profiles of a pull may stand: a file or object, a SQL query's result, the platform's own list.
+"""Sources of the profiles of a pull: a file or object, the result of a SQL query, or the platform's own list.
 
-Each is read row by row, so memory does not grow with their number. DAG files make sources while they are parsed, so
-what reads them, Airflow's connections included, is imported when a task runs.
+Each is read row by row, so memory does not grow with the number of profiles. DAG files construct sources while they are
+parsed, so the modules that read them are imported when a task runs.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ __all__ = ["FileProfiles", "PlatformProfiles", "ProfileSource", "SqlProfiles", "
 log = logging.getLogger(__name__)
 
 _SHORTENED = re.compile(r"\d(?:[.,]\d+)?E\+\d{2}")
-"""How Excel writes a number of more than 11 digits into CSV."""
+"""The form in which Excel writes a number of more than 11 digits into CSV."""
 
 _COMMON = ("matching", "columns", "fixed")
 """Fields of every source that Airflow renders."""
 
 
 def shard_of(lookup: Mapping[str, Any], shards: int) -> int:
-    """In which of so many shards a lookup is, from 0: the same on any machine, whatever other lookups there are.
+    """Return the number, from 0, of the shard of a lookup: the same on any machine, whatever other lookups there are.
 
     Args:
         lookup: as ``check_lookup`` gives it.
@@ -49,11 +49,11 @@ def shard_of(lookup: Mapping[str, Any], shards: int) -> int:
 
 @dataclass(kw_only=True, repr=False, eq=False)
 class ProfileSource:
-    """Rows, and which of their columns make a lookup; or, in a subclass of the user's own, whatever gives lookups.
+    """A source of rows whose columns make lookups; or a user's own subclass that yields lookups.
 
-    A subclass of the user's own needs the method ``lookups`` only. What it yields is checked by the operator: e-mails,
-    mappings or ``ProfileLookup``, as ``profiles`` of the operator takes them. It may have an ``__init__`` of its own.
-    ``template_fields`` names those of its attributes that Airflow renders.
+    A user's own subclass needs the method ``lookups`` only. It yields e-mails, mappings or ``ProfileLookup``, as
+    ``profiles`` of the operator takes them, which the operator checks. It may have its own ``__init__``.
+    ``template_fields`` names the attributes that Airflow renders.
 
     Args:
         matching: a matching mode, or ``xxh``; like ``columns`` and ``fixed`` it may be a template.
@@ -78,18 +78,18 @@ class ProfileSource:
     phone_region: str | None = None
 
     def __init_subclass__(cls) -> None:
-        """Refuse a source that gives nothing, when its class is made."""
+        """Refuse a subclass without ``lookups``, when its class is made."""
         super().__init_subclass__()
         if cls.lookups is ProfileSource.lookups and cls._rows is ProfileSource._rows:
             raise ValueError(f"{cls.__name__}: give a method `lookups(self, client, list_id)` that yields the profiles")
 
     def __repr__(self) -> str:
-        """As Airflow shows it: alike in each process, whatever attributes a subclass has."""
+        """Return a text for Airflow that is the same in each process."""
         shown = ", ".join(f"{name}={getattr(self, name, None)!r}" for name in self.template_fields)
         return f"{type(self).__name__}({shown})"
 
     def __post_init__(self) -> None:
-        """Refuse what does not fit while the DAG file is parsed."""
+        """Check constant arguments while the DAG file is parsed."""
         if not isinstance(self.skip_empty, bool):
             raise ValueError(f"skip_empty: expected True or False, got {self.skip_empty!r}")
         if self.phone_region is not None:
@@ -100,16 +100,16 @@ class ProfileSource:
             raise ValueError(f"phone_region: with matching {self.matching!r} there is no column of phones")
 
     def lookups(self, client: AltcraftClient, list_id: int) -> Iterator[dict[str, Any]]:
-        """The lookups, in the order of the rows, as ``check_lookup`` gives them.
+        """Yield the lookups, in the order of the rows, as ``check_lookup`` gives them.
 
         Args:
-            client: asks the platform, where it is the source.
-            list_id: the database that is meant.
+            client: of the platform, for a source that asks it.
+            list_id: the profile database.
 
         Raises:
             ValueError: a row or the source itself does not fit; the message names place, row and column, not the value.
             OSError: it cannot be read.
-            AltcraftError: the platform's list cannot be had.
+            AltcraftError: the platform's list cannot be read.
         """
         plan = self.plan()
         blank: dict[str, Any] = {} if self.matching == "xxh" else {"matching": self.matching}
@@ -176,7 +176,7 @@ class ProfileSource:
         raise ValueError(f"expected {expected}{kind}{'; ' if advice else ''}{advice}")
 
     def plan(self) -> dict[str, str]:
-        """The column of each field that is not fixed.
+        """Return the column of each field that is not fixed.
 
         Raises:
             ValueError: ``matching``, ``columns`` and ``fixed`` do not fit together.
@@ -184,7 +184,7 @@ class ProfileSource:
         fields = self._fields()
         for name, value in self.fixed.items():
             if name not in fields:
-                raise ValueError(f"fixed: {name!r} is no field of matching {self.matching!r}")
+                raise ValueError(f"fixed: {name!r} is not a field of matching {self.matching!r}")
             if expected := CHECKS[name](value):
                 raise ValueError(f"fixed[{name!r}]: expected {expected}")
         varying = [name for name in fields if name not in self.fixed]
@@ -198,10 +198,10 @@ class ProfileSource:
             return {varying[0]: self.columns}
         for name in self.columns:
             if name not in varying:
-                raise ValueError(f"columns: {name!r} is no field of matching {self.matching!r} that is not fixed")
+                raise ValueError(f"columns: {name!r} is not a field of matching {self.matching!r} that is not fixed")
         missing = [name for name in varying if name not in self.columns]
         if not self.columns or (missing and self.matching not in EITHER):
-            raise ValueError(f"columns: there is none for {missing[0]}")
+            raise ValueError(f"columns: missing for {missing[0]}")
         return dict(self.columns)
 
     def _fields(self) -> tuple[str, ...]:
@@ -215,22 +215,22 @@ class ProfileSource:
         return name
 
     def _fault(self, text: str, column: str) -> str | None:
-        """What is wrong with a text that a lookup might take."""
+        """Return what is wrong with a text, although a lookup might take it."""
         return None
 
     def _advice(self, value: Any, column: str) -> str:
-        """What to do about a value of a wrong type."""
+        """Return advice on a value of a wrong type."""
         return ""
 
     def _name(self) -> str:
-        """The source as messages call it."""
+        """Return the name of the source for messages."""
         raise NotImplementedError
 
     def _at(self, number: int) -> str:
         return f"{self._name()}, row {number}"
 
     def _rows(self, columns: list[str], client: AltcraftClient, list_id: int) -> Iterable[tuple[int, Sequence[Any]]]:
-        """Number and values of each row."""
+        """Yield number and values of each row."""
         raise NotImplementedError
 
 
@@ -256,7 +256,7 @@ class FileProfiles(ProfileSource):
     sheet: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        """Refuse what does not fit while the DAG file is parsed."""
+        """Check constant arguments while the DAG file is parsed."""
         super().__post_init__()
         if not isinstance(self.delimiter, str) or len(self.delimiter) != 1 or self.delimiter in '\r\n"':
             raise ValueError(f"delimiter: expected one character, no quote and no line's end, got {self.delimiter!r}")
@@ -321,7 +321,7 @@ class SqlProfiles(ProfileSource):
 
 @dataclass
 class PlatformProfiles(ProfileSource):
-    """All profiles of the database that is asked, or those of a query, from the platform's ``profiles/list``.
+    """All profiles of the database, or those of a query, from the platform's ``profiles/list``.
 
     A call gives a page, one page after another. Of a row only ``id`` is documented, so that is the default; any other
     column must be a profile field's name, and is asked for.
@@ -338,7 +338,7 @@ class PlatformProfiles(ProfileSource):
     page_size: int | str = field(default=1000, kw_only=True)
 
     def __post_init__(self) -> None:
-        """Refuse what does not fit while the DAG file is parsed."""
+        """Check constant arguments while the DAG file is parsed."""
         super().__post_init__()
         check_number_constant(self.page_size, "page_size", 1)
 

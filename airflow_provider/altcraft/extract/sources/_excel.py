@@ -1,4 +1,7 @@
-"""Rows of a sheet of an Excel workbook, read as they come: memory grows with its texts, not with its cells."""
+"""Reads the rows of an Excel sheet one by one: memory grows with its texts and by some 100 bytes a row.
+
+openpyxl keeps the element of each row that it has read, without its cells.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ MOST_EXACT = 10**15
 def rows_of_sheet(
     file: IO[bytes], places_of: Callable[[list[str]], list[int]], path: str, sheet: str | None
 ) -> Iterator[tuple[int, Sequence[Any]]]:
-    """Number, as Excel counts, and values of each row that has any; whole numbers are ``int``.
+    """Yield the number, as Excel counts, and the values of each row with any; whole numbers are ``int``.
 
     Args:
         file: can be sought in.
@@ -22,7 +25,7 @@ def rows_of_sheet(
         sheet: its name; ``None`` where the workbook has one visible sheet only.
 
     Raises:
-        ValueError: it is no such workbook, or a cell holds what is no value.
+        ValueError: it is not such a workbook, or a cell has no usable value.
         ImportError: openpyxl is not installed.
         OSError: it cannot be read.
     """

@@ -1,4 +1,4 @@
-"""Rows of a file or object of profiles, one by one, with the number of each."""
+"""Reads the rows of a file or object of profiles one by one, with their numbers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CODECS: dict[str, Any] = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 
 @dataclass(frozen=True)
 class Format:
-    """How a file is written, as far as its suffix does not say it.
+    """The format of a file beyond its suffix.
 
     Attributes:
         delimiter: of CSV.
@@ -41,7 +41,7 @@ class Format:
 
 
 def check(path: str) -> None:
-    """Refuse a path that cannot be read, without a look at it.
+    """Refuse a path that cannot be a source, without opening it.
 
     Raises:
         ValueError: not absolute, with a password, or of an unknown suffix.
@@ -60,12 +60,12 @@ def check(path: str) -> None:
 
 
 def kind_of(path: str) -> str:
-    """The format that the suffix names."""
+    """Return the format that the suffix names."""
     return _SUFFIX.search(path)[1].partition(".")[0]  # type: ignore[index] # checked
 
 
 def rows(path: str, columns: Sequence[str], form: Format) -> Iterator[Row]:
-    """Values of the columns; the number is that of the line, in Parquet and Excel of the row, from 1.
+    """Yield number and values of each row; the number is that of the line, in Parquet and Excel of the row, from 1.
 
     Raises:
         ValueError: it is not what its suffix says, or lacks a column.
@@ -141,7 +141,7 @@ def _csv(text: Iterator[str], columns: Sequence[str], path: str, delimiter: str)
                     f"{path}, line {before + reader.line_num}: {len(row)} columns, where the header has {width}"
                 )
     except csv.Error as error:
-        raise ValueError(f"{path}, line {before + reader.line_num}: no CSV: {error}") from None
+        raise ValueError(f"{path}, line {before + reader.line_num}: not CSV: {error}") from None
 
 
 def _json(text: Iterator[str], columns: Sequence[str], path: str) -> Iterator[Row]:

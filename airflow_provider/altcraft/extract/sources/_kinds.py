@@ -1,4 +1,4 @@
-"""What a column holds that makes no lookup, and what to write instead."""
+"""Names wrong values of a column by their kind, and says how to select or write them instead."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _NAMES: tuple[tuple[tuple[type, ...], str], ...] = (
 
 
 def name_of(value: object) -> str:
-    """What a value is, in words that do not show it."""
+    """Return the kind of a value in words that do not show it."""
     return next((name for types, name in _NAMES if isinstance(value, types)), type(value).__name__)
 
 
 def plain(value: Any) -> Any:
-    """The value; a whole number that a database gives as a decimal is an ``int``."""
+    """Return the value; a whole number that a database gives as a decimal becomes an ``int``."""
     if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
         return int(value)
     return value
 
 
 def advice_of_query(value: object, column: str) -> str:
-    """What to select instead."""
+    """Return what to select instead."""
     if isinstance(value, bytes | bytearray | memoryview):
         return f"select them as text: encode({column}, 'hex') on PostgreSQL, HEX({column}) elsewhere"
     if isinstance(value, float | Decimal):
@@ -40,7 +40,7 @@ def advice_of_query(value: object, column: str) -> str:
 
 
 def advice_of_file(value: object, column: str) -> str:
-    """What to write into the file instead."""
+    """Return what to write into the file instead."""
     if isinstance(value, float | Decimal):
         return f"write {column!r} as whole numbers or as text"
     return f"write {column!r} as text"

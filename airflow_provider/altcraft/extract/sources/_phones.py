@@ -1,4 +1,4 @@
-"""Phone numbers as people write them, in the platform's form."""
+"""Turns phone numbers as people write them into the platform's form."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _REGION = re.compile(r"[A-Z]{2}")
 
 
 def check_region(region: str) -> None:
-    """Refuse what cannot be a region, without a look at whether there is such a one.
+    """Refuse a text that is not two letters, without looking the region up.
 
     Raises:
         ValueError: it is not two capital letters.
@@ -42,7 +42,7 @@ class PhoneReader:
         self._region = region
 
     def read(self, text: str) -> str | None:
-        """The number as ``+79000000000``; ``None`` where it is not exactly one that the numbering plan has.
+        """Return the number as ``+79000000000``; ``None`` where it is not exactly one number of the numbering plan.
 
         A number with an extension is none: the platform's form has no place for it, and whose it is would be lost.
         """

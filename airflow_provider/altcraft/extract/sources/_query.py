@@ -1,4 +1,4 @@
-"""Rows of a query over an Airflow connection, as the database sends them."""
+"""Reads the rows of a query over an Airflow connection, without holding the whole result."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ ROWS = 10_000
 def rows(
     conn_id: str, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None, columns: Sequence[str]
 ) -> Iterator[tuple[int, Sequence[Any]]]:
-    """Number, from 1, and values of the columns of each row. Whatever else the query does is rolled back.
+    """Yield number, from 1, and values of each row. Changes that the query makes are rolled back.
 
     Raises:
-        ValueError: there is no such connection, it is none of a SQL database, the query cannot be run, or its result
+        ValueError: there is no such connection, it is not of a SQL database, the query cannot be run, or its result
             lacks a column; no message shows a value of a row.
         OSError: the database cannot be reached, or gave the query up.
     """
@@ -29,7 +29,7 @@ def rows(
 
 @contextmanager
 def _without_values(conn_id: str) -> Iterator[None]:
-    """A driver's error in our words: a cast that fails, say, shows the value."""
+    """Raise a driver's error without values, which a failed cast shows, for example."""
     try:
         yield
     except Exception as error:
@@ -79,7 +79,7 @@ def _connect(conn_id: str) -> Any:
 
 
 def _cursor(connection: Any) -> Any:
-    """A cursor that does not fetch the whole result at once, with rows as tuples."""
+    """Return a cursor that does not fetch the whole result at once, with rows as tuples."""
     driver = type(connection).__module__.partition(".")[0]
     if driver == "psycopg2":
         return connection.cursor("altcraft_profiles", cursor_factory=import_module("psycopg2.extensions").cursor)
@@ -91,7 +91,7 @@ def _cursor(connection: Any) -> Any:
 
 
 def _places(columns: Sequence[str], found: Sequence[str], conn_id: str) -> list[int]:
-    """Where the columns are; some databases change the case of names."""
+    """Return the positions of the columns; some databases change the case of names."""
     folded = [name.casefold() for name in found]
     for column in columns:
         if column not in found and folded.count(column.casefold()) != 1:

@@ -1,4 +1,4 @@
-"""Lines of a file of text, and what its bytes look like where they are not in the encoding that was named."""
+"""Reads the lines of a text file, and guesses its encoding where the given one does not fit."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import IO
 
 _SEPARATORS = ";,\t|"
 _NO_TEXT_OF_CP1251 = re.compile(r"[^\x00-\x7fА-яЁёІіЇїЄєҐґЎў№«»„“”‘’–—…•°§\xa0]|[A-Za-z][А-яЁё]|[А-яЁё][A-Za-z]")  # noqa: RUF001 - Cyrillic is meant
-"""What a text in windows-1251 does not have: other characters, and words of two alphabets."""
+"""Marks of a text that is not windows-1251: other characters, and words of two alphabets."""
 
 
 def check_encoding(encoding: str) -> None:
-    """Refuse what is no encoding of text.
+    """Refuse a name that is not an encoding of text.
 
     Raises:
         ValueError: the message names some that are.
@@ -29,7 +29,7 @@ def check_encoding(encoding: str) -> None:
 
 
 def lines(file: IO[bytes], path: str, encoding: str, delimiter: str | None) -> Iterator[str]:
-    """Lines with their ends, without the mark of the byte order.
+    """Yield lines with their ends, without a byte-order mark.
 
     Args:
         file: its bytes.
@@ -67,12 +67,12 @@ def lines(file: IO[bytes], path: str, encoding: str, delimiter: str | None) -> I
 
 
 def of_content(error: OSError) -> bool:
-    """Whether Arrow says so of bytes it cannot make sense of; the system and stores say more of what may pass."""
+    """Return whether the error is Arrow's about bytes that it cannot decode, not a temporary one of a store."""
     return type(error) is OSError and error.errno is None
 
 
 def separator_of(header: str, delimiter: str) -> str | None:
-    """Another character that parts a header, where the delimiter does not."""
+    """Return another character that separates a header, where the delimiter does not."""
 
     def width(by: str) -> int:
         try:
@@ -91,7 +91,7 @@ def _shown(encoding: str) -> str:
 
 
 def _is_single_byte(encoding: str) -> bool:
-    """Whether any bytes are a text in it, so that UTF-8 would pass for one."""
+    """Return whether the encoding decodes any bytes, so that UTF-8 would pass for it."""
     text = bytes(range(128, 256)).decode(encoding, "replace")
     return len(text) == 128 and text.count("\ufffd") < 64
 
@@ -105,7 +105,7 @@ def _is_in(found: bytes, encoding: str) -> bool:
 
 
 def _hint(first: bytes, found: bytes, delimiter: str | None) -> str:
-    """What would read the bytes, as far as they show it."""
+    """Return advice on the encoding that the bytes seem to have."""
     if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
     elif _is_in(found, "cp1251") and not _NO_TEXT_OF_CP1251.search(found.decode("cp1251")):
