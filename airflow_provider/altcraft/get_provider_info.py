@@ -10,7 +10,7 @@ _PACKAGE: Final = "airflow_provider.altcraft"
 
 
 def _choice(unset: str, **words: str) -> dict[str, Any]:
-    """A field's schema with what may be chosen and the words that Airflow 3.2 and later show for it."""
+    """Return a field's schema with what may be chosen and the words that Airflow 3.2 and later show for it."""
     return {
         "type": ["string", "null"],
         "enum": [None, *words],
@@ -40,7 +40,7 @@ FORM_FIELDS: Final[dict[str, dict[str, Any]]] = {
     "list_id": {
         # No plain mark: a connection without it is whole where tasks name their database.
         "label": "Database (list_id) * unless each task names one",
-        "description": "Number of the profile database that is meant where a task names none; the connection test "
+        "description": "Number of the profile database for tasks that name none; the connection test "
         "lists those that the token sees.",
         "schema": {"type": ["integer", "null"], "minimum": 1} | _DATABASE,
     },
@@ -106,7 +106,7 @@ FORM_FIELDS: Final[dict[str, dict[str, Any]]] = {
 
 
 def get_provider_info() -> dict[str, Any]:
-    """The provider's description, by Airflow's ``provider_info.schema.json``."""
+    """Return the provider's description, by Airflow's ``provider_info.schema.json``."""
     return {
         "package-name": "airflow-provider-altcraft",
         "name": "Altcraft",
@@ -137,6 +137,21 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "sensors": [{"integration-name": "Altcraft", "python-modules": [f"{_PACKAGE}.sensors.action"]}],
         "triggers": [{"integration-name": "Altcraft", "python-modules": [f"{_PACKAGE}.triggers.action"]}],
-        "extra-links": [f"{_PACKAGE}.hooks.links.{name}" for name in ("OutputLink", "ProfileLink", "CampaignLink")],
+        "extra-links": [f"{_PACKAGE}.hooks.links.{name}Link" for name in ("Output", "Profile", "Campaign", "Docs")],
+        "config": {
+            "altcraft": {
+                "description": "Settings of the provider of the Altcraft Platform.",
+                "options": {
+                    "docs_url": {
+                        "description": "Where you have published this provider's documentation (`make docs`), for a "
+                        "link on each of its tasks. Without it there is none.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "https://docs.example.com/altcraft",
+                        "default": "",
+                    }
+                },
+            }
+        },
         "cli": [f"{_PACKAGE}.cli.definition.get_cli_commands"],
     }

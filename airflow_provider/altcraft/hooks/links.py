@@ -1,7 +1,7 @@
-"""Links on a task instance's page in Airflow: to what was written, and to the profile and campaign in the platform.
+"""Links on a task instance's page in Airflow: to its output, to profile and campaign in the platform, to the docs.
 
 Airflow 3 asks for them in the task's own process when it ends, Airflow 2 in the webserver. A link is worth no failure:
-what cannot be had is left out.
+what cannot be read is left out.
 """
 
 from __future__ import annotations
@@ -11,33 +11,41 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
-from airflow.providers.common.compat.sdk import BaseHook, BaseOperatorLink
+from airflow.providers.common.compat.sdk import BaseHook, BaseOperatorLink, conf
 
 from airflow_provider.altcraft._redact import redacted
 from airflow_provider.altcraft.hooks._connection import platform_url
 
 log = logging.getLogger(__name__)
 
+_DOCS: Final = {
+    "AltcraftHistoryOperator": "history.html",
+    "AltcraftDatabaseHistoryOperator": "database.html",
+    "AltcraftEventsOperator": "waiting.html#the-first-task",
+    "AltcraftActionSensor": "waiting.html",
+}
+"""The page of each operator; of an operator of the user's own it is the first one."""
+
 _OF_PROFILES: Final = ("profile_id", "xxh", "list_id")
 
 
 class OutputLink(BaseOperatorLink):
-    """To the object or folder that a pull wrote, where its store has a console that everybody reaches."""
+    """A link to the object or folder that a pull wrote, in the console of its store."""
 
     name = "Output"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """The address; empty where there is none."""
+        """Return the address; empty where there is none."""
         return _or_nothing(lambda: console_of((_returned(ti_key).get("uris") or [""])[0]))
 
 
 class ProfileLink(BaseOperatorLink):
-    """To the profile that a sensor has waited for, by the connection's ``profile_url``."""
+    """A link to the profile that a sensor has waited for, by the connection's ``profile_url``."""
 
     name = "Profile"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """The address; empty where there is none."""
+        """Return the address; empty where there is none."""
 
         def link() -> str:
             connection = BaseHook.get_connection(operator.altcraft_conn_id)
@@ -54,12 +62,12 @@ class ProfileLink(BaseOperatorLink):
 
 
 class CampaignLink(BaseOperatorLink):
-    """To the campaign whose events a sensor has waited for, by the connection's ``campaign_url``."""
+    """A link to the campaign whose events a sensor has waited for, by the connection's ``campaign_url``."""
 
     name = "Campaign"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """The address; empty where there is none."""
+        """Return the address; empty where there is none."""
         if not operator.campaign_id:
             return ""
         names = {"campaign_id": operator.campaign_id}
@@ -68,13 +76,31 @@ class CampaignLink(BaseOperatorLink):
         )
 
 
+class DocsLink(BaseOperatorLink):
+    """A link to the operator's page of the documentation, where Airflow's configuration has its address."""
+
+    name = "Docs"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        """Return the address; empty without one."""
+        return _or_nothing(lambda: _docs_of(operator.task_type))
+
+
+def _docs_of(task_type: str) -> str:
+    docs_url = conf.get("altcraft", "docs_url", fallback="").strip().rstrip("/")
+    parts = urlsplit(docs_url)
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        return ""
+    return f"{docs_url}/{_DOCS.get(task_type, '')}"
+
+
 def console_of(uri: str) -> str:
-    """The page of an object or a folder in its store's console; empty where the store has none."""
+    """Return the address of an object or a folder in its store's console; empty where the store has none."""
     parts = urlsplit(uri)
     conn_id, _, bucket = parts.netloc.rpartition("@")
     key = parts.path[1:]
     if parts.scheme in {"s3", "s3a"}:
-        # Another store than Amazon's has an endpoint of its own.
+        # A store with an endpoint is not Amazon's.
         if conn_id and "endpoint" in (BaseHook.get_connection(conn_id).extra or ""):
             return ""
         kind = "buckets" if not key or key.endswith("/") else "object"
@@ -86,7 +112,7 @@ def console_of(uri: str) -> str:
 
 
 def _returned(ti_key: Any) -> Any:
-    """What the task returned; an empty mapping where it did not."""
+    """Return the result of the task; an empty mapping without one."""
     if hasattr(ti_key, "xcom_pull"):  # the running task instance of Airflow 3
         return ti_key.xcom_pull(task_ids=ti_key.task_id, map_indexes=ti_key.map_index) or {}
     from airflow.providers.common.compat.sdk import XCom

@@ -32,7 +32,7 @@ from airflow_provider.altcraft._redact import without_secrets
 from airflow_provider.altcraft._words import counted, places
 from airflow_provider.altcraft.extract._protocol import PullSizes
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
-from airflow_provider.altcraft.hooks.links import OutputLink
+from airflow_provider.altcraft.hooks.links import DocsLink, OutputLink
 from airflow_provider.altcraft.operators._lineage import LineageMixin
 from airflow_provider.altcraft.targets import SupportsFailureReport, SupportsResume, resolve_target
 from airflow_provider.altcraft.window import DateLike, Window, zone_of
@@ -67,7 +67,7 @@ class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, 
         "shard",
         "altcraft_conn_id",
     )
-    operator_extra_links = (OutputLink(),)
+    operator_extra_links = (OutputLink(), DocsLink())
     pull_sizes: ClassVar[PullSizes] = PullSizes()
     ui_color = "#e8f4ec"
 

@@ -32,6 +32,7 @@ from airflow_provider.altcraft._arguments import (
 )
 from airflow_provider.altcraft._words import counted
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
+from airflow_provider.altcraft.hooks.links import DocsLink
 from airflow_provider.altcraft.operators._ledger import Keyed, Ledger, Store, Variables
 from airflow_provider.altcraft.sensors._moments import run_due
 from airflow_provider.altcraft.sensors.action import RUN_DUE
@@ -132,6 +133,7 @@ class AltcraftEventsOperator(Interruptible, DefinedNames, RenderedOperator, Base
         AirflowFailException: an argument, the connection or the account does not fit, so that a retry would not help.
     """
 
+    operator_extra_links = (DocsLink(),)
     template_fields: Sequence[str] = (
         "actions",
         "profiles",

@@ -39,7 +39,7 @@ from airflow_provider.altcraft._arguments import (
 )
 from airflow_provider.altcraft._words import duration
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
-from airflow_provider.altcraft.hooks.links import CampaignLink, ProfileLink
+from airflow_provider.altcraft.hooks.links import CampaignLink, DocsLink, ProfileLink
 from airflow_provider.altcraft.sensors._earlier_polls import earlier_failures, earlier_polls, keep_failures
 from airflow_provider.altcraft.sensors._moments import later, reported_at, reschedule_at, run_due
 from airflow_provider.altcraft.sensors._poll import poll
@@ -118,7 +118,7 @@ class AltcraftActionSensor(Interruptible, DefinedNames, RenderedOperator, BaseSe
         "max_consecutive_failures",
         "altcraft_conn_id",
     )
-    operator_extra_links = (ProfileLink(), CampaignLink())
+    operator_extra_links = (ProfileLink(), CampaignLink(), DocsLink())
     ui_color = "#e8f4ec"
 
     def __init__(

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider.altcraft.hooks.altcraft import AltcraftHook
-from airflow_provider.altcraft.hooks.links import CampaignLink, OutputLink, ProfileLink
+from airflow_provider.altcraft.hooks.links import CampaignLink, DocsLink, OutputLink, ProfileLink
+from airflow_provider.altcraft.operators.events import AltcraftEventsOperator
+from airflow_provider.altcraft.operators.history import AltcraftDatabaseHistoryOperator, AltcraftHistoryOperator
 from airflow_provider.altcraft.sensors.action import AltcraftActionSensor
 
+DAY: Any = {"date_from": "2026-01-01", "date_to": "2026-01-01"}
+DOCS = Path(__file__).parents[3] / "docs"
 PROFILE = "https://example.com/db/{list_id}/profiles/{profile_id}"
 EVENTS = [{"profile_id": "f00", "xxh": "9202595093f237d4", "list_id": 7, "action": "confirm"}]
 
@@ -119,3 +124,44 @@ def test_to_the_output(monkeypatch: pytest.MonkeyPatch, uri: str, link: str) -> 
 
 def test_of_a_pull_that_failed_there_is_none() -> None:
     assert OutputLink().get_link(None, ti_key=Instance(None)) == ""
+
+
+@pytest.mark.parametrize(
+    ("operator", "page"),
+    [
+        (AltcraftHistoryOperator(task_id="pull", profiles=["ann@example.com"], target="/a.parquet"), "history.html"),
+        (
+            AltcraftDatabaseHistoryOperator(
+                task_id="all", date_from="{{ ds }}", date_to="{{ ds }}", target="/a.parquet"
+            ),
+            "database.html",
+        ),
+        (sensor(), "waiting.html"),
+        (AltcraftEventsOperator(task_id="events", actions="form_post"), "waiting.html#the-first-task"),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
+)
+def test_to_the_docs(monkeypatch: pytest.MonkeyPatch, operator: Any, page: str) -> None:
+    """Where Airflow's configuration says at what address they are."""
+    (link,) = [each for each in operator.operator_extra_links if each.name == "Docs"]
+    assert isinstance(link, DocsLink)
+    assert link.get_link(operator, ti_key=None) == ""
+    for docs_url in ("https://docs.example.com/altcraft", "https://docs.example.com/altcraft/"):
+        monkeypatch.setenv("AIRFLOW__ALTCRAFT__DOCS_URL", docs_url)
+        assert link.get_link(operator, ti_key=None) == f"https://docs.example.com/altcraft/{page}"
+    assert (DOCS / page.partition(".html")[0]).with_suffix(".md").exists()
+
+
+def test_docs_of_an_operator_of_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OwnSensor(AltcraftActionSensor):
+        pass
+
+    monkeypatch.setenv("AIRFLOW__ALTCRAFT__DOCS_URL", "https://docs.example.com/altcraft")
+    own = OwnSensor(task_id="wait", profile="ann@example.com", actions="confirm")
+    assert DocsLink().get_link(own, ti_key=None) == "https://docs.example.com/altcraft/"
+
+
+@pytest.mark.parametrize("docs_url", ["javascript:alert(1)", "docs", "  ", "https://[docs", "https://", "https:docs"])
+def test_docs_without_a_web_address(monkeypatch: pytest.MonkeyPatch, docs_url: str) -> None:
+    monkeypatch.setenv("AIRFLOW__ALTCRAFT__DOCS_URL", docs_url)
+    assert DocsLink().get_link(sensor(), ti_key=None) == ""
