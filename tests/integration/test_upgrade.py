@@ -249,8 +249,9 @@ def given(store: Store, run: str) -> list[str]:
         return [event["event_key"] for event in events]
 
 
-def test_runs_are_given_what_no_run_was_given_before(api: Emulator) -> None:
-    stored, store = STATES["events"], Store()
+def test_runs_are_given_what_no_run_was_given_before(api: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored, store, variables = STATES["events"], Store(), Store()
+    monkeypatch.setattr("airflow_provider.altcraft.operators.events.Variables", lambda: variables)
     store.rows = dict(stored["rows"])
     add_late(api)
     (new,) = given(store, "run2")

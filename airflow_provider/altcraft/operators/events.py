@@ -1,4 +1,4 @@
-"""What a DAG that an action started works on: all events since the task's last run, each exactly once."""
+"""Gives a DAG that an action starts all events since the task's last run, each exactly once."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_EVENTS = 1000
-"""Events a run is given at most: Airflow maps a task over up to 1,024 by default."""
+"""Events of a run, at most: Airflow maps a task over up to 1,024 by default."""
 
 _RETURN_VALUE = "return_value"
-"""Key of the XCom that a task's result is."""
+"""Key of the XCom of a task's result."""
 
 
 @contextmanager
@@ -83,7 +83,7 @@ def events_since_last_run(
         since: only events from then on count; the moment the first run was due (or the earliest event that a watcher
             has announced by then), a date (its first instant in ``timezone``), or an aware date-time.
         lookback: how late an event may appear and still count: a ``timedelta`` or its ISO 8601 text, such as ``PT6H``.
-        timezone: IANA name of the time zone whose days are meant, by ``since`` and by ``lookback``.
+        timezone: IANA name of the time zone of the days in ``since`` and ``lookback``.
         max_events: how many events a run is given at most; the rest waits for the next one. Where tasks are mapped over
             this one's output, no more than Airflow's ``[core] max_map_length``.
         asset: of ``inlets`` or ``outlets``, in whose state store it is kept which events were given (Airflow 3.3);
@@ -225,7 +225,7 @@ def _poll(
 
 
 def _check_alone(context: Mapping[str, Any] | Context) -> None:
-    """Two at once would both be given the same events."""
+    """Refuse a task of which two instances may run at once: both would be given the same events."""
     task, dag = context["task"], context["dag"]
     if getattr(context["ti"], "map_index", -1) not in {-1, None}:
         raise ValueError("A mapped task cannot be given events: map over the output of one that is not mapped")
@@ -265,7 +265,7 @@ def _check_mapped(events: int, most: float) -> None:
 
 
 def _most_mapped(task: Any, max_events: int) -> float:
-    """How many events may be handed on: tasks that are mapped over them are as many."""
+    """Return how many events may be given where tasks are mapped over them."""
     if next(task.iter_mapped_dependants(), None) is None:
         return math.inf
     most: int = conf.getint("core", "max_map_length", fallback=1024)
@@ -275,7 +275,7 @@ def _most_mapped(task: Any, max_events: int) -> float:
 
 
 def _announced(context: Mapping[str, Any] | Context) -> dt.datetime | None:
-    """The time of the earliest event that the run's watchers have announced."""
+    """Return the time of the earliest event that the run's watchers have announced."""
     triggering: Any = context.get("triggering_asset_events") or {}
     payloads = [
         (event.extra or {}).get("payload") for asset in triggering for event in triggering[asset] if event is not None

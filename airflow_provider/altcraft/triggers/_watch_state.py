@@ -1,4 +1,4 @@
-"""The state of a watcher: what it has fired for, and how that outlives the triggerer in the asset's state store."""
+"""The state of a watcher: the events that it has fired for, kept in the asset's state store across restarts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Firing:
-    """Events that were fired for at once: when it was, up to when all was polled (if it was), and which events."""
+    """Events that one trigger event was fired for, when, and up to which time all events were polled (if known)."""
 
     at: float
     watermark: dt.datetime | None
@@ -33,10 +33,10 @@ class _Firing:
 
 
 class WatchProgress:
-    """Tells new events from those that were fired for.
+    """Finds the events that were not fired for yet.
 
-    Events that were fired for go into ``processed`` a while later, when Airflow surely has them: what is stored never
-    says of an event that it was fired for before it is so. ``zone`` is whose days the lookback has.
+    Events that were fired for are added to ``processed`` a while later, once Airflow has kept the trigger event: a
+    stored state never contains an event that Airflow has lost. ``zone`` is that of the days of the lookback.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class WatchProgress:
 
     @property
     def start(self) -> dt.datetime:
-        """From when on events are to be polled."""
+        """The time of the earliest events to poll."""
         watermarks = [firing.watermark for firing in self._firings if firing.watermark is not None]
         return self._horizon(max([self.processed.watermark, *watermarks]))
 
     def new_events(self, poll: Poll, actions: Collection[str]) -> list[tuple[str, HistoryEvent]]:
-        """The events of a poll that nothing was fired for; by time."""
+        """Return the events of a poll that were not fired for yet, by time."""
         start = self.start
         return [
             (key, event)
@@ -67,11 +67,11 @@ class WatchProgress:
         ]
 
     def fire(self, events: Iterable[tuple[str, HistoryEvent]], watermark: dt.datetime | None) -> None:
-        """These are fired for now; all up to the watermark was, where one is given."""
+        """Note that these events are fired for now, and that all events up to the watermark were polled."""
         self._firings.append(_Firing(time.monotonic(), watermark, {key: event.datetime for key, event in events}))
 
     def settle(self, *, at_once: bool = False) -> bool:
-        """Move what has settled, or everything, into ``processed``; returns whether that should be stored now."""
+        """Move settled firings, or all, into ``processed``; return whether it should be stored now."""
         now, changed = time.monotonic(), False
         while self._firings and (at_once or now - self._firings[0].at >= self._times.settled):
             firing = self._firings.popleft()
@@ -92,13 +92,13 @@ class WatchState:
     """Stores ``ProcessedKeys`` in the state stores of the assets that a trigger watches for (Airflow 3.3).
 
     Args:
-        store: Airflow's accessors; ``None`` where there are none, so that nothing is kept.
-        name: what the rows' names begin with.
-        times: how long it waits before it looks again whether there is something to store, or tries again.
+        store: Airflow's accessors; with ``None`` nothing is kept.
+        name: prefix of the rows' names.
+        times: of checks and retries.
     """
 
     def __init__(self, store: Any, name: str, times: WatchTimes) -> None:
-        # A trigger that is equal to another is one for both their assets: each has the state, should the other go.
+        # Equal triggers of two assets are one trigger: each asset keeps the state, as the other may be removed.
         each = [*getattr(store, "_by_name", {}).values(), *getattr(store, "_by_uri", {}).values()]
         self._stores = each or [store] * (store is not None)
         self._name = name
@@ -112,27 +112,32 @@ class WatchState:
         return bool(self._rows)
 
     async def load(self, since: dt.datetime) -> ProcessedKeys:
-        """What was kept, else nothing processed since then, which is kept at once. Waits for as long as it takes."""
+        """Return the stored keys, else store an empty set from ``since`` on. Retries until it succeeds."""
         while True:
             try:
-                for store in self._stores:
-                    if (head := await store.aget(f"{self._name}/head")) is not None:
-                        rows = {row: await store.aget(f"{self._name}/{row}", "") for row in ProcessedKeys.rows_of(head)}
-                        return ProcessedKeys.from_rows(head, rows)
+                heads = [(await store.aget(f"{self._name}/head"), store) for store in self._stores]
+                if found := [(head, store) for head, store in heads if head is not None]:
+                    # An asset that was taken away for a time has the state of then.
+                    head, store = max(found, key=lambda each: dt.datetime.fromisoformat(each[0]["watermark"]))
+                    rows = {row: await store.aget(f"{self._name}/{row}", "") for row in ProcessedKeys.rows_of(head)}
+                    processed = ProcessedKeys.from_rows(head, rows)
+                    if len(self._stores) > 1:  # an asset that was added since has none of the rows
+                        processed.renew_rows()
+                    return processed
                 processed = ProcessedKeys(since)
                 await self._write(*processed.changes())
             except Exception as error:
-                log.warning("The watcher's state cannot be had yet: %s: %s", type(error).__name__, error)
+                log.warning("The watcher's state cannot be read yet: %s: %s", type(error).__name__, error)
                 await asyncio.sleep(self._times.store_retry)
             else:
                 return processed
 
     @asynccontextmanager
     async def storing(self, progress: WatchProgress) -> AsyncIterator[None]:
-        """Store within seconds what has settled, and at the end of the block what has by then.
+        """Store settled firings within seconds, and once more at the end of the block.
 
-        Cancelled with a message, as Airflow does where a watcher is paused or changed, everything has: the triggerer
-        lives, and keeps what was firing. One that shuts down gives no message, and may not have kept it yet.
+        A cancellation with a message means that the watcher was paused or changed: the triggerer lives and keeps what
+        was fired, so all firings are settled. A triggerer that shuts down gives no message, and may not have kept them.
         """
         task = asyncio.create_task(self._store_periodically(progress))
         try:
@@ -153,7 +158,7 @@ class WatchState:
                 await self.store(progress.processed)
 
     async def store(self, processed: ProcessedKeys) -> None:
-        """Keep it; where that fails it is said, and done with the next time."""
+        """Store the changes; where that fails, log it and store them with the next ones."""
         rows, gone = processed.changes()
         self._rows.pop("head", None)
         self._rows |= rows

@@ -1,8 +1,7 @@
-"""Which events were dealt with: a set of event keys, small enough for Airflow's stores of state. Does no I/O.
+"""The keys of processed events, as a set small enough for Airflow's stores of state. Does no I/O.
 
-Airflow's stores hold JSON values of up to 65,535 bytes. So a set is one head row, and pages next to it if it is large:
-500 events are one row of 6 kB; 100,000 are the head and 25 pages, 1.1 MB, of which adding events writes the head and
-one page.
+Airflow's stores hold JSON values of up to 65,535 bytes. So a set is one head row, and pages if it is large: 500 events
+are one row of 6 kB; 100,000 are the head and 25 pages, 1.1 MB. Adding events then writes the head and one page.
 """
 
 from __future__ import annotations
@@ -17,26 +16,26 @@ from typing import Any, Final
 from airflow_provider.altcraft.window import UTC
 
 WIDTH: Final = 8
-"""Bytes kept of a key. That one of 100,000 events is taken for another has a chance below 1 in a billion."""
+"""Bytes kept of a key. The chance that two of 100,000 events have the same is below 1 in a billion."""
 
 PAGE_KEYS: Final = 4000
-"""Keys a page holds at most: 43 kB as text."""
+"""Keys in a page, at most: 43 kB as text."""
 
 HEAD_KEYS: Final = 2500
-"""Keys that stand in the head itself: 27 kB."""
+"""Keys in the head, at most: 27 kB."""
 
 RUNS: Final = 200
-"""Newest runs whose own events are known. Older ones' are only known to have been dealt with."""
+"""Newest runs whose events are known by run. Of older runs it is only known that their events were processed."""
 
 _FORMAT: Final = 1
 
 
 @dataclass(slots=True)
 class _Page:
-    """Keys of events between two times, in whole seconds; of one run where it is named.
+    """Keys of events between two times, in whole seconds; of one run, where ``run`` names it.
 
     Attributes:
-        row: name of the row next to the head that holds just these keys; ``None`` where none does yet.
+        row: name of the stored row that holds just these keys; ``None`` before it is stored.
     """
 
     first: int
@@ -58,22 +57,22 @@ class ProcessedKeys:
         self.since = since
         self.watermark = watermark or since
         self.event_key_by = "row"
-        """What the keys are made of."""
+        """``row`` or ``event_id``: the source of the keys."""
         self._pages: list[_Page] = []
         self._digests: set[bytes] = set()
         self._next = 0
         self._gone: list[str] = []
 
     def __len__(self) -> int:
-        """Keys held."""
+        """Return the number of keys."""
         return len(self._digests)
 
     def __contains__(self, key: str) -> bool:
-        """Whether the event was dealt with."""
+        """Return whether the event was processed."""
         return _digest(key) in self._digests
 
     def add(self, events: Iterable[tuple[str, dt.datetime]], run: str | None = None) -> None:
-        """Note events, each by key and time, as dealt with; by that run, where one is named."""
+        """Add processed events, each as key and time; those of a run, where it is named."""
         owner = None if run is None else _owner(run)
         for key, at in events:
             digest, second = _digest(key), int(at.timestamp())
@@ -87,25 +86,25 @@ class ProcessedKeys:
             self._extend(page, digest, second, second)
 
     def of_run(self, run: str, keys: Iterable[str]) -> set[str]:
-        """Those of the keys that were dealt with by this run."""
+        """Return the given keys that this run processed."""
         owned = {digest for page in self._owned(run) for digest in _split(page.keys)}
         return {key for key in keys if _digest(key) in owned}
 
     def span_of_run(self, run: str) -> tuple[dt.datetime, dt.datetime] | None:
-        """Between which times this run's events lie, the end exclusive; ``None`` where it is not known to have any."""
+        """Return first and last time (exclusive) of this run's events; ``None`` where none are known."""
         pages = self._owned(run)
         if not pages:
             return None
         return _at(min(page.first for page in pages)), _at(max(page.last for page in pages) + 1)
 
     def forget(self, before: dt.datetime) -> None:
-        """Drop what is older, page by page, so that somewhat more may be kept than must be."""
+        """Drop older pages; a page with some newer keys stays whole."""
         if old := [page for page in self._pages if _at(page.last + 1) <= before]:
             self._drop(old)
             self._digests = {digest for page in self._pages for digest in _split(page.keys)}
 
     def changes(self) -> tuple[dict[str, Any], list[str]]:
-        """Rows to write, in this order, and then rows to delete, since this was last asked.
+        """Return the rows to write, in order, and then the rows to delete, since the last call.
 
         The head comes last: until it is written, what was written before does not count. A page that has changed gets a
         row of a new name, so that the old head still finds what it had.
@@ -137,9 +136,14 @@ class ProcessedKeys:
         gone, self._gone = self._gone, []
         return rows, gone
 
+    def renew_rows(self) -> None:
+        """Have the next ``changes`` give all rows, for a store that may have none of them."""
+        for page in self._pages:
+            self._outdate(page)
+
     @classmethod
     def rows_of(cls, head: Mapping[str, Any]) -> list[str]:
-        """Names of the rows next to the head that ``restored`` wants.
+        """Return the names of the rows that ``from_rows`` needs.
 
         Raises:
             ValueError: a later version of this package has written it.
@@ -150,7 +154,7 @@ class ProcessedKeys:
 
     @classmethod
     def from_rows(cls, head: Mapping[str, Any], rows: Mapping[str, str]) -> ProcessedKeys:
-        """What ``changes`` gave to store."""
+        """Return the set that ``changes`` stored."""
         seen = cls(dt.datetime.fromisoformat(head["since"]), dt.datetime.fromisoformat(head["watermark"]))
         seen._next = head["next"]
         seen.event_key_by = head.get("event_key_by", "row")

@@ -30,6 +30,7 @@ import pyarrow.parquet as pq
 from common import LOOKBACK, PEOPLE, SINCE, WINDOW, Store, context_of, fill
 
 from airflow_provider.altcraft.client import ProfileLookup
+from airflow_provider.altcraft.operators import events as operators_events
 from airflow_provider.altcraft.operators.events import events_since_last_run
 from airflow_provider.altcraft.operators.history import AltcraftDatabaseHistoryOperator, AltcraftHistoryOperator
 from airflow_provider.altcraft.schema import SCHEMA
@@ -183,6 +184,7 @@ async def first_event(trigger: Any) -> Any:
 
 def write_states(file: Path) -> None:
     _keeper.SETTLED = 0.0
+    operators_events.Variables = Store
     watched, given = Store(), Store()
     trigger = watcher(watched)
     payload = asyncio.run(first_event(trigger))

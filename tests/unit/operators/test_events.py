@@ -54,7 +54,7 @@ def api(altcraft_api: Emulator, connect: Connect) -> Emulator:
     return altcraft_api
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def variables(monkeypatch: pytest.MonkeyPatch) -> Store:
     """Airflow's Variables; the real ones are in the system tests."""
     store = Store()
@@ -205,7 +205,8 @@ def test_no_more_than_may_be_mapped(api: Emulator, store: Store, monkeypatch: py
         post(api, "ann", at=NOW - dt.timedelta(minutes=minutes))
     sizes = [len(given(context(store, f"run{run}", task=consumer(1)), lookback="PT0S")) for run in range(3)]
     assert sizes == [2, 2, 1]
-    assert len(given(context(Store()))) == 5  # nothing is mapped over it
+    another = SimpleNamespace(dag_id="dag", task_id="another", map_index=-1)
+    assert len(given(context(store, ti=another))) == 5  # nothing is mapped over it
 
 
 def test_a_run_that_was_given_more_than_may_be_mapped_says_so(

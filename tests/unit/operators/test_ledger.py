@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 from collections import Counter
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider.altcraft.operators._ledger import Ledger
+from airflow_provider.altcraft.waiting import processed_keys
 from airflow_provider.altcraft.window import Window
 
 HOUR = dt.timedelta(hours=1)
@@ -42,7 +44,7 @@ class Store(dict[str, str]):
 
     def delete(self, key: str) -> None:
         self._step()
-        del self[key]
+        self.pop(key, None)
 
 
 class World:
@@ -88,8 +90,6 @@ runs = st.tuples(st.just("run"), st.integers(0, 4), st.integers(1, 5), st.sample
 
 @given(st.lists(st.one_of(happens, happens, runs), max_size=40), st.sampled_from([0, 2, 2500]))
 def test_each_event_is_given_to_one_run(steps: list[tuple[Any, ...]], in_head: int) -> None:
-    from airflow_provider.altcraft.waiting import processed_keys
-
     before, processed_keys.HEAD_KEYS = processed_keys.HEAD_KEYS, in_head
     try:
         world = World()
@@ -122,3 +122,54 @@ def test_keys_of_another_kind_are_refused() -> None:
         Ledger([store], "dag", "task", **how, event_key_by="event_id")
     Ledger([store], "dag", "other", **how, event_key_by="event_id")
     Ledger([store], "dag", "other", **how, event_key_by="event_id")
+
+
+def run_with(world: World, name: str, stores: list[Store]) -> list[str]:
+    """The keys that a run is given, whose task has these stores."""
+    ledger = Ledger(stores, "dag", "task", since=world.began, lookback=HOUR)
+    found = ledger.assign(name, world._poll, 100)
+    ledger.store()
+    return [key for key, _ in found]
+
+
+def test_a_ledger_of_many_events_is_taken_over_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where an asset is named later: its store gets all rows, and then a run without the asset is refused."""
+    monkeypatch.setattr(processed_keys, "HEAD_KEYS", 2)
+    variables, asset = Store(), Store()
+    world = World()
+    for _ in range(5):
+        world.happen(1)
+
+    given = run_with(world, "one", [variables])
+    assert len(variables) == 2
+    assert run_with(world, "two", [asset, variables]) == []
+    assert (len(asset), len(variables)) == (2, 1)
+    assert run_with(world, "three", [asset, variables]) == []
+    assert sorted(run_with(world, "one", [asset])) == sorted(given)
+    for stores in ([variables], [Store(), variables]):  # the asset is taken away, or is another one
+        with pytest.raises(ValueError, match=r"asset: .* which events dag\.task was given, .* name that asset"):
+            run_with(world, "four", stores)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 1000])
+@pytest.mark.parametrize("first", ["variables", "asset"])
+def test_a_run_without_the_asset_is_refused(first: str, steps: int) -> None:
+    """Whether the asset was named later or from the beginning, and wherever a run was killed as it stored this."""
+    variables, asset = Store(), Store()
+    world = World()
+    world.happen(1)
+
+    if first == "variables":
+        assert len(run_with(world, "one", [variables])) == 1
+        variables.left = steps - 1
+    else:
+        variables.left, asset.left = steps - 1, steps
+    with contextlib.suppress(Killed):
+        run_with(world, "two", [asset, variables])
+    variables.left = asset.left = 1000
+    run_with(world, "two", [asset, variables])
+    world.happen(1)
+    assert len(run_with(world, "three", [asset, variables])) == 1
+    for stores in ([variables], [Store(), variables]):
+        with pytest.raises(ValueError, match=r"asset: .* name that asset"):
+            run_with(world, "four", stores)

@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider.altcraft.client import AltcraftError, AsyncAltcraftClient, RetriableError
 from airflow_provider.altcraft.extract._protocol import PullSizes
 from airflow_provider.altcraft.extract.sources import PlatformProfiles
+from airflow_provider.altcraft.operators import events as events_module
 from airflow_provider.altcraft.operators.history import AltcraftDatabaseHistoryOperator, AltcraftHistoryOperator
 from airflow_provider.altcraft.targets import ObjectStorageTarget, read_manifest
 from airflow_provider.altcraft.testing import Emulator, faults
@@ -38,6 +39,13 @@ def api(altcraft_api: Emulator, connect: Connect) -> Emulator:
     post(altcraft_api, *(email.partition("@")[0] for email in PROFILES))
     altcraft_api.latency = 0.05
     return altcraft_api
+
+
+@pytest.fixture(autouse=True)
+def _variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow's Variables; the real ones are in the system tests."""
+    store = Store()
+    monkeypatch.setattr(events_module, "Variables", lambda: store)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import aclosing
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
@@ -16,6 +17,7 @@ from airflow_provider.altcraft.testing import Emulator, faults
 from airflow_provider.altcraft.triggers._watch_state import WatchState
 from airflow_provider.altcraft.triggers._watch_times import WatchTimes
 from airflow_provider.altcraft.triggers.action import AltcraftActionEventTrigger
+from airflow_provider.altcraft.waiting import processed_keys
 from tests.unit.triggers.watching import (
     HOUR_AGO,
     ON_AIRFLOW_3_3,
@@ -155,8 +157,11 @@ def test_it_is_noted_long_before_the_next_look(api: Emulator, settles_after: Cal
         found: list[Payload] = []
         async with aclosing(watcher(store, poll_interval=3600).run()) as events:
             found.append((await anext(events)).payload)
+            before = dict(store.rows)
             next_one = asyncio.create_task(anext(events))
-            await asyncio.sleep(0.6)
+            async with asyncio.timeout(30):
+                while store.rows == before:  # noqa: ASYNC110 - it is a dictionary
+                    await asyncio.sleep(0.01)
             next_one.cancel()  # killed, as it were: nothing is noted at the end
             rows = dict(store.rows)
             await asyncio.wait({next_one})
@@ -235,7 +240,7 @@ def test_a_wrong_token_is_reported_and_fixed(
     events = asyncio.run(fired(watcher(Store()), api, requests=8, then=lambda: connect(api)))
     assert len(keys(events)) == 1
     said = [record for record in caplog.records if "TokenError" in record.message]
-    assert 2 <= len(said) <= 4
+    assert 2 <= len(said) < len(api.requests)
     assert said[0].levelno == logging.WARNING
     assert "s3cr3t" not in caplog.text
     assert api.token not in caplog.text
@@ -245,12 +250,13 @@ def test_a_connection_that_is_not_there_yet(api: Emulator, connect: Connect, cap
     async def run() -> list[Payload]:
         api.add_event("ann@example.com", "form_post")
         task = asyncio.create_task(fired(watcher(Store(), altcraft_conn_id="later"), api, requests=6))
-        await asyncio.sleep(0.5)
+        async with asyncio.timeout(30):
+            while "A watcher's poll failed" not in caplog.text:  # noqa: ASYNC110 - it says so nowhere else
+                await asyncio.sleep(0.01)
         connect(api, "later")
         return await task
 
     assert len(keys(asyncio.run(run()))) == 1
-    assert "A watcher's poll failed" in caplog.text
 
 
 def test_airflows_api_away(api: Emulator, caplog: pytest.LogCaptureFixture) -> None:
@@ -264,7 +270,7 @@ def test_airflows_api_away(api: Emulator, caplog: pytest.LogCaptureFixture) -> N
     events = asyncio.run(fired(watcher(store), api, requests=12, then=away))
     assert len(keys(events)) == 2
     assert store.fails == 0
-    assert "cannot be had yet" in caplog.text
+    assert "cannot be read yet" in caplog.text
     assert "could not be stored" in caplog.text
     assert asyncio.run(fired(watcher(store), api, requests=6)) == []
 
@@ -301,13 +307,12 @@ if ON_AIRFLOW_3_3:
             api.add_event("bob@example.com", "confirm")
 
         api.reset()
-        found = asyncio.run(through_airflow(api, triggers, 6, act))
+        began = time.monotonic()
+        found = asyncio.run(through_airflow(api, triggers, 24, act))
+        took = time.monotonic() - began
         assert [len(keys(events)) for events in found] == [1, 2, 1, 2]
-        # A page and the empty one that ends the walk, each time; never one for each watcher.
-        times = sorted(request.at for request in api.requests)
-        assert all(
-            (later - former).total_seconds() > SOON / 2 for former, later in zip(times[:-2:2], times[2::2], strict=True)
-        )
+        # A page and the empty one that ends the walk, each time; never one for each watcher, but for who comes late.
+        assert len(api.requests) / 2 <= took / SOON + 1 + len(triggers)
         assert asyncio.run(through_airflow(api, triggers[:1], 3, lambda: None)) == [[]]
 
     def test_a_failure_of_the_poll_ends_no_watcher(api: Emulator) -> None:
@@ -333,3 +338,44 @@ if ON_AIRFLOW_3_3:
             return one, two
 
         assert asyncio.run(stored())[1].rows
+
+    def test_an_asset_that_is_added_later_gets_the_whole_state(monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(processed_keys, "HEAD_KEYS", 2)
+        since = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+        one, two = Store(), Store()
+
+        def state(**stores: Store) -> WatchState:
+            return WatchState(SimpleNamespace(_by_name=stores), "altcraft-x", WatchTimes())
+
+        async def check() -> None:
+            seen = await state(one=one).load(since)
+            seen.add((f"{number:016x}" * 2, since) for number in range(5))
+            await state(one=one).store(seen)
+            both = state(one=one, two=two)
+            await both.store(await both.load(since))
+            assert two.rows == one.rows
+            assert len(two.rows) == 2
+            assert len(await state(two=two).load(since)) == 5
+
+        asyncio.run(check())
+
+    def test_an_asset_that_comes_back_has_no_old_state() -> None:
+        """What it has kept ended when it was taken away, and the other asset's goes on."""
+        since = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+        one, two = Store(), Store()
+
+        def state(**stores: Store) -> WatchState:
+            return WatchState(SimpleNamespace(_by_name=stores), "altcraft-x", WatchTimes())
+
+        async def check() -> None:
+            seen = await state(one=one, two=two).load(since)
+            seen.add([("0" * 32, since)])
+            seen.watermark = since + dt.timedelta(hours=1)
+            await state(two=two).store(seen)
+            both = state(one=one, two=two)
+            found = await both.load(since)
+            assert (len(found), found.watermark) == (1, seen.watermark)
+            await both.store(found)
+            assert one.rows == two.rows
+
+        asyncio.run(check())
