@@ -28,7 +28,7 @@ from airflow_provider.altcraft.sensors.action import AltcraftActionSensor
 from airflow_provider.altcraft.targets import ObjectStorageTarget, read_manifest
 from airflow_provider.altcraft.testing import Emulator
 from tests.integration.databases import Database
-from tests.integration.stores import S3
+from tests.integration.stores import Store as ObjectStore
 from tests.integration.upgrade.common import LOOKBACK, PEOPLE, SINCE, WINDOW, Store, add_late, context_of, fill
 from tests.unit.triggers.watching import fired, keys
 
@@ -178,32 +178,34 @@ def test_a_table_of_dlt_is_continued(api: Emulator, postgres: Database) -> None:
     assert after.total() == 21
 
 
+@pytest.mark.parametrize("kind", ["s3", "azure", "gcs"])
 @pytest.mark.parametrize("name", ["history.parquet", "parts/"])
-def test_objects_in_a_store_are_replaced(api: Emulator, s3: S3, name: str) -> None:
+def test_objects_in_a_store_are_replaced(api: Emulator, request: pytest.FixtureRequest, kind: str, name: str) -> None:
+    store: ObjectStore = request.getfixturevalue(kind)
     prefix = f"u{uuid.uuid4().hex[:10]}/"
-    for path in (WRITTEN / "s3").rglob("*.*"):
-        s3.put(prefix + path.relative_to(WRITTEN / "s3").as_posix(), path.read_bytes())
-    before = rows_in(s3, prefix + name)
+    for path in (WRITTEN / kind).rglob("*.*"):
+        store.put(prefix + path.relative_to(WRITTEN / kind).as_posix(), path.read_bytes())
+    before = rows_in(store, prefix + name)
     assert before.total() == 20
     add_late(api)
-    uri = s3.uri(prefix + name)
+    uri = store.uri(prefix + name)
     pull(ObjectStorageTarget(uri, part_rows=6) if name == "parts/" else uri)
-    after = rows_in(s3, prefix + name)
+    after = rows_in(store, prefix + name)
     assert after > before
     assert after.total() == 21
     if name == "parts/":  # what the earlier build had is gone
-        assert set(s3.keys(prefix + name)) == {
-            prefix + name + each for each in ["_manifest.json", *names_in(s3, prefix)]
+        assert set(store.keys(prefix + name)) == {
+            prefix + name + each for each in ["_manifest.json", *names_in(store, prefix)]
         }
 
 
-def names_in(s3: S3, prefix: str) -> list[str]:
-    return [part["name"] for part in json.loads(s3.read(f"{prefix}parts/_manifest.json"))["parts"]]
+def names_in(store: ObjectStore, prefix: str) -> list[str]:
+    return [part["name"] for part in json.loads(store.read(f"{prefix}parts/_manifest.json"))["parts"]]
 
 
-def rows_in(s3: S3, key: str) -> Counter[tuple[Any, ...]]:
-    keys = [key + name for name in names_in(s3, key.removesuffix("parts/"))] if key.endswith("/") else [key]
-    tables = [pq.read_table(BytesIO(s3.read(each))).cast(SCHEMA) for each in keys]
+def rows_in(store: ObjectStore, key: str) -> Counter[tuple[Any, ...]]:
+    keys = [key + name for name in names_in(store, key.removesuffix("parts/"))] if key.endswith("/") else [key]
+    tables = [pq.read_table(BytesIO(store.read(each))).cast(SCHEMA) for each in keys]
     return counted([row for table in tables for row in table.to_pylist()])
 
 

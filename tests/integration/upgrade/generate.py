@@ -3,7 +3,7 @@
 For each build whose output users may have::
 
     git archive 7f64096 | tar -x -C /tmp/build
-    export AIRFLOW_HOME=/tmp/airflow-of-build PYTHONPATH=/tmp/build
+    export AIRFLOW_HOME=/tmp/airflow-of-build PYTHONPATH=/tmp/build:/tmp/build/tests/integration
     .venv/bin/python tests/integration/upgrade/generate.py tests/integration/upgrade/written
 
 It speaks to that build's own emulator, needs PostgreSQL and MariaDB where the tests have them, and uses the arguments
@@ -164,6 +164,20 @@ def write_s3(folder: Path) -> None:
     server.stop()
 
 
+def write_azure_and_gcs(written: Path) -> None:
+    """The same in that build's own servers of Azure's and Google's storage."""
+    from stores import serve_azure, serve_gcs
+
+    for name, serve in {"azure": serve_azure, "gcs": serve_gcs}.items():
+        with serve(f"upgrade_{name}") as store:
+            pull(store.uri("history.parquet"))
+            pull(ObjectStorageTarget(store.uri("parts/"), part_rows=6))
+            keys = store.keys()
+            for key in keys:
+                (written / name / key).parent.mkdir(parents=True, exist_ok=True)
+                (written / name / key).write_bytes(store.read(key))
+
+
 def watcher(store: Store) -> AltcraftActionEventTrigger:
     trigger = AltcraftActionEventTrigger(
         actions=["form_post"], since=SINCE, lookback=LOOKBACK.total_seconds(), poll_interval=0.1
@@ -244,6 +258,7 @@ def main(written: Path) -> None:
         write_postgres(written / "postgres.sql")
         write_dlt(written / "dlt.sql")
         write_s3(written / "s3")
+        write_azure_and_gcs(written)
         write_states(written / "states.json")
         write_triggers(written / "triggers.json")
 
