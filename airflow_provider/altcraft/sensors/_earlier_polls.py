@@ -1,4 +1,4 @@
-"""What a rescheduled sensor knows of its try so far: each poll is a process of its own."""
+"""Earlier polls of a rescheduled sensor's try, each of which was another process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _KEY: Final = "altcraft_failures"
 
 
 def earlier_polls(context: Context) -> tuple[int, dt.datetime | None]:
-    """How many polls this try has made already, and when the first began."""
+    """Return how many polls this try has made, and when the first began."""
     ti: Any = context["ti"]
     if hasattr(ti, "get_first_reschedule_date"):  # Airflow 3
         began = ti.get_first_reschedule_date(context)
@@ -24,15 +24,15 @@ def earlier_polls(context: Context) -> tuple[int, dt.datetime | None]:
 
 
 def earlier_failures(context: Context) -> int:
-    """How many of this try's last polls failed in a row; 0 where Airflow keeps no state of tasks (before 3.3)."""
+    """Return how many of this try's last polls failed in a row; 0 before Airflow 3.3, which keeps no state of tasks."""
     store: Any = context.get("task_state_store")
     kept = None if store is None else store.get(_KEY)
-    # The store outlives the try, and the budget is the try's.
+    # The store outlives the try, but the budget does not.
     return kept["failures"] if isinstance(kept, dict) and kept.get("try") == _try_number(context) else 0
 
 
 def keep_failures(context: Context, failures: int) -> None:
-    """Keep it for the next poll."""
+    """Keep the number of failures for the next poll."""
     store: Any = context.get("task_state_store")
     if store is not None:
         store.set(_KEY, {"try": _try_number(context), "failures": failures})
@@ -44,7 +44,7 @@ def _try_number(context: Context) -> int:
 
 
 def _from_database(ti: Any) -> tuple[int, dt.datetime | None]:
-    """Airflow 2.11, where tasks reach Airflow's database. Its own sensors count from the first try, not from each."""
+    """Count in the database, which tasks of Airflow 2 reach; Airflow's own count includes earlier tries."""
     from airflow.models.taskreschedule import TaskReschedule
     from airflow.utils.session import create_session
     from sqlalchemy import func, select

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def run_due(context: Context) -> dt.datetime:
-    """When the run was due. Airflow before 3 does not keep it: there it is the end of a scheduled run's interval."""
+    """Return when the run was due; in Airflow 2, which does not keep it, the end of a scheduled run's interval."""
     run: Any = context["dag_run"]
     if (due := getattr(run, "run_after", None)) is None:
         due = run.data_interval_end if run.run_type in {"scheduled", "backfill"} else run.logical_date
@@ -21,22 +21,22 @@ def run_due(context: Context) -> dt.datetime:
 
 
 def later(moment: dt.datetime, seconds: float, zone: dt.tzinfo = dt.UTC) -> dt.datetime:
-    """So many seconds after a moment, in a time zone; the end of the calendar where that is beyond it."""
+    """Return the moment some seconds later, in a time zone; at most the end of the calendar."""
     try:
-        # Added in UTC, in which no hour is missing or there twice.
+        # Added in UTC, which skips and repeats no hour.
         return (moment.astimezone(dt.UTC) + dt.timedelta(seconds=seconds)).astimezone(zone)
     except OverflowError:
         return dt.datetime.max.replace(tzinfo=dt.UTC)
 
 
 def reported_at(began: dt.datetime, now: dt.datetime, interval: float) -> dt.datetime:
-    """When a rescheduled wait reported last: each poll is a process of its own, so it goes by the clock."""
+    """Return when a rescheduled wait last reported, by the clock: each poll is another process."""
     before = max(0.0, (now - began).total_seconds() - interval)
     return began + before // REPORT_EVERY.total_seconds() * REPORT_EVERY
 
 
 def reschedule_at(at: dt.datetime) -> Exception:
-    """What has Airflow run the task again at that time."""
+    """Return the exception that makes Airflow run the task again at that time."""
     try:
         from airflow.sdk.exceptions import AirflowRescheduleException
     except ImportError:  # Airflow 2

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def poll(altcraft_conn_id: str, wait: WaitState, list_id: int | None) -> list[AltcraftError]:
-    """Poll once, by the connection as it is now; gives the errors of those that did not answer."""
+    """Poll once, by the connection as it is now, and return the errors of failed requests."""
     from airflow_provider.altcraft.client import BadRequestError
 
     errors: list[AltcraftError] = []
     try:
         client = AltcraftHook(altcraft_conn_id).get_conn()
-    except ValueError as error:  # it does not fit: as fatal as a refused request
+    except ValueError as error:  # the connection does not fit: as fatal as a refused request
         return [BadRequestError(str(error))]
     except Exception as error:
         return [unreadable(altcraft_conn_id, error)]

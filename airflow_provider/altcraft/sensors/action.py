@@ -162,7 +162,7 @@ class AltcraftActionSensor(Interruptible, DefinedNames, RenderedOperator, BaseSe
                 f"profile, profiles: expected one of the two, got {'neither' if profile is None else 'both'}"
             )
         if quorum is not None and profiles is None:
-            raise ValueError("quorum: only profiles, a cohort, have one")
+            raise ValueError("quorum: expected with profiles only, got it with profile")
         check_number_constant(max_consecutive_failures, "max_consecutive_failures", 1)
         check_profile_constants(profile)
         check_profile_constants(profiles)
@@ -177,20 +177,20 @@ class AltcraftActionSensor(Interruptible, DefinedNames, RenderedOperator, BaseSe
 
     @classmethod
     def check_mapped(cls, constants: Mapping[str, Any], over: frozenset[str] | None) -> None:
-        """Warn of what a sensor that is not mapped is warned of when it is made."""
+        """Warn of undocumented names, as ``__init__`` does of a sensor that is not mapped."""
         warn_of_names(constants)
 
     @property
     def instance_name(self) -> str:
-        """What this instance of a mapped task is called: by its profiles."""
+        """The name of this instance of a mapped task, by its profiles."""
         return name_by_profiles(self.profile if self.profiles is None else self.profiles)
 
     @interruptible
     def execute(self, context: Context) -> Any:
-        """Wait in the way that was chosen. The result is the XCom."""
+        """Wait in the chosen mode. The result is the XCom."""
         try:
             wait = self._wait(context)
-            # A connection that does not fit is found out before anything else, whatever the mode.
+            # A wrong connection fails before the first poll, in each mode.
             AltcraftHook(self.altcraft_conn_id).client_arguments()
         except ValueError as error:
             raise self._for_good(str(error)) from error
@@ -216,9 +216,9 @@ class AltcraftActionSensor(Interruptible, DefinedNames, RenderedOperator, BaseSe
         return self._end(context, event)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after the trigger. What broke it is not skipped with ``soft_fail``: that is for unmet waits."""
+        """Go on after the trigger. ``soft_fail`` skips unmet waits only, not an error of the trigger."""
         if next_method == "__fail__" and "timeout" in str((next_kwargs or {}).get("error")).lower():
-            # No triggerer ran the trigger when its time was up, else it would have said so itself.
+            # No triggerer ran the trigger when its time was up, else it would have ended itself.
             limit, began = self.execution_timeout, getattr(context["ti"], "start_date", None)
             over = limit is not None and began is not None and dt.datetime.now(dt.UTC) >= utc(began) + limit
             return self._end(context, {"status": "execution_timeout" if over else "timeout"})
@@ -233,7 +233,7 @@ class AltcraftActionSensor(Interruptible, DefinedNames, RenderedOperator, BaseSe
             outcome = wait.finish_poll(poll(self.altcraft_conn_id, wait, list_id_of(self.list_id)))
             if outcome is not None:
                 return outcome
-            # Airflow clears it before each poll in reschedule mode.
+            # In reschedule mode Airflow clears the kept progress before each poll.
             if (progress := wait.progress() if self.reschedule else wait.news) is not None:
                 keep(context, WAIT_KEY, progress)
             pause = wait.pause()
@@ -249,7 +249,7 @@ class AltcraftActionSensor(Interruptible, DefinedNames, RenderedOperator, BaseSe
             raise reschedule_at(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=pause))
 
     def _end(self, context: Context, outcome: Outcome) -> Any:
-        """What an outcome is to Airflow. The result is the XCom."""
+        """Turn an outcome into an exception of Airflow or the XCom."""
         cohort, progress = outcome.get("cohort"), outcome.get("progress")
         if progress is not None:  # none where no triggerer, or one of an earlier version, ran the trigger
             keep(context, WAIT_KEY, progress)
@@ -314,7 +314,7 @@ class AltcraftActionSensor(Interruptible, DefinedNames, RenderedOperator, BaseSe
         )
 
     def _wait(self, context: Context) -> WaitState:
-        """The wait, as far as this try has come.
+        """Return the state of the wait in this try.
 
         Raises:
             ValueError: an argument does not fit.
@@ -333,7 +333,7 @@ class AltcraftActionSensor(Interruptible, DefinedNames, RenderedOperator, BaseSe
             condition=self._condition(),
             quorum=quorum_of(self.quorum, len(lookups)) if cohort else None,
             since=self._since(context),
-            # Where logs give it, it is in the user's zone.
+            # In the user's zone, in which logs show it.
             deadline=later(began or now, self.timeout, zone_of(self.timezone)),
             execution_deadline=None if limit is None else later(began or now, limit.total_seconds()),
             pauses=Pauses(

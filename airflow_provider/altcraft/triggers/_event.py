@@ -1,4 +1,4 @@
-"""The trigger behind an asset's watcher: starts DAGs from what profiles did."""
+"""The trigger of an asset's watcher: fires when profiles do an action."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ except ImportError:  # Airflow 2 has no watchers: there the class can be importe
 _ZONE: Final = "UTC"
 
 KEYS_AN_EVENT: Final = 1000
-"""Keys that one event of the trigger holds at most; more are several events."""
+"""Keys in one trigger event, at most; more make several trigger events."""
 
 
 class AltcraftActionEventTrigger(BaseEventTrigger):
@@ -52,7 +52,7 @@ class AltcraftActionEventTrigger(BaseEventTrigger):
         since: a date (its first instant in ``timezone``) or an aware date-time: only events from then on count;
             ``None`` is the moment at which the trigger first starts.
         lookback: how late an event may appear and still count: a ``timedelta`` or its ISO 8601 text, such as ``PT6H``.
-        timezone: IANA name of the time zone whose days are meant, by ``since`` and by ``lookback``.
+        timezone: IANA name of the time zone of the days in ``since`` and ``lookback``.
         poll_interval: seconds between two polls. Watchers of the same audience share their polls (Airflow 3.3): the
             shortest interval counts.
         altcraft_conn_id: the connection.
@@ -93,7 +93,7 @@ class AltcraftActionEventTrigger(BaseEventTrigger):
         self.altcraft_conn_id = altcraft_conn_id
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Where the class is and its arguments, as they are kept in Airflow's database."""
+        """Return the path of the class and its arguments, for Airflow's database."""
         profiles = self.audience.profiles
         # As text: mappings within a list come back from Airflow 3.3's database wrapped in what encodes them.
         text = None if profiles is None else json.dumps([dict(profile) for profile in profiles], sort_keys=True)
@@ -125,7 +125,7 @@ class AltcraftActionEventTrigger(BaseEventTrigger):
                 yield poll
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Poll]) -> AsyncIterator[TriggerEvent]:
-        """What is new to this watcher, out of the polls that all share."""
+        """Yield an event for the new events of this watcher in the shared polls."""
         async with aclosing(self._events(shared_stream, self._poller())) as events:
             async for event in events:
                 yield event
@@ -167,7 +167,7 @@ class AltcraftActionEventTrigger(BaseEventTrigger):
         }
 
     def _identity(self) -> str:
-        """What tells this watcher's state from others' of the same asset: whatever decides which events count."""
+        """Return a name for this watcher's state, made of all that decides which events count."""
         arguments = self.serialize()[1]
         kept = [arguments[name] for name in ("altcraft_conn_id", "list_id", "profiles", "since")]
         text = json.dumps([*kept, sorted(self.actions)], sort_keys=True)

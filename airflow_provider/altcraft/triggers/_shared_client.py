@@ -1,7 +1,7 @@
-"""What the waits of one event loop share: a client for each connection, and one poll for all who ask the same.
+"""Clients shared by all waits of an event loop: one for each connection, with one request for equal polls.
 
-A triggerer is one process with one event loop, so this is all that its thousand waits need; it works on each Airflow
-line, and for waits, which Airflow's own shared streams are not promised for.
+A triggerer is one process with one event loop, so its thousands of waits share these. Unlike Airflow 3.3's own shared
+streams, this works on each Airflow line, and for waits.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PollResult: TypeAlias = "list[HistoryEvent] | AltcraftError"
-"""The events, or an error, which is handed out, not raised, as many share it."""
+"""The events, or an error; it is returned rather than raised, as several waits share it."""
 
 _SharedResult: TypeAlias = tuple[PollResult, frozenset[str]]
-"""The result of a poll, and for which actions it was."""
+"""The result of a poll, and its actions."""
 
 _REREAD_AFTER: Final = 60.0
-"""Seconds after which the Airflow connection is read again, so that waits of weeks learn of a new token."""
+"""Seconds after which the Airflow connection is read again, so that long waits use a new token."""
 
 _SHARED: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, SharedClient]] = WeakKeyDictionary()
 
@@ -62,7 +62,7 @@ class SharedClient:
         finally:
             shared._users -= 1
             if not shared._users:
-                # Before anything is awaited: who comes next shall not get what is being closed.
+                # Before anything is awaited, so that the next user does not get a client that is being closed.
                 del every[altcraft_conn_id]
                 await shared._close()
 
@@ -75,17 +75,17 @@ class SharedClient:
         actions: frozenset[str],
         pause: float = 0.0,
     ) -> PollResult:
-        """A profile's events from a day on, at the latest a pause from now: earlier where somebody else asks the same.
+        """Return a profile's events from a day on, after a pause, or earlier where another wait polls the same.
 
-        Of a poll before its time only what is final counts: events and a ``FatalError``. So another's failures do not
-        spend this one's budget.
+        Of an earlier poll only events and a ``FatalError`` are returned, so that another wait's failures do not spend
+        this one's budget.
 
         Args:
             profile: the request fields of its lookup.
             list_id: the database; the connection's own where ``None``.
             day: the UTC day; ``None`` for from the beginning.
-            actions: which events matter. There may be others among those that are given.
-            pause: seconds.
+            actions: of interest; events of other actions may be returned too.
+            pause: seconds to wait for another wait's poll.
         """
         key = json.dumps([profile, list_id, None if day is None else day.isoformat()], sort_keys=True)
         poll = self._coalesced.get(key)
@@ -101,14 +101,14 @@ class SharedClient:
                 await poll.close()
 
     async def concurrency(self) -> int:
-        """How many requests the connection allows at once; 1 where it cannot be read, as the poll will tell."""
+        """Return the requests that the connection allows at once; 1 where it cannot be read, which the poll reports."""
         current = await self._current()
         return current.client.settings.max_connections if isinstance(current, _OpenClient) else 1
 
     async def get_history(
         self, profile: Mapping[str, Any], list_id: int | None, day: dt.date | None, actions: frozenset[str]
     ) -> PollResult:
-        """The events, by the connection as it is now."""
+        """Return the events, by the connection as it is now."""
         return await self.call(
             lambda client: client.get_history(profile, list_id=list_id, date_from=day, actions=actions)
         )
@@ -130,7 +130,7 @@ class SharedClient:
         return result
 
     async def _current(self, not_before: float = -math.inf) -> _OpenClient | AltcraftError:
-        """The client, by settings that are fresh and were read no earlier than at that moment of the loop's clock."""
+        """Return the client of fresh settings, read no earlier than at that moment of the loop's clock."""
         from airflow_provider.altcraft.client import BadRequestError
 
         loop = asyncio.get_running_loop()
@@ -145,7 +145,7 @@ class SharedClient:
                     if self._open:
                         self._retire(self._open)
                     self._open = newer
-            except ValueError as error:  # it does not fit: as fatal as a refused request
+            except ValueError as error:  # the connection does not fit: as fatal as a refused request
                 return BadRequestError(str(error))
             except Exception as error:
                 return self._open or unreadable(self._conn_id, error)
@@ -164,7 +164,7 @@ class SharedClient:
 
 
 class _OpenClient:
-    """A client that is in use, and by what it was made."""
+    """A client in use, with the arguments that it was made of."""
 
     def __init__(self, client: AsyncAltcraftClient, arguments: object) -> None:
         self.client = client
@@ -195,7 +195,7 @@ class _OpenClient:
 
 
 class _CoalescedPoll:
-    """The polls of all who ask the same: one at a time, its result for each of them."""
+    """Equal polls of several waits: one request at a time, whose result all of them get."""
 
     def __init__(
         self, client: SharedClient, profile: Mapping[str, Any], list_id: int | None, day: dt.date | None
@@ -234,7 +234,7 @@ class _CoalescedPoll:
         return await self._client.get_history(*self._asked, actions), actions
 
     async def close(self) -> None:
-        """End the poll that nobody waits for any more."""
+        """Cancel the poll, which nobody waits for any more."""
         if self._task:
             self._task.cancel()
             await asyncio.wait({self._task})
@@ -244,7 +244,7 @@ class _CoalescedPoll:
         running, self._next = self._next, asyncio.get_running_loop().create_future()
         if task.cancelled():
             running.cancel()
-        elif error := task.exception():  # a bug: each who waits shall see it
+        elif error := task.exception():  # a bug, which each waiting poll raises
             running.set_exception(error)
             running.exception()
         else:

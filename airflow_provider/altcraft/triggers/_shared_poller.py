@@ -1,4 +1,4 @@
-"""One poll for all watchers of the same audience: for all that they subscribe to; each gets what it found."""
+"""One poller for all watchers of the same audience; each watcher gets the events that it subscribes to."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class Subscription:
-    """Which events one watcher subscribes to.
+    """The events that one watcher subscribes to.
 
     Attributes:
-        actions: which events.
-        start: from when on, by the events' time.
+        actions: of the events.
+        start: the time of the earliest ones.
         interval: seconds between two polls, at most.
     """
 
@@ -45,8 +45,8 @@ class Poll:
 
     Attributes:
         at: when it began.
-        start: from when on events were asked for.
-        actions: which.
+        start: the time of the earliest events that it asked for.
+        actions: of the events that it asked for.
         events: with their keys, by time.
     """
 
@@ -57,10 +57,10 @@ class Poll:
 
 
 class SharedPoller:
-    """Polls what an audience did, as long as there is a subscription.
+    """Polls the events of an audience while there is a subscription.
 
-    It lives as long as the process and never fails: a failure that may pass is followed by ever longer pauses, one that
-    somebody must fix (the token, the connection) by polls at a slow pace, which find it fixed.
+    It never fails: after a temporary failure its pauses grow; after one that somebody must fix (the token, the
+    connection) it polls slowly until it is fixed.
     """
 
     def __init__(self, altcraft_conn_id: str, audience: Audience, times: WatchTimes) -> None:
@@ -72,7 +72,7 @@ class SharedPoller:
 
     @contextmanager
     def subscribed(self, subscription: Subscription) -> Iterator[None]:
-        """Poll for this, too, within the block; it may be changed within the block."""
+        """Poll for this subscription within the block, which may change it."""
         self._subscriptions.add(subscription)
         self._changed.set()
         try:
@@ -105,7 +105,7 @@ class SharedPoller:
         at = dt.datetime.now(dt.UTC)
         try:
             found = await shared.call(lambda client: self._audience.poll(client.lasting(), actions, window_from(start)))
-        except Exception as error:  # nobody is there to hear of it, and all watchers would end
+        except Exception as error:  # raised, it would end all watchers
             return error
         return found if isinstance(found, AltcraftError) else Poll(at, start, actions, found)
 
@@ -120,7 +120,7 @@ class SharedPoller:
         self._changed.clear()
 
     async def _pause(self, seconds: float) -> None:
-        """Until the next poll is due, or a watcher has come that was not polled for."""
+        """Wait until the next poll is due or a new watcher subscribes."""
         try:
             await asyncio.wait_for(self._changed.wait(), seconds)
         except TimeoutError:
@@ -129,7 +129,7 @@ class SharedPoller:
 
 
 def message_of(error: Exception) -> str:
-    """What is said of an error: of others' only their names, for their texts may hold what nobody vouches for."""
+    """Return an error for the log; of a foreign error only its class, as its text may hold a secret."""
     known = isinstance(error, AltcraftError | AirflowException | ValueError)
     return f"{type(error).__name__}: {error}" if known else type(error).__name__
 
@@ -138,7 +138,7 @@ _pollers: WeakValueDictionary[Hashable, SharedPoller] = WeakValueDictionary()
 
 
 def poller_of(key: Hashable, altcraft_conn_id: str, audience: Audience, times: WatchTimes) -> SharedPoller:
-    """The poller that all with this key share in the running event loop."""
+    """Return the poller of this key in the running event loop."""
     place = (id(asyncio.get_running_loop()), key)
     poller = _pollers.get(place)
     if poller is None:

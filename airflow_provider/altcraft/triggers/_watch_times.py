@@ -1,4 +1,4 @@
-"""How long a watcher waits for what."""
+"""The times of a watcher, which tests shorten."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ class WatchTimes:
     """Seconds in the life of a watcher.
 
     Attributes:
-        slow: between polls, at least, while polling cannot work; and the longest pause after failures that may pass.
-        gather: for more watchers to come before the first poll, as all do when a triggerer starts.
-        settled: after which Airflow has kept what a trigger fired: the triggerer collects that each second or so.
-        store_every: after which the watermark is stored though nothing happened.
+        slow: between polls while the token or connection does not work, and the longest pause after other failures.
+        gather: before the first poll, for more watchers to come, as when a triggerer starts.
+        settled: until Airflow has kept what a trigger fired, which the triggerer collects each second or so.
+        store_every: until the watermark is stored without any event.
         store_check: between two checks of whether there is something to store.
         store_retry: between tries to read or store the state while Airflow's API does not take part.
     """

@@ -1,4 +1,4 @@
-"""The trigger behind the deferrable sensor: asks for profiles' history now and then, and ends the wait."""
+"""The trigger of the deferrable sensor: polls profiles until the wait ends."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class AltcraftActionTrigger(BaseTrigger):
             log.warning("A later version stored this trigger; this one does not know of: %s", ", ".join(later))
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Where the class is and its arguments, as they are kept in Airflow's database."""
+        """Return the path of the class and its arguments, for Airflow's database."""
         names = getfullargspec(AltcraftActionTrigger.__init__).kwonlyargs
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
@@ -149,7 +149,7 @@ class AltcraftActionTrigger(BaseTrigger):
         )
 
     async def _poll(self, client: SharedClient, wait: WaitState, pause: float) -> list[AltcraftError]:
-        """Pause, and poll each profile that is still waited for; gives the errors of those that were not answered."""
+        """Pause, poll each profile that is still waited for, and return the errors of failed polls."""
         day = None if wait.since is None else wait.since.date()
         ask = partial(client.poll, list_id=self.list_id, day=day, actions=wait.condition.names)
         waiting = wait.waiting()

@@ -1,4 +1,4 @@
-"""Whose actions are watched, and one poll of what they did: the same for a trigger and for a task. No Airflow here."""
+"""The audience of a watcher: profiles or a whole database, and one poll of their events. No Airflow here."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from airflow_provider.altcraft.client import AsyncAltcraftClient, HistoryEvent
 
 DEFAULT_LOOKBACK: Final = DAY
-"""How late an event may appear and still count, unless said otherwise."""
+"""How late an event may appear and still count, by default."""
 
 AHEAD: Final = DAY
-"""Events may bear a time so far ahead of ours and still count at once."""
+"""How far an event's time may be ahead of our clock."""
 
 HELD_EVENTS: Final = 50_000
-"""Events that wait for a slower answer before them, at which no other profile is asked."""
+"""Events that may wait for a slower answer before them; with more, no other profile is asked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Whose history is polled.
+    """The profiles, or the database, whose history is polled.
 
     Attributes:
         list_id: the database; the connection's own where ``None``.
@@ -43,7 +43,7 @@ class Audience:
 
     @classmethod
     def of(cls, profiles: object, list_id: int | None) -> Audience:
-        """Out of what a DAG author gives: a lookup or several, each a mapping, an e-mail or a ``ProfileLookup``.
+        """Return the audience of a DAG author's lookup or lookups, each a mapping, an e-mail or a ``ProfileLookup``.
 
         Raises:
             ValueError: one does not fit, or none is there; the message names its place and shows no value.
@@ -64,10 +64,10 @@ class Audience:
         window: Window,
         event_key_by: Literal["row", "event_id"] = "row",
     ) -> list[tuple[str, HistoryEvent]]:
-        """The events with one of the actions within the window, each once with its ``event_key``, by time.
+        """Return the events of the actions within the window, each once with its ``event_key``, by time.
 
         Args:
-            client: one of which each call outlasts an outage.
+            client: whose calls outlast an outage.
             actions: names.
             window: both ends are given.
             event_key_by: what the keys are made of.
@@ -103,12 +103,12 @@ async def _of_database(
 
 
 def window_from(start: dt.datetime) -> Window:
-    """From then on to the latest time that an event may bear by now."""
+    """Return the window from an instant to the latest time that an event may have now."""
     return Window(start, max(start, dt.datetime.now(dt.UTC)) + AHEAD)
 
 
 def names_of(actions: Any) -> list[str]:
-    """Names of actions, each once: one or several.
+    """Return the names of one action or several, each once.
 
     Raises:
         ValueError: what is given names none.
@@ -117,10 +117,10 @@ def names_of(actions: Any) -> list[str]:
 
 
 def seconds_of(value: object, name: str, *, least: float) -> float:
-    """A duration in seconds.
+    """Return a duration in seconds.
 
     Raises:
-        ValueError: it is none, or too short; the message names the argument.
+        ValueError: it is not a duration, or too short; the message names the argument.
     """
     seconds: object = value.total_seconds() if isinstance(value, dt.timedelta) else value
     if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not least <= seconds < math.inf:

@@ -1,4 +1,4 @@
-"""What a wait waits for, and whether events meet it: the same for a sensor that pokes and for its trigger."""
+"""The condition of a wait, and the check of events against it, for the sensor and its trigger alike."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ class ActionCondition:
             # A set has no order of its own: each process would serialize another.
             listed = sorted(value, key=str) if isinstance(value, set | frozenset) else value or ()
             names = (value,) if isinstance(value, str) else tuple(listed)
-            # An open set, but no name has what a list has that was rendered to text.
+            # Any name is allowed, except with characters of a list that was rendered to a text.
             if not all(isinstance(action, str) and re.fullmatch(r"[^\s\[\]{}'\",]+", action) for action in names):
                 raise ValueError(f"{name}: expected names of actions such as 'form_post', got {value!r}")
-            # A member of Action is a string that JSON and repr would show in their own ways.
+            # Plain strings, as JSON and repr show a member of Action differently.
             object.__setattr__(self, name, tuple(str(action) for action in names))
         if not self.actions:
             raise ValueError("actions: expected at least one, got none")
@@ -80,12 +80,12 @@ class ActionCondition:
 
     @property
     def names(self) -> frozenset[str]:
-        """All actions that matter; what else a profile does changes nothing."""
+        """All actions that can change the wait."""
         return frozenset(self.actions + self.fail_on)
 
     @property
     def words(self) -> str:
-        """What has to be done, such as ``'open' and 'click' of campaign 7``."""
+        """The condition in words, such as ``'open' and 'click' of campaign 7``."""
         what = (" or " if self.match == "any" else " and ").join(map(repr, self.actions))
         times = f" {self.min_count} times" if self.min_count > 1 else ""
         of = [f"{name} {value}" for name, value in (("message", self.message_id), ("campaign", self.campaign_id))
@@ -93,7 +93,7 @@ class ActionCondition:
         return what + times + (f" of {' of '.join(of)}" if of else "")
 
     def verdict(self, events: Iterable[HistoryEvent]) -> Verdict:
-        """What the events come to, taken in the order of their time.
+        """Return the verdict on events, taken in the order of their time.
 
         The earliest moment decides, so the outcome does not depend on when anybody polled. At the same moment, being
         met goes before having failed.
@@ -117,12 +117,12 @@ class ActionCondition:
         return Verdict("waiting") if contrary is None else Verdict("failed", [contrary])
 
     def to_json(self) -> dict[str, Any]:
-        """As a trigger's argument: plain JSON."""
+        """Return the condition as plain JSON, for a trigger's argument."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ActionCondition:
-        """Out of ``to_json``, also after it went through a database."""
+        """Return the condition of ``to_json``, also after it went through a database."""
         return cls(**value)
 
     def _counts(self, event: HistoryEvent) -> bool:
@@ -139,7 +139,7 @@ class ActionCondition:
 
 
 def quorum_of(quorum: float | str | None, profiles: int | None) -> int:
-    """How many of a cohort are required.
+    """Return how many of a cohort are required.
 
     Args:
         quorum: a whole number from 1 on, a share (a fraction below 1, or a text such as ``50%``), or ``None`` for all;
@@ -147,14 +147,14 @@ def quorum_of(quorum: float | str | None, profiles: int | None) -> int:
         profiles: how many the cohort has; ``None`` where that is not known yet.
 
     Raises:
-        ValueError: it is neither, or more than there are profiles; or there is none to wait for.
+        ValueError: it is neither, or more than there are profiles; or there are no profiles.
     """
     wrong = ValueError(
         f"quorum: expected a whole number from 1 on, a share above 0 and below 1, or a text such as '50%', "
         f"got {quorum!r}"
     )
     if profiles == 0:
-        raise ValueError("profiles: there is none to wait for")
+        raise ValueError("profiles: expected at least one to wait for, got none")
     if quorum is None:
         return profiles or 1
     try:
@@ -173,13 +173,13 @@ def quorum_of(quorum: float | str | None, profiles: int | None) -> int:
 
 
 def warn_of_undocumented(actions: Iterable[str], argument: str = "actions") -> None:
-    """Log each action that the platform does not document: it may be a new one, or a slip that is never met."""
+    """Warn of each action that the platform does not document: it may be new, or misspelt and never met."""
     for name in sorted(set(actions) - CHANNELS.keys()):
         log.warning("%s: %r is not a documented action%s", argument, name, did_you_mean(name, CHANNELS))
 
 
 def warn_of_names(arguments: Mapping[str, Any]) -> None:
-    """Log each such action among a sensor's arguments that the DAG file itself names; templates are known later."""
+    """Warn of undocumented actions in a sensor's constant arguments; those of templates are known later."""
     for argument in ("actions", "fail_on"):
         value = arguments.get(argument) or ()
         if not is_template(value):
@@ -189,5 +189,5 @@ def warn_of_names(arguments: Mapping[str, Any]) -> None:
 
 
 def whole_second(instant: dt.datetime) -> dt.datetime:
-    """The instant cut to its second: old installations send no fraction, and what happened within it counts."""
+    """Return the instant cut to its second: old installations send no fraction, and events of that second count."""
     return instant.replace(microsecond=0)

@@ -1,4 +1,4 @@
-"""What a wait says of itself while it goes on: lines of its log, and a small record that a page may show.
+"""The progress of a wait: lines of its log, and a small record for a page.
 
 Profiles are called by masked names in both: neither holds an e-mail or a phone number.
 """
@@ -28,7 +28,7 @@ Status = Literal["waiting", "met", "failed", "timeout", "execution_timeout", "er
 
 
 class WaitProgress(TypedDict):
-    """How far a wait is. Plain JSON of at most some kilobytes, whatever the size of the cohort.
+    """The progress of a wait. Plain JSON of at most some kilobytes, whatever the size of the cohort.
 
     Instants are ISO 8601 with an offset; ``until`` bears that of the sensor's ``timezone``.
     """
@@ -43,7 +43,7 @@ class WaitProgress(TypedDict):
     """The actions that are waited for."""
 
     since: str | None
-    """From when on events count; ``None`` for all."""
+    """The time of the first events that count; ``None`` for all."""
 
     until: str
     """When the wait times out."""
@@ -52,56 +52,56 @@ class WaitProgress(TypedDict):
     """``waiting``, or how the wait ended."""
 
     polls: int
-    """Polls of this try; of a deferred wait that went to another triggerer, those since then."""
+    """Polls of this try; for a deferred wait, since it moved to its present triggerer."""
 
     polled_at: str
-    """When the last of them ended, UTC."""
+    """When the last poll ended, UTC."""
 
     last_outcome: str
-    """What the last one found: ``not yet``, ``met``, ``failed: RequestTimeoutError``, …"""
+    """The result of the last poll: ``not yet``, ``met``, ``failed: RequestTimeoutError``, …"""
 
     failed_polls: int
     """How many of the last polls failed in a row."""
 
     profiles: int
-    """How many are waited for in all; 1 where it is no cohort."""
+    """Profiles that are waited for in all."""
 
     required: int
-    """How many of them are required."""
+    """Profiles that must meet the condition."""
 
     met: int
-    """How many have met the condition."""
+    """Profiles that have met the condition."""
 
     taken_out: int
-    """How many did an action of ``fail_on``."""
+    """Profiles that did an action of ``fail_on``."""
 
     missing: int
-    """How many have done neither."""
+    """Profiles that did neither."""
 
     met_names: list[str]
-    """Masked names of those that have met it, the first ``MOST_NAMES``."""
+    """Masked names of the first ``MOST_NAMES`` profiles that have met it."""
 
     missing_names: list[str]
-    """Masked names of those that are missing, likewise."""
+    """Masked names of the first ``MOST_NAMES`` missing profiles."""
 
 
 def whom_of(profiles: Sequence[Mapping[str, Any]], required: int) -> str:
-    """Whom a wait waits for: the one profile, or how many of how many."""
+    """Return the masked name of the one profile, or the numbers of a cohort, in words."""
     return masked(profiles[0]) if len(profiles) == 1 else f"{required:,} of {counted(len(profiles), 'profile')}"
 
 
 def names_of(profiles: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Masked names of the first ``MOST_NAMES``."""
+    """Return the masked names of the first ``MOST_NAMES`` profiles."""
     return [masked(fields) for fields, _ in zip(profiles, range(MOST_NAMES), strict=False)]
 
 
 def instant(moment: dt.datetime) -> str:
-    """An instant as a log gives it, in its own time zone: ``2026-01-02 03:04:05+03:00``."""
+    """Return an instant for the log, in its own time zone: ``2026-01-02 03:04:05+03:00``."""
     return moment.isoformat(" ", "seconds")
 
 
 def found_so_far(progress: WaitProgress) -> str:
-    """What the polls have found: ``poll 10: not yet``, of a cohort with its counts."""
+    """Return the result of the polls in words: ``poll 10: not yet``, for a cohort with its counts."""
     text = f"poll {progress['polls']:,}: {progress['last_outcome']}"
     return f"{text}; {_counts(progress)}" if progress["profiles"] > 1 else text
 

@@ -1,6 +1,6 @@
-"""How a wait goes on: what its polls come to, when the next one is due, and how it ends. Nothing here does I/O.
+"""The state of a wait: the results of its polls, the time of the next one, and the outcome. Nothing here does I/O.
 
-Poking, rescheduling and the trigger drive the same object, so that they come to the same outcome.
+Poking, rescheduling and the trigger use the same object, so that they come to the same outcome.
 """
 
 from __future__ import annotations
@@ -39,31 +39,31 @@ Outcome: TypeAlias = dict[str, Any]
 - ``timeout``, ``execution_timeout``: with the ``cohort`` where there is one;
 - ``error``: with the name of its class in ``error``, whether it is ``fatal``, and its ``message``.
 
-Each has its ``WaitProgress`` as ``progress``; a trigger that an earlier version runs gives none.
+Each has its ``WaitProgress`` as ``progress``, except from a trigger of an earlier version.
 """
 
 MAX_FAILURES: Final = 10
-"""Polls that may fail in a row before the wait does. Each has been tried several times by the client."""
+"""Polls that may fail in a row before the wait fails. The client has retried each of them."""
 
 _JITTER: Final = 0.05
-"""By what part of itself a pause is drawn shorter or longer, so that waits that began together drift apart."""
+"""The share by which a pause is varied at random, so that waits that began together drift apart."""
 
 _HOPELESS: Final = 20
-"""Profiles of a cohort that may fail within one poll before it is broken off."""
+"""Failed profiles of a cohort at which a poll is broken off."""
 
 _DOUBLINGS: Final = 40
-"""A pause doubles no more often, which keeps it a number."""
+"""Doublings of a pause, at most, so that it does not overflow."""
 
 _REPORT_POLLS: Final = 10
-"""Each so many polls a wait reports what they found …"""
+"""Polls between two reports of a wait …"""
 
 REPORT_EVERY: Final = dt.timedelta(minutes=10)
-"""… and where they are seldom, as often as this."""
+"""… or, where polls are seldom, the time between two reports."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pauses:
-    """How long to pause between two polls.
+    """The pauses between polls.
 
     Attributes:
         interval: seconds.
@@ -76,7 +76,7 @@ class Pauses:
     longest: float | None = None
 
     def after(self, polls: int) -> float:
-        """Seconds to pause after so many polls."""
+        """Return the seconds to pause after this number of polls."""
         pause = self.interval * 2.0 ** min(polls - 1, _DOUBLINGS) if self.exponential else self.interval
         pause *= random.uniform(1 - _JITTER, 1 + _JITTER)
         return pause if self.longest is None else min(pause, self.longest)
@@ -87,18 +87,18 @@ class WaitState:
     """One wait, from its first poll to its end.
 
     Attributes:
-        profiles: the request fields of the lookups of those who are waited for.
-        condition: what each of them must have done.
-        quorum: how many of them must have done it; ``None`` where one profile is meant and the outcome is of its own.
+        profiles: the request fields of the lookups of the profiles that are waited for.
+        condition: must be met by each of them.
+        quorum: how many of them must meet it; ``None`` for a wait for one profile, whose outcome has no cohort.
         since: only events from then on count.
-        deadline: when the wait has timed out. There is a poll at that moment, and it is the last.
-        execution_deadline: when Airflow's ``execution_timeout`` is over. There is no poll then.
-        pauses: how long to pause between polls.
-        budget: how many polls in a row may fail before the wait does; ``None`` for any number.
+        deadline: when the wait times out, after a last poll at that moment.
+        execution_deadline: when Airflow's ``execution_timeout`` is over, without a last poll.
+        pauses: between polls.
+        budget: polls in a row that may fail before the wait fails; ``None`` for any number.
         polls: polls so far.
         failures: how many of the last ones failed in a row.
-        reported_at: when it was last reported what they found.
-        news: how far the wait is, after a poll of which it is to be reported; else ``None``.
+        reported_at: when the wait last reported.
+        news: the progress to report after the last poll; ``None`` where there is nothing to report.
     """
 
     profiles: Sequence[Mapping[str, Any]]
@@ -118,12 +118,12 @@ class WaitState:
     _failed: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def waiting(self) -> list[tuple[int, Mapping[str, Any]]]:
-        """Place and request fields of each profile that must still be polled."""
+        """Return place and request fields of each profile that must still be polled."""
         settled = self._met.keys() | self._failed.keys()
         return [(place, fields) for place, fields in enumerate(self.profiles) if place not in settled]
 
     def record(self, place: int, events: Iterable[HistoryEvent]) -> None:
-        """A profile's history has come."""
+        """Record the history of a profile."""
         verdict = self.condition.verdict(
             event for event in events if self.since is None or event.datetime >= self.since
         )
@@ -133,7 +133,7 @@ class WaitState:
             self._failed[place] = self._dumped(verdict.events[0])
 
     def finish_poll(self, errors: Sequence[AltcraftError] = ()) -> Outcome | None:
-        """A poll is over, with the errors of those whose answers did not come; gives the outcome once there is one."""
+        """End a poll, with the errors of profiles that failed, and return the outcome once there is one."""
         self.polls += 1
         outcome = self._conclude(errors)
         self.news = None
@@ -149,7 +149,7 @@ class WaitState:
         return outcome
 
     def announce(self) -> None:
-        """Log whom and what is waited for, and until when."""
+        """Log the profiles, the condition and the deadline."""
         since = "at any time" if self.since is None else f"since {instant(self._local(self.since))}"
         log.info(
             "Waiting for %s, %s, until %s; a poll each %s%s",
@@ -161,7 +161,7 @@ class WaitState:
         )
 
     def progress(self, status: Status = "waiting") -> WaitProgress:
-        """How far the wait is."""
+        """Return the progress of the wait."""
         missing = self.waiting()
         return {
             "whom": self._whom(),
@@ -199,21 +199,21 @@ class WaitState:
         if self.budget is not None:
             if self.failures >= self.budget:
                 return self._broken(error, f"{error} (polls that failed in a row: {self.failures})")
-            if late:  # nobody knows what an answer would have said: a retry shall see
+            if late:  # an answer might have met the condition: fail, so that a retry polls again
                 return self._broken(error, f"{error} (in the last poll, as the time was up)")
         log.warning("A poll failed, the next one goes on (failed in a row: %d): %s", self.failures, error)
         return self._outcome("timeout") if late else None
 
     def execution_left(self) -> float | None:
-        """Seconds until Airflow's ``execution_timeout`` is over; ``None`` where it is without end."""
+        """Return the seconds until Airflow's ``execution_timeout``; ``None`` without one."""
         return None if self.execution_deadline is None else (self.execution_deadline - _now()).total_seconds()
 
     def expired(self) -> Outcome:
-        """The outcome of a wait whose ``execution_timeout`` is over."""
+        """Return the outcome of a wait whose ``execution_timeout`` is over."""
         return self._outcome("execution_timeout") | {"progress": self.progress("execution_timeout")}
 
     def pause(self) -> float:
-        """Seconds until the next poll: the last one is when the time is up."""
+        """Return the seconds until the next poll, which is no later than the deadline."""
         left = (self.deadline - _now()).total_seconds()
         return max(0.0, min(self.pauses.after(self.polls), left))
 
@@ -265,15 +265,15 @@ class WaitState:
 
 
 def unreadable(altcraft_conn_id: str, error: Exception) -> AltcraftError:
-    """The error of a poll whose Airflow connection could not be read: what keeps them may be away for a while."""
+    """Return the error of a poll whose Airflow connection could not be read: its backend may be away for a while."""
     from airflow_provider.altcraft.client import RetriableError
 
-    # The other error's words may hold what is secret.
+    # Without the other error's text, which may hold a secret.
     return RetriableError(f"the Airflow connection {altcraft_conn_id!r} cannot be read: {type(error).__name__}")
 
 
 def gives_up(errors: Sequence[AltcraftError]) -> bool:
-    """Whether so much has failed within one poll of a cohort that the rest of it is not worth the requests."""
+    """Return whether so many profiles have failed that the rest of a poll is not worth its requests."""
     return len(errors) >= _HOPELESS or not all(map(_passes, errors))
 
 
@@ -284,7 +284,7 @@ def _passes(error: AltcraftError) -> bool:
 
 
 def _names(profiles: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What each profile is called: its ``lookup`` as in the rows, with ``matching`` before it where two share one."""
+    """Return each profile's ``lookup`` as in the rows, with ``matching`` before it where two share one."""
     texts = [lookup_text(fields) for fields in profiles]
     count = Counter(lookup for _, lookup in texts)
     return [lookup if count[lookup] == 1 else f"{matching}:{lookup}" for matching, lookup in texts]

@@ -64,7 +64,7 @@ def context(**run: Any) -> Any:
 
 def sensor(mode: str, **arguments: Any) -> AltcraftActionSensor:
     way: dict[str, Any] = {"deferrable": True} if mode == "deferrable" else {"mode": mode}
-    given = {"actions": "form_post", "poke_interval": 0.02, "timeout": 0.3}
+    given = {"actions": "form_post", "poke_interval": 0.02, "timeout": 15}
     whom = {} if "profiles" in arguments else {"profile": "ann@example.com"}
     return AltcraftActionSensor(task_id="wait", **whom | given | arguments | way)
 

@@ -156,5 +156,5 @@ def test_what_is_no_quorum(quorum: Any) -> None:
 
 
 def test_a_cohort_of_nobody() -> None:
-    with pytest.raises(ValueError, match="none to wait for"):
+    with pytest.raises(ValueError, match="at least one to wait for"):
         quorum_of(None, 0)
