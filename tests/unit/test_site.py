@@ -112,7 +112,7 @@ def test_error_texts_are_read_from_the_code() -> None:
         ("AccessError", "the token has no right to this: grant it in the platform, or look at list_id"),
         ("OSError", "No space left in …: … of … MiB are free; make room there, and run the task again"),
         ("OSError", "the folder … cannot be made: …"),
-        ("note", "No profile's history could be had, so nothing was written."),
+        ("note", "No profile's history could be read, so nothing was written."),
     ],
 )
 def test_error_texts_are_found_however_they_are_made(kind: str, text: str) -> None:

@@ -1,16 +1,52 @@
-"""What a long pull says of itself while it runs."""
+"""What a long pull says of itself while it runs: lines of its log, and a small record that a page may show."""
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import time
+from typing import Final, Literal, TypedDict
 
 from airflow_provider.altcraft._words import counted, plural_of
 
 log = logging.getLogger(__name__)
 
 EVERY = 10.0
-"""Seconds between two lines."""
+"""Seconds between two lines, and between two records."""
+
+PULL_KEY: Final = "altcraft_pull"
+"""Key of the XCom under which a pull that takes longer than ``EVERY`` keeps its ``PullProgress``.
+
+An XCom, as for the record of a wait (``waiting.progress.WAIT_KEY``): Airflow 2.11 has it too.
+"""
+
+
+class PullProgress(TypedDict):
+    """How far a pull is. Plain JSON; it holds counts and nothing of a profile."""
+
+    unit: Literal["profile", "walk"]
+    """What is counted: profiles, or walks over the pages of a database."""
+
+    done: int
+    """Profiles that are answered, or walks that are done, those of an earlier attempt included."""
+
+    total: int
+    """Profiles or walks in all."""
+
+    pages: int | None
+    """Pages of the walks; ``None`` for profiles."""
+
+    events: int
+    """Events that have come, those of an earlier attempt included."""
+
+    seconds: float
+    """How long this attempt has run."""
+
+    seconds_left: float | None
+    """About how long it has left; ``None`` where nobody knows, as of walks."""
+
+    recorded_at: str
+    """When this was recorded, UTC, ISO 8601."""
 
 
 class Progress:
@@ -28,7 +64,7 @@ class Progress:
         self._started = self._said = time.monotonic()
 
     def done(self, events: int) -> None:
-        """One more profile is done, with this many events."""
+        """One more profile is answered, with this many events."""
         self.profiles += 1
         self._add(events)
 
@@ -45,15 +81,37 @@ class Progress:
         self.events = events
 
     def line(self, now: float | None = None) -> str:
-        """Profiles done of all, events, rate and time left."""
+        """Return the profiles done of all, events, rate and time left."""
         seconds = self._seconds(now)
-        rate = (self.profiles - self._before) / seconds
-        to_do = self.total - self.profiles
-        left = f", about {to_do / rate:.0f} s left" if rate and to_do else ""
+        seconds_left = self._seconds_left(seconds)
+        left = f", about {seconds_left:.0f} s left" if seconds_left else ""
         return (
             f"{self.profiles:,} of {counted(self.total, 'profile')}, {counted(self.events, 'event')} "
-            f"in {seconds:.1f} s ({_rate(rate, 'profile')}{left})"
+            f"in {seconds:.1f} s ({_rate(self._rate(seconds), 'profile')}{left})"
         )
+
+    def record(self) -> PullProgress:
+        """Return the same as a record."""
+        seconds = self._seconds(None)
+        seconds_left = self._seconds_left(seconds)
+        return {
+            "unit": "profile",
+            "done": self.profiles,
+            "total": self.total,
+            "pages": None,
+            "events": self.events,
+            "seconds": round(seconds, 1),
+            "seconds_left": None if seconds_left is None else round(seconds_left, 1),
+            "recorded_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        }
+
+    def _rate(self, seconds: float) -> float:
+        """Return the profiles a second, of this attempt."""
+        return (self.profiles - self._before) / seconds
+
+    def _seconds_left(self, seconds: float) -> float | None:
+        rate = self._rate(seconds)
+        return (self.total - self.profiles) / rate if rate else None
 
     def _seconds(self, now: float | None) -> float:
         return max((time.monotonic() if now is None else now) - self._started, 1e-6)
@@ -82,8 +140,12 @@ class WalkProgress(Progress):
         self.profiles, self.pages, self.events = done, pages, events
         self._events_before = events
 
+    def record(self) -> PullProgress:
+        """Return the same as a record; nobody knows how many pages are left."""
+        return {**super().record(), "unit": "walk", "pages": self.pages, "seconds_left": None}
+
     def line(self, now: float | None = None) -> str:
-        """Walks done of all, pages, events and rate."""
+        """Return the walks done of all, pages, events and rate."""
         seconds = self._seconds(now)
         rate = (self.events - self._events_before) / seconds
         return (

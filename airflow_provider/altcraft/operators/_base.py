@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -15,6 +16,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNot
 from airflow_provider.altcraft._airflow.event_loop import run_apart
 from airflow_provider.altcraft._airflow.instance_names import name_by_shard
 from airflow_provider.altcraft._airflow.interrupt import Interruptible, interruptible
+from airflow_provider.altcraft._airflow.records import keep
 from airflow_provider.altcraft._airflow.rendering import RenderedOperator, is_of_several
 from airflow_provider.altcraft._airflow.undefined import DefinedNames
 from airflow_provider.altcraft._arguments import (
@@ -41,10 +43,13 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider.altcraft.client._bulk import BulkClient
-    from airflow_provider.altcraft.extract._progress import Progress
+    from airflow_provider.altcraft.extract._progress import Progress, PullProgress
     from airflow_provider.altcraft.extract._protocol import Piece, Pull
     from airflow_provider.altcraft.extract._summary import EventSummary
     from airflow_provider.altcraft.targets import Scope, Target, TargetWriter, Written
+
+    Record = Callable[[PullProgress], object]
+    """Keeps how far a pull is."""
 
 log = logging.getLogger(__name__)
 
@@ -134,12 +139,18 @@ class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, 
                 self.check_mapped({"target": self.target}, None)
             except ValueError as error:
                 raise AirflowFailException(str(error)) from error
-        result = self.pull()
+        from airflow_provider.altcraft.extract._progress import PULL_KEY
+
+        result = self.pull(partial(keep, context, PULL_KEY))
         self.report(context, result, AltcraftHook(self.altcraft_conn_id))
         return result
 
-    def pull(self) -> dict[str, Any]:
-        """Pull and write, also where there is no task; the result is that of ``execute``."""
+    def pull(self, record: Record | None = None) -> dict[str, Any]:
+        """Pull and write, also where there is no task; the result is that of ``execute``.
+
+        Args:
+            record: is given how far the pull is, now and then, in a thread.
+        """
         from airflow_provider.altcraft.client import FatalError
 
         with without_secrets():
@@ -149,18 +160,18 @@ class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, 
             except (ValueError, FatalError, AirflowNotFoundException) as error:
                 raise AirflowFailException(_message_of(error)) from error
             try:
-                return self._run(pull, writer)
+                return self._run(pull, writer, record)
             except FatalError as error:
                 raise AirflowFailException(_message_of(error)) from error
 
     def _place(self, target: Target) -> Target:
-        """The target, or the part of it that this shard writes."""
+        """Return the target, or the part of it that this shard writes."""
         shard = pair_of(self.shard, "shard")
         for_shard = getattr(target, "for_shard", None)
         return target if shard is None or for_shard is None else for_shard(*shard)
 
     def _prepare(self, client: BulkClient, list_id: int, window: Window) -> tuple[Pull, Scope]:
-        """The pull and what it covers.
+        """Return the pull and what it covers.
 
         Raises:
             ValueError: an argument that does not fit.
@@ -168,7 +179,7 @@ class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, 
         raise NotImplementedError
 
     def _result(self, pull: Any, written: Written, failed_uri: str | None) -> dict[str, Any]:
-        """The XCom.
+        """Return the XCom.
 
         Args:
             pull: what ``_prepare`` gave, when it is over.
@@ -199,7 +210,7 @@ class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, 
             # Of the target's place, which no retry makes; a file of profiles, read before, may still arrive.
             raise AirflowFailException(_message_of(error)) from error
 
-    def _run(self, pull: Pull, writer: TargetWriter) -> dict[str, Any]:
+    def _run(self, pull: Pull, writer: TargetWriter, record: Record | None) -> dict[str, Any]:
         try:  # from the first line on, for a time-out may come at any of them
             from airflow_provider.altcraft.extract._summary import EventSummary
 
@@ -215,7 +226,7 @@ class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, 
                     log.info("Going on from an earlier attempt: %s", pull.progress.line())
             log.info("Pulling %s; events %s", pull.plan, pull.window.words)
             with _heap_left_out():
-                run_apart(_hand_on(pull, writer, summary, self.event_key_by))
+                run_apart(_hand_on(pull, writer, summary, self.event_key_by, record))
             failed_uri = writer.keep_failures(pull.failed) if isinstance(writer, SupportsFailureReport) else None
             self._written = written = writer.commit()
         except BaseException:
@@ -238,20 +249,44 @@ def _heap_left_out() -> Iterator[None]:
         gc.unfreeze()
 
 
-async def _hand_on(pull: Pull, writer: TargetWriter, summary: EventSummary, event_key_by: str) -> None:
-    without = 0
-    async with pull.client:
+async def _hand_on(
+    pull: Pull, writer: TargetWriter, summary: EventSummary, event_key_by: str, record: Record | None
+) -> None:
+    without, alone = 0, asyncio.Lock()
+    async with pull.client, _recorded(pull.progress, record, alone):
         async for piece in pull.batches():
             if event_key_by == "event_id" and piece.batch is not None:
                 without += piece.batch.column("event_id").null_count
             # Writing blocks, so it runs in a thread next to the event loop, one piece at a time.
-            await asyncio.to_thread(_keep, writer, summary, piece)
-
+            async with alone:
+                await asyncio.to_thread(_keep, writer, summary, piece)
     if without:
         log.warning(
             "event_key_by='event_id': %s without one; their event_key is made of the row's fields",
             counted(without, "event"),
         )
+
+
+@asynccontextmanager
+async def _recorded(progress: Progress, record: Record | None, alone: asyncio.Lock) -> AsyncIterator[None]:
+    """Record every ten seconds how far the pull is, also while the platform does not answer.
+
+    Not while a piece is written, as a target of others may ask Airflow for something then: before Airflow 3.2, two
+    threads of a task that ask at once may get each other's answers.
+    """
+    from airflow_provider.altcraft.extract._progress import EVERY
+
+    async def record_each() -> None:
+        while record is not None:
+            await asyncio.sleep(EVERY)
+            async with alone:
+                await asyncio.to_thread(record, progress.record())
+
+    task = asyncio.create_task(record_each())
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 def _keep(writer: TargetWriter, summary: EventSummary, piece: Piece) -> None:

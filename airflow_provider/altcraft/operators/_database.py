@@ -30,17 +30,18 @@ if TYPE_CHECKING:
     from airflow_provider.altcraft.client._bulk import BulkClient
     from airflow_provider.altcraft.extract._protocol import Pull
     from airflow_provider.altcraft.extract.database.pull import DatabasePull
+    from airflow_provider.altcraft.operators._base import Record
     from airflow_provider.altcraft.targets import Target, TargetWriter, Written
 
 log = logging.getLogger(__name__)
 
 NO_LOOKBACK = dt.timedelta(0)
 
-SEEN = "altcraft_seen"
-"""Key of the XCom by which a run hands on to the next one what it has counted."""
+COUNTS = "altcraft_seen"
+"""Key of the XCom with a run's counts of events, for the next run."""
 
-SEEN_BEFORE = "altcraft_seen_before"
-"""Key of the XCom that says there is such an XCom: to ask for one that is not there is an error in Airflow's logs."""
+HAS_COUNTS = "altcraft_seen_before"
+"""Key of a small XCom that says that there are counts: asking for a missing XCom logs an error in Airflow."""
 
 
 class AltcraftDatabaseHistoryOperator(PullOperator):
@@ -53,7 +54,7 @@ class AltcraftDatabaseHistoryOperator(PullOperator):
         target: a ``Target`` or its URI, such as ``s3://conn_id@bucket/history/{date}.parquet``.
         date_from: a date (from its first instant in ``timezone``) or an aware date-time.
         date_to: a date (to its last instant in ``timezone``) or an aware date-time, itself excluded.
-        timezone: IANA name of the time zone whose days are meant: by dates, by ``{date}`` in the path, by ``lookback``.
+        timezone: IANA name of the time zone of the days: of dates, of ``{date}`` in the path, of ``lookback``.
             Where it is that of the connection, no more than these days is asked. ``datetime`` in the rows stays UTC.
         list_id: the profile database; the connection's own where ``None``.
         fields: profile fields to add to each event: they stand in ``extra`` as an object ``fields``.
@@ -140,9 +141,9 @@ class AltcraftDatabaseHistoryOperator(PullOperator):
             raise AirflowFailException(str(error)) from error
         if not days:
             return super().execute(context)
-        self._before = _pulled_before(context, self.task_id)
+        self._before = _counts_before(context, self.task_id)
         result = super().execute(context)
-        _tell_the_next(context, result.pop(SEEN))
+        _hand_on(context, result.pop(COUNTS))
         return result
 
     def _prepare(self, client: BulkClient, list_id: int, window: Window) -> tuple[DatabasePull, Scope]:
@@ -182,12 +183,12 @@ class AltcraftDatabaseHistoryOperator(PullOperator):
         )
         return pull, Scope(list_id, None, window, self.event_key_by)
 
-    def _run(self, pull: Pull, writer: TargetWriter) -> dict[str, Any]:
+    def _run(self, pull: Pull, writer: TargetWriter, record: Record | None) -> dict[str, Any]:
         from airflow_provider.altcraft.client import CursorError
         from airflow_provider.altcraft.extract.database.walk import OrderError
 
         try:
-            return super()._run(pull, writer)
+            return super()._run(pull, writer, record)
         except OrderError as error:
             log.warning("The database cannot be walked in parts (%s), so all is pulled again without", error)
             self._partition_fallback_reason = str(error)
@@ -196,14 +197,14 @@ class AltcraftDatabaseHistoryOperator(PullOperator):
                 raise
             log.warning("%s; nothing of this walk is kept, and all is walked again, once", error)
             self._again = True
-        return self._run(*self._open())
+        return self._run(*self._open(), record)
 
     def _result(self, pull: DatabasePull, written: Written, failed_uri: str | None) -> dict[str, Any]:
         from airflow_provider.altcraft.extract._lateness import lateness
 
         if written.rows and pull.absent_fields:
             log.warning(
-                "fields: of %s none has %s; check the spelling of the profile fields",
+                "fields: none of %s has %s; check the spelling of the profile fields",
                 counted(written.rows, "event"),
                 ", ".join(map(repr, sorted(pull.absent_fields))),
             )
@@ -227,13 +228,13 @@ class AltcraftDatabaseHistoryOperator(PullOperator):
         needed = {"needed_lookback": late["needed_lookback"] if late else 0}
         if late:
             late |= {name: f"P{late[name]}D" for name in ("needed_lookback", "recommended_lookback")}
-        return result | {"lateness": late, SEEN: pull.event_counts.state | needed}
+        return result | {"lateness": late, COUNTS: pull.event_counts.state | needed}
 
     def _days_back(self) -> int:
         return timedelta_of(self.lookback, "lookback", whole_days=True).days
 
     def _part(self) -> tuple[int, int] | None:
-        """The one part of the space of ``xxh`` to pull."""
+        """Return the shard, which is one part of the space of ``xxh``."""
         part = pair_of(self.shard, "shard")
         if part is not None and whole_number(self.parallel_partitions, "parallel_partitions", 1) != 1:
             raise ValueError(
@@ -249,14 +250,14 @@ class AltcraftDatabaseHistoryOperator(PullOperator):
             raise ValueError(f"lookback: {counted(days, 'day')} before date_from there is no date") from None
 
     def _check_target(self, target: Target) -> None:
-        """Refuse what would double or lose events."""
+        """Refuse a target that would double or lose events."""
         disposition = getattr(target, "write_disposition", None)
         if self._days_back():
             if disposition == "append":
                 raise ValueError("lookback: days that are pulled again would be doubled by write_disposition='append'")
             if isinstance(target, ObjectStorageTarget) and "{date}" not in str(target.path):
                 raise ValueError(
-                    "lookback: days that are pulled again want an object each, to be replaced: put {date} into the path"
+                    "lookback: days that are pulled again need an object each, to be replaced: put {date} into the path"
                 )
         if self.shard is not None and disposition == "replace":
             raise ValueError("shard: each part would remove what the others have written; let them merge")
@@ -274,17 +275,17 @@ def _fields_of(fields: object) -> list[str]:
     return list(names)
 
 
-def _pulled_before(context: Context, task_id: str) -> Any:
-    """What the run before has counted, if there is one."""
+def _counts_before(context: Context, task_id: str) -> Any:
+    """Return the counts of the run before, if there is one."""
     task: Any = context.get("ti")
-    # All of them are asked for, be there none, and each is small.
-    if task is None or not task.xcom_pull(task_ids=task_id, key=SEEN_BEFORE, include_prior_dates=True):
+    # Without map_indexes Airflow reads all of them, without an error where there are none; each is small.
+    if task is None or not task.xcom_pull(task_ids=task_id, key=HAS_COUNTS, include_prior_dates=True):
         return None
-    return task.xcom_pull(task_ids=task_id, key=SEEN, include_prior_dates=True, map_indexes=task.map_index)
+    return task.xcom_pull(task_ids=task_id, key=COUNTS, include_prior_dates=True, map_indexes=task.map_index)
 
 
-def _tell_the_next(context: Context, seen: dict[str, Any]) -> None:
+def _hand_on(context: Context, counts: dict[str, Any]) -> None:
     task: Any = context.get("ti")
     if task is not None:
-        task.xcom_push(key=SEEN, value=seen)
-        task.xcom_push(key=SEEN_BEFORE, value=1)
+        task.xcom_push(key=COUNTS, value=counts)
+        task.xcom_push(key=HAS_COUNTS, value=1)

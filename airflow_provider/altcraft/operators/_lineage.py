@@ -1,6 +1,6 @@
-"""What an operator reports of its output: OpenLineage, Airflow's hook lineage, and its outlets' asset events.
+"""Reports an operator's output to OpenLineage, Airflow's hook lineage, and the asset events of its outlets.
 
-Nothing in here may fail a task: its rows are committed by then.
+No report may fail the task, whose rows are committed by then.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _AZURE = {"abfs", "abfss", "adl"}
 
 
 class LineageMixin:
-    """For operators whose result has ``uris``; they set ``_written`` to what their commit left behind."""
+    """A mix-in for operators whose result has ``uris``; they set ``_written`` to the result of their commit."""
 
     _written: Written | None = None
 
     def report(self, context: Context, result: Mapping[str, Any], hook: BaseHook) -> None:
-        """Report what was just committed.
+        """Report the output that was just committed.
 
         Args:
             context: the task's.
             result: what ``execute`` is about to return.
-            hook: in whose name hook lineage is kept.
+            hook: the context of hook lineage.
         """
         for report in (lambda: _to_outlets(self, context, result), lambda: _to_readers(result, hook)):
             try:
@@ -101,13 +101,13 @@ def _to_hook_lineage(result: Mapping[str, Any], hook: BaseHook) -> None:
 
 
 def _asset_of(namespace: str, name: str) -> str:
-    """The URI by which Airflow knows a dataset of OpenLineage."""
+    """Return Airflow's URI of a dataset of OpenLineage."""
     name = name.replace("?", "%3F").replace("#", "%23")  # an asset's query and fragment are no part of its name
     if namespace == "file":
         return f"file://{name}"
     if namespace.startswith(("postgres://", "mysql://")):
         return f"{namespace}/{name.replace('.', '/')}"
-    if namespace.startswith("abfss://"):  # of an asset what stands before an @ is dropped
+    if namespace.startswith("abfss://"):  # Airflow drops the part of an asset's URI before an @
         namespace = namespace.partition("@")[0]
     return f"{namespace}/{name.removeprefix('/')}"
 

@@ -53,10 +53,10 @@ class AltcraftHistoryOperator(PullOperator):
         date_from: a date (from its first instant in ``timezone``) or an aware date-time; ``None`` for no bound.
         date_to: a date (to its last instant in ``timezone``) or an aware date-time, itself excluded; ``None`` for no
             bound.
-        timezone: IANA name of the time zone whose days are meant, by dates and by ``{date}`` in the path. ``datetime``
+        timezone: IANA name of the time zone of the days: of dates, and of ``{date}`` in the path. ``datetime``
             in the rows stays UTC.
-        on_profile_error: ``fail`` at the first profile whose history cannot be had, or ``skip`` it and report it in the
-            result and in a file next to the output.
+        on_profile_error: ``fail`` at the first profile whose history cannot be read, or ``skip`` it and report it in
+            the result and in a file next to the output.
         max_failed_profiles: how many profiles ``skip`` passes over before the task fails all the same.
         concurrency: profiles asked at once; no more than the connection's ``max_connections``, which is the default.
         event_key_by: what ``event_key`` is made of: several fields of the ``row``, or ``event_id`` alone, for those who
@@ -107,7 +107,7 @@ class AltcraftHistoryOperator(PullOperator):
 
     @property
     def instance_name(self) -> str:
-        """What this instance of a mapped task is called: by its shard, else by its profiles."""
+        """The name of this instance of a mapped task, by its shard, else by its profiles."""
         return super().instance_name or name_by_profiles(self.profiles)
 
     def _lookups(self, list_id: int) -> Iterator[dict[str, Any]]:
@@ -176,7 +176,7 @@ def _check_source(profiles: object) -> None:
 
 
 def _checked(source: ProfileSource, found: object) -> Iterator[dict[str, Any]]:
-    """The profiles that a source of the user's own gives."""
+    """Check the profiles of a user's own source."""
     place = f"profiles: {type(source).__name__}.lookups()"
     if isinstance(found, str | Mapping) or not isinstance(found, Iterable):
         raise ValueError(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import datetime as dt
 import json
 import logging
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -225,11 +227,49 @@ def test_progress_is_reported(
 ) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(_progress, "EVERY", 0.0)
-    run(profiles=["ann@example.com", "bob@example.com"], target=str(tmp_path / "a.parquet"))
+    run(profiles=["ann@example.com", "bob@example.com"], target=str(tmp_path / "a.parquet"), concurrency=1)
     said = [record.getMessage() for record in caplog.records if "of 2 profiles" in record.getMessage()]
     assert said[0].startswith("1 of 2 profiles, 3 events in ")
     assert "s left" in said[0]
     assert f"written to file://{tmp_path}/a.parquet" in said[-1]
+    assert "ann@" not in caplog.text
+
+
+def test_a_long_pull_keeps_a_record_of_how_far_it_is(
+    api: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each ten seconds, also while no answer comes; a pull that is shorter keeps none."""
+    kept: list[tuple[str, Any]] = []
+    context: Any = {"ti": SimpleNamespace(xcom_push=lambda key, value: kept.append((key, value)))}
+    operator = AltcraftHistoryOperator(
+        task_id="pull", profiles=["ann@example.com", "bob@example.com"], target=str(tmp_path / "a.parquet")
+    )
+    operator.execute(context)
+    assert kept == []
+    monkeypatch.setattr(_progress, "EVERY", 0.2)
+    api.play_forever(faults.latency(3), lookup="bob@example.com")
+    operator.execute(context)
+    assert {key for key, _ in kept} == {"altcraft_pull"}
+    records = [value for _, value in kept]
+    halfway = next(record for record in records if record["done"] == 1)  # the last one may already say 2
+    assert [halfway[name] for name in ("unit", "total", "events", "pages")] == ["profile", 2, 3, None]
+    assert halfway["seconds"] == pytest.approx(halfway["seconds_left"], abs=0.1)
+    assert dt.datetime.fromisoformat(halfway["recorded_at"]).tzinfo is not None
+    assert "example.com" not in json.dumps(records)
+
+
+def test_a_record_that_cannot_be_kept_ends_no_pull(
+    api: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(**_: Any) -> None:
+        raise RuntimeError("ann@example.com")
+
+    monkeypatch.setattr(_progress, "EVERY", 0.05)
+    api.play(faults.latency(1))
+    operator = AltcraftHistoryOperator(task_id="pull", profiles="ann@example.com", target=str(tmp_path / "a.parquet"))
+    context: Any = {"ti": SimpleNamespace(xcom_push=refuse)}
+    assert operator.execute(context)["rows"] == 3
+    assert "The record altcraft_pull could not be kept: RuntimeError" in caplog.text
     assert "ann@" not in caplog.text
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import gc
-from collections.abc import Callable
-from contextlib import nullcontext
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider.altcraft.extract import _progress
 from airflow_provider.altcraft.operators.history import AltcraftHistoryOperator
 from airflow_provider.altcraft.targets import Scope, Written
 from airflow_provider.altcraft.testing import Emulator, faults
@@ -73,6 +77,45 @@ def test_a_target_of_the_users_own(api: Emulator) -> None:
     with pytest.raises(AirflowFailException):
         run(target)
     assert (len(target.committed), target.aborted) == (1, 1)
+
+
+def test_no_record_is_kept_while_the_target_is_written(api: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both may ask Airflow, whose channel to a task takes one thread at a time on 3.0 and 3.1."""
+    monkeypatch.setattr(_progress, "EVERY", 0.01)
+    api.play(faults.latency(0.2))
+    channel, records, met = threading.Lock(), [], []
+
+    @contextmanager
+    def alone(who: str) -> Iterator[None]:
+        if not channel.acquire(blocking=False):
+            met.append(who)
+            yield
+            return
+        try:
+            yield
+        finally:
+            channel.release()
+
+    class Asking(ListTarget):
+        def write(self, batch: Any) -> None:
+            with alone("target"):
+                time.sleep(0.2)
+                super().write(batch)
+
+        def commit(self) -> Written:
+            with alone("target"):
+                return super().commit()
+
+    def push(key: str, value: Any) -> None:
+        with alone("record"):
+            time.sleep(0.1)
+            records.append(value)
+
+    context: Any = {"ti": SimpleNamespace(xcom_push=push)}
+    target = Asking("mine")
+    AltcraftHistoryOperator(task_id="pull", profiles=["ann@example.com"], target=target).execute(context)
+    assert (len(target.committed), met) == (3, [])
+    assert records
 
 
 class Frozen(ListTarget):

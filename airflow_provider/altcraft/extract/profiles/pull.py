@@ -1,4 +1,4 @@
-"""The histories of many profiles: asked side by side, handed on in the order in which the profiles were given."""
+"""The pull of many profiles: their histories are requested in parallel, and passed on in the order of the profiles."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class ProfilesPull:
         lookups: the profiles.
         list_id: their database.
         window: which events to pull.
-        on_profile_error: ``fail`` ends the pull at the first profile whose history cannot be had; ``skip`` goes on.
+        on_profile_error: ``fail`` ends the pull at the first profile whose history cannot be read; ``skip`` goes on.
             Errors that concern every profile (token, rights, tariff, certificate, a wrong address, an outage) always
-            end it, and so does the last error where no profile at all could be had.
+            end it, and so does the last error where no profile at all could be read.
         max_failed_profiles: how many ``skip`` passes over before it gives up as well.
         concurrency: profiles asked at once.
         event_key_by: see ``schema.identities_of``.
-        second_core: a process of its own may read large responses.
-        sizes: how much is held, kept and tried at once.
+        second_core: whether another process may read large responses.
+        sizes: of batches and checkpoints.
         failed: the profiles passed over so far: ``{"lookup": {…}, "error": "…"}`` each.
         asked_wider_because: why days are asked around those of the account's zone; ``None`` where they are not, or
             where the zone is not known.
@@ -73,7 +73,7 @@ class ProfilesPull:
         self.progress = Progress(len(self.lookups))
         self._rows = RowReader()
         self._last_error: AltcraftError | None = None
-        self._without_events = 0
+        self._handed_on = self._events = self._without_events = 0
         self._asked_by: set[str] = set()
         self._asked: Asked | None = None
         self._bytes = self._large = 0
@@ -81,8 +81,8 @@ class ProfilesPull:
 
     @property
     def plan(self) -> str:
-        """Profiles, their database, and how they are asked."""
-        left = len(self.lookups) - self.progress.profiles
+        """The profiles, their database, and the requests, for the log."""
+        left = len(self.lookups) - self._handed_on
         at_once = f", {self.concurrency} at once" if left > 1 < self.concurrency else ""
         requests = f"{counted(left, 'request')}{at_once}"
         return f"{counted(len(self.lookups), 'profile')} of database {self.list_id} by {requests}"
@@ -94,16 +94,17 @@ class ProfilesPull:
         return blake2b(to_json(decides), digest_size=16).hexdigest()
 
     def resume(self, state: Any) -> None:
-        """Leave out the profiles that an earlier attempt has done."""
-        self.progress.resume(state["profiles"], state["events"])
+        """Go on after the profiles that an earlier attempt has done."""
+        self._handed_on, self._events = state["profiles"], state["events"]
+        self.progress.resume(self._handed_on, self._events)
         self._without_events = state["without_events"]
         self.failed[:] = state["failed"]
 
     async def batches(self) -> AsyncIterator[Piece]:
-        """Batches of ``schema.SCHEMA``: profiles in their order, the events of each by time.
+        """Yield batches of ``schema.SCHEMA``: profiles in their order, the events of each by time.
 
         Raises:
-            AltcraftError: a history that cannot be had and may not be passed over.
+            AltcraftError: a history that cannot be read and may not be passed over.
         """
         try:
             async for piece in self._pieces():
@@ -115,37 +116,37 @@ class ProfilesPull:
     async def _pieces(self) -> AsyncIterator[Piece]:
         await self._prove_days()
         buffer = RowBuffer()
-        # Counted from the first profile, so that the parts of a pull that was killed end where those of another do.
+        # Counted from the first profile, so that the parts of a resumed pull end at the same profiles.
         share = max(self.sizes.kept_profiles, len(self.lookups) // self.sizes.kept_shares)
         async for lookup, outcome in ordered(
-            self.lookups.since(self.progress.profiles),
-            self._ask,
+            self.lookups.since(self._handed_on),
+            self._ask_counted,
             workers=self.concurrency,
-            size=lambda outcome: 0 if isinstance(outcome, AltcraftError) else outcome.num_rows,
+            size=_rows_of,
             most=self.sizes.held_rows,
         ):
             if isinstance(outcome, AltcraftError):
                 self._pass_over(lookup, outcome)
-                self.progress.done(0)
             else:
                 buffer.extend(outcome)
-                self.progress.done(outcome.num_rows)
                 self._without_events += not outcome.num_rows
                 self._asked_by.add(" ".join(filter(None, (lookup.get("matching", "xxh"), lookup.get("field_name")))))
-            keep = self.progress.profiles % share == 0
+            self._handed_on += 1
+            self._events += _rows_of(outcome)
+            keep = self._handed_on % share == 0
             if keep or len(buffer) >= self.sizes.batch_rows:
                 yield self._piece(buffer, keep=keep)
         if self.failed and len(self.failed) == len(self.lookups):
             error = self._last_error or RetriableError(self.failed[-1]["error"])
-            error.add_note("No profile's history could be had, so nothing was written.")
+            error.add_note("No profile's history could be read, so nothing was written.")
             raise error
         self._say_who_is_missing()
         yield self._piece(buffer)
 
     async def _prove_days(self) -> None:
-        """Find out whether the days of the account's zone are enough; else they stay as wide as without it.
+        """Check by the first profiles whether the days of the account's zone are enough; else ask as without the zone.
 
-        A profile is one request however many days it is asked for, and seldom proves them by itself.
+        A profile is one request for any number of days, and its own events seldom prove the zone.
         """
         days, found = AskedDays.known(self.window, self.client.settings.zone), None
         if days is None:
@@ -167,15 +168,15 @@ class ProfilesPull:
 
     def _piece(self, buffer: RowBuffer, *, keep: bool = False) -> Piece:
         done = {
-            "profiles": self.progress.profiles,
-            "events": self.progress.events,
+            "profiles": self._handed_on,
+            "events": self._events,
             "failed": list(self.failed),
             "without_events": self._without_events,
         }
         return Piece(buffer.flush() if len(buffer) else None, done, keep)
 
     def _say_who_is_missing(self) -> None:
-        """The platform answers alike for a profile without events, a profile that is not there and a misspelt field."""
+        """Log profiles without events: the platform answers alike for missing profiles and misspelt fields."""
         answered = len(self.lookups) - len(self.failed)
         if answered and self._without_events == answered:
             log.warning(
@@ -189,6 +190,12 @@ class ProfilesPull:
             of_all = f"{self._without_events:,} of {counted(answered, 'profile')}"
             log.info("%s had no event within the window", of_all)
 
+    async def _ask_counted(self, lookup: dict[str, Any]) -> pa.RecordBatch | AltcraftError:
+        # Its rows may have to wait for an earlier profile; states count it only once they are handed on.
+        outcome = await self._ask(lookup)
+        self.progress.done(_rows_of(outcome))
+        return outcome
+
     async def _ask(self, lookup: dict[str, Any]) -> pa.RecordBatch | AltcraftError:
         call = self.client.core.history_by(lookup, self.list_id, self.window, asked=self._asked)
         read = partial(self._read, *lookup_text(lookup))
@@ -201,7 +208,7 @@ class ProfilesPull:
                     return error
                 if not await self.client.answers():
                     raise
-            # The outage has just ended, or nothing else was asked, as all wait for this profile.
+            # The outage has just ended, or this profile was the only call.
             try:
                 return await self.client.ask(call, read, many=False)
             except RetriableError as error:
@@ -241,7 +248,7 @@ class ProfilesPull:
         return batch_of_events(events, **how)
 
     def _pass_over(self, lookup: dict[str, Any], error: AltcraftError) -> None:
-        place = f"profile {self.progress.profiles + 1} of {self.progress.total}, looked up by {lookup_text(lookup)[0]}"
+        place = f"profile {self._handed_on + 1} of {self.progress.total}, looked up by {lookup_text(lookup)[0]}"
         log.debug("%s: %s", place, lookup)
         if self.on_profile_error == "fail":
             error.add_note(f"This is {place}. on_profile_error='skip' would go on without it.")
@@ -252,3 +259,7 @@ class ProfilesPull:
         if len(self.failed) > self.max_failed_profiles:
             error.add_note(f"More than max_failed_profiles={self.max_failed_profiles} failed; the last is {place}.")
             raise error
+
+
+def _rows_of(outcome: pa.RecordBatch | AltcraftError) -> int:
+    return 0 if isinstance(outcome, AltcraftError) else outcome.num_rows
