@@ -11,11 +11,14 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from getpass import getuser
 from pathlib import Path
 
 import airflow
 import pytest
+from airflow.utils.session import create_session
 
+from airflow_provider.altcraft._airflow.connection_tests import last_tests
 from airflow_provider.altcraft.testing import Emulator
 
 BIN = Path(sys.executable).parent
@@ -70,7 +73,11 @@ def test_a_connection_in_the_database_needs_no_port(api: Emulator) -> None:
     assert added.returncode == 0, added.stderr
     ended = run(*COMMANDS[-1].values[0], "test", "stored")
     run(f"{BIN}/airflow", "connections", "delete", "stored")
-    assert (ended.returncode, ended.stdout) == (0, "The platform answers; the token sees 1 database: 1 Database #1.\n")
+    said = "The platform answers; the token sees 1 database: 1 Database #1."
+    assert (ended.returncode, ended.stdout) == (0, f"{said}\n")
+    with create_session() as session:
+        kept = last_tests(session)["stored"]
+    assert (kept.status, kept.message, kept.owner) == (True, said, getuser())
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from argparse import Namespace
+from getpass import getuser
 from typing import TYPE_CHECKING, Any, Final
 
+from airflow_provider.altcraft._airflow.connection_tests import keep_test
+from airflow_provider.altcraft._redact import redacted
 from airflow_provider.altcraft.cli._arguments import list_id_given, lookup_of, window_between
 from airflow_provider.altcraft.cli._errors import CommandError
 from airflow_provider.altcraft.cli._output import Record, Rows
@@ -17,12 +22,14 @@ if TYPE_CHECKING:
 
     from airflow_provider.altcraft.client import HistoryEvent
 
+log = logging.getLogger(__name__)
+
 _SHOWN: Final = ("datetime", "action", "channel", "message_id", "message_name", "campaign_name")
 """What a table of events has. The other formats have all."""
 
 
 def history(options: Namespace) -> Rows:
-    """A person's events, oldest first."""
+    """Return a person's events, oldest first."""
     from airflow_provider.altcraft.client import HistoryEvent
 
     lookup, list_id = lookup_of(options), list_id_given(options)
@@ -41,7 +48,7 @@ def history(options: Namespace) -> Rows:
 
 
 def _row(event: HistoryEvent, zone: dt.tzinfo) -> dict[str, Any]:
-    """An event with all its fields, those that this package does not know as ``extra``."""
+    """Return an event with all its fields, those that this package does not know as ``extra``."""
     sent = event.model_dump(mode="json")
     extra = event.model_extra or {}
     row = {"datetime": event.datetime.astimezone(zone).isoformat()}
@@ -49,7 +56,7 @@ def _row(event: HistoryEvent, zone: dt.tzinfo) -> dict[str, Any]:
 
 
 def databases(options: Namespace) -> Rows:
-    """The databases that the token sees."""
+    """Return the databases that the token sees."""
     found = AltcraftHook(options.conn_id).list_databases()
     fields = ("id", "name", "description")
     rows = [{name: getattr(each, name) for name in fields} for each in found]
@@ -57,7 +64,7 @@ def databases(options: Namespace) -> Rows:
 
 
 def timezone(options: Namespace) -> Record:
-    """How far the account's days are from UTC, by real events."""
+    """Return how far the account's days are from UTC, by real events."""
     from airflow_provider.altcraft.client import AltcraftClient
 
     list_id = list_id_given(options)
@@ -84,8 +91,29 @@ def timezone(options: Namespace) -> Record:
 
 
 def test(options: Namespace) -> Record:
-    """What the Test button of the connection's page would say."""
+    """Return what the Test button of the connection's page would say."""
     status, message = AltcraftHook(options.conn_id).test_connection()
+    _keep(options.conn_id, status, message)
     if options.output == "table" and not status:
         raise CommandError(message)
     return Record(record={"status": status, "message": message}, words=message, code=0 if status else 1)
+
+
+def _keep(conn_id: str, status: bool, message: str) -> None:
+    """Keep the test for the page that lists connections; without Airflow's database there is none."""
+    from airflow.utils.session import create_session
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        with create_session() as session:
+            keep_test(session, conn_id, status=status, message=redacted(message), owner=_user())
+    except SQLAlchemyError as error:
+        log.warning("The test could not be kept in Airflow's audit log: %s", type(error).__name__)
+
+
+def _user() -> str:
+    """Return who runs the command: a name, or a number where the number has none, as in many a container."""
+    try:
+        return getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())

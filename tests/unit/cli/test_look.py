@@ -6,13 +6,17 @@ import csv
 import datetime as dt
 import io
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import yaml
+from airflow.utils.session import create_session
 
 from airflow_provider.altcraft.__main__ import main
+from airflow_provider.altcraft._airflow.connection_tests import last_tests
+from airflow_provider.altcraft.cli import look
 from airflow_provider.altcraft.testing import Emulator, faults
 
 ANN = "ann@example.com"
@@ -184,6 +188,23 @@ def test_where_there_are_no_events_there_is_none_to_find(dense: Emulator, fail: 
 def test_a_connection_is_tested_as_by_its_page(ask: Ask) -> None:
     assert ask("test").startswith("The platform answers; the token sees 1 database: 1 ")
     assert json.loads(ask("test", "altcraft_default", "-o", "json"))["status"] is True
+
+
+@pytest.mark.usefixtures("api", "airflow_db")
+@pytest.mark.parametrize("error", [KeyError, OSError])
+def test_a_connection_is_tested_by_a_user_without_a_name(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    """As in a container that runs as any number; before Python 3.13 the error is another."""
+
+    def refuse() -> str:
+        raise error("getpwuid(): uid not found: 12345")
+
+    monkeypatch.setattr(look, "getuser", refuse)
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    assert ask("test").startswith("The platform answers")
+    with create_session() as session:
+        assert last_tests(session)["altcraft_default"].owner == "12345"
 
 
 def test_and_where_it_fails_so_does_the_command(
