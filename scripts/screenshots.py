@@ -75,7 +75,7 @@ with DAG("archive", schedule=None, start_date=dt.datetime(2026, 1, 1, tzinfo=dt.
 
 def main() -> int:
     """Take all pictures."""
-    with tempfile.TemporaryDirectory(prefix="altcraft-screenshots-") as name, Emulator() as api:
+    with tempfile.TemporaryDirectory(prefix="altcraft-screenshots-") as name, Emulator(token=page.TOKEN) as api:
         folder = Path(name)
         fill(api)
         fill_archive(api)
@@ -87,11 +87,11 @@ def main() -> int:
         runs = {"shop": [f"2026-01-{day}" for day in range(10, 15)], "archive": ["2026-02-01"]}
         made = page.site(folder / "airflow", folder / "database", api, dags=folder / "dags", runs=runs)
         with made as site, chromium(folder / "profile") as driver:
-            take(site, driver)
+            take(site, driver, api.url)
     return 0
 
 
-def take(site: page.Site, driver: Chrome) -> None:
+def take(site: page.Site, driver: Chrome, platform: str) -> None:
     """Open each page and keep what is seen."""
     driver.get(f"{site.url}/altcraft/")
     driver.add_cookie({"name": "_token", "value": site.tokens["root"]})
@@ -101,7 +101,10 @@ def take(site: page.Site, driver: Chrome) -> None:
     keep(driver, "page-task-light", site.url + tab, 1100, 660)
     keep(driver, "page-task-dark", site.url + site.task("export_history"), 1000, 1000, dark=True)
     keep(driver, "page-dag-light", f"{site.url}/altcraft/dag?dag_id=shop", 1000, 440)
-    keep(driver, "page-menu-light", f"{site.url}/altcraft/", 1000, 520)
+    for conn_id, host in (("altcraft_default", platform), ("altcraft_loyalty", "https://altcraft.example.com")):
+        site.add_connection(conn_id, host)
+    site.ask("/altcraft/test?conn_id=altcraft_default", "root", post=b"")
+    keep(driver, "page-menu-light", f"{site.url}/altcraft/", 1000, 760)
     keep(driver, "page-wait-dark", site.url + site.task("wait_for_confirmations"), 1000, 560, dark=True)
     keep(driver, "page-task-narrow", site.url + site.task("export_history"), 360, 1200)
     keep(driver, "page-task-huge", site.url + site.task("export_archive", "archive"), 1000, 1000)

@@ -13,9 +13,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import Message
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlencode
 
 from airflow_provider.altcraft.testing import Emulator, faults
@@ -27,7 +28,12 @@ HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)> for eve@exa
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 LONG = "x" * 240
 LONG_DAG = f"long-{LONG}"
-RUNS = {"shop": ("2026-01-13", "2026-01-14"), "secret": ("2026-01-14",), LONG_DAG: ("2026-01-14",)}
+RUNS = {
+    "shop": ("2026-01-13", "2026-01-14"),
+    "secret": ("2026-01-14",),
+    "slow": ("2026-01-14",),
+    LONG_DAG: ("2026-01-14",),
+}
 
 # Everybody may see everything but ann the DAG "secret".
 _AUTH_MANAGER = """
@@ -62,23 +68,54 @@ class Site:
         url: its address.
         tokens: of its users: ``ann``, a viewer, and ``root``, an admin.
         runs: ids of the runs of each DAG, the first first.
+        environment: of its commands.
     """
 
     url: str
     tokens: Mapping[str, str]
     runs: Mapping[str, list[str]]
+    environment: Mapping[str, str]
 
-    def ask(self, path: str, user: str | None = "ann", *, cookie: bool = False) -> tuple[int, str, Message]:
-        """Status, body and headers of an answer."""
-        headers = {}
+    def ask(
+        self,
+        path: str,
+        user: str | None = "ann",
+        *,
+        cookie: bool = False,
+        post: bytes | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> tuple[int, str, Message]:
+        """Status, body and headers of an answer, that of where it redirects to where it does."""
+        headers = dict(headers)
         if user is not None:
             token = self.tokens.get(user, user)
-            headers = {"Cookie": f"_token={token}"} if cookie else {"Authorization": f"Bearer {token}"}
+            headers |= {"Cookie": f"_token={token}"} if cookie else {"Authorization": f"Bearer {token}"}
         try:
-            with _DIRECT.open(urllib.request.Request(self.url + path, headers=headers), timeout=60) as answer:
+            with _DIRECT.open(urllib.request.Request(self.url + path, post, headers), timeout=60) as answer:
                 return answer.status, answer.read().decode(), answer.headers
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode(), error.headers
+
+    def add_connection(self, conn_id: str, host: str) -> None:
+        """Store a connection to database 1 of a platform."""
+        made = {"connection_id": conn_id, "conn_type": "altcraft", "host": host, "password": TOKEN}
+        body = json.dumps(made | {"extra": '{"list_id": 1}'}).encode()
+        status, answer, _ = self.ask(
+            "/api/v2/connections", "root", post=body, headers={"Content-Type": "application/json"}
+        )
+        assert status == 201, answer
+
+    def command(self, *arguments: str) -> str:
+        """What a command of its ``airflow`` prints."""
+        done = subprocess.run(
+            [sys.executable, "-m", "airflow", *arguments],
+            env=dict(self.environment),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        return done.stdout
 
     def task(self, task: str, dag: str = "shop", run: int = -1, **more: object) -> str:
         """The path of a task instance's page."""
@@ -90,6 +127,7 @@ def fill(api: Emulator) -> None:
     """Give the platform what the DAGs pull."""
     api.seed(profiles=300, events_per_profile=60, start=START, days=15)
     api.play_forever(faults.error(400, "user7@example.com is odd"), lookup="user7@example.com")
+    api.play_forever(faults.latency(15), lookup="user80@example.com")  # so long that its pull keeps a record before
     for list_id, email in ((2, "many@example.com"), (3, "<b>eve</b>@example.com")):
         api.add_database(list_id, name=f"Database {list_id}")
         who = api.add_profile(list_id=list_id, email=email)
@@ -122,6 +160,7 @@ def site(
     (home / "passwords.json").write_text(json.dumps({"ann": "ann", "root": "root"}))
     extra = {"list_id": 1, "campaign_url": "https://example.com/campaigns/{campaign_id}"}
     more = {
+        "AIRFLOW__ALTCRAFT__DOCS_URL": "https://docs.example.com",
         "AIRFLOW__CORE__AUTH_MANAGER": "page_auth_manager.PageAuthManager",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
@@ -142,19 +181,21 @@ def site(
         check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    # As it would stand in the database had its triggerer not come to its end yet.
+    # As it would stand in the database had the triggerer and the task not come to their ends yet.
     until = dt.datetime.now(dt.UTC) + dt.timedelta(hours=5, minutes=1)
     with closing(sqlite3.connect(home / "airflow.db")) as connection, connection:
         connection.execute("UPDATE task_instance SET state = 'deferred' WHERE task_id LIKE 'wait%'")
+        connection.execute("UPDATE task_instance SET state = 'running' WHERE dag_id = 'slow'")
+        connection.execute("DELETE FROM xcom WHERE dag_id = 'slow' AND key = 'return_value'")
         connection.execute(
             "UPDATE xcom SET value = json_set(value, '$.status', 'waiting', '$.until', ?) WHERE key = 'altcraft_wait'",
             [until.isoformat()],
         )
-    with served(home, **more) as (url, _):
+    with served(home, **more) as (url, environment):
         tokens = {name: _token(url, name) for name in ("ann", "root")}
-        made = Site(url, tokens, {})
+        made = Site(url, tokens, {}, environment)
         found = {dag: json.loads(made.ask(f"/api/v2/dags/{dag}/dagRuns", "root")[1])["dag_runs"] for dag in runs}
-        yield Site(url, tokens, {dag: [run["dag_run_id"] for run in each] for dag, each in found.items()})
+        yield replace(made, runs={dag: [run["dag_run_id"] for run in each] for dag, each in found.items()})
 
 
 def _token(url: str, name: str) -> str:

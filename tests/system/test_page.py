@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from getpass import getuser
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import quote
@@ -48,16 +50,28 @@ ALLOWED = {
     "td",
     "svg",
     "rect",
+    "form",
+    "button",
 }
 pytestmark = pytest.mark.skipif(not ON_AIRFLOW_3, reason="left out: Airflow 2.11 has no pages of plugins of this kind")
 
 
 @pytest.fixture(scope="module")
-def site(airflow_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[page.Site]:
-    with Emulator(token=page.TOKEN) as api:
-        page.fill(api)
-        with page.site(tmp_path_factory.mktemp("airflow"), airflow_db, api) as made:
-            yield made
+def api() -> Iterator[Emulator]:
+    with Emulator(token=page.TOKEN) as emulator:
+        page.fill(emulator)
+        yield emulator
+
+
+@pytest.fixture(scope="module")
+def platform(api: Emulator) -> str:
+    return api.url
+
+
+@pytest.fixture(scope="module")
+def site(airflow_db: Path, api: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[page.Site]:
+    with page.site(tmp_path_factory.mktemp("airflow"), airflow_db, api) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +79,8 @@ def paths(site: page.Site) -> list[str]:
     tasks = ("database", "profiles", "empty", "campaigns", "hostile", "mapped", "other", "wait")
     long = [site.task(task, page.LONG_DAG) for task in (page.LONG, f"wait-{page.LONG}")]
     dags = [f"/altcraft/dag?dag_id={dag}" for dag in ("shop", page.LONG_DAG, "nothing")]
-    return ["/altcraft/", *dags, *map(site.task, tasks), site.task("mapped", map_index=1), *long]
+    under_way = site.task("pull", "slow")
+    return ["/altcraft/", under_way, *dags, *map(site.task, tasks), site.task("mapped", map_index=1), *long]
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +128,7 @@ def test_the_menu_lists_what_one_may_see(site: page.Site) -> None:
     assert "secret" in text_of(site.ask("/altcraft/", "root")[1])
     seen = text_of(site.ask("/altcraft/", "ann")[1])
     assert "secret" not in seen
-    assert "mapped [1]" in seen
+    assert seen.count("mapped [1: 2 profiles]") == 2  # of two runs
     assert "16,700" in seen
 
 
@@ -171,7 +186,7 @@ def test_what_a_pull_brought(site: page.Site) -> None:
     assert "_failed.jsonl" in seen
     assert "There was no event in this time." in text_of(site.ask(site.task("empty"))[1])
     assert "this task returned no counts of events" in text_of(site.ask(site.task("other"))[1])
-    assert "mapped [0]" in text_of(site.ask(site.task("mapped"))[1])
+    assert "mapped [0: 2 profiles]" in text_of(site.ask(site.task("mapped"))[1])
 
 
 def test_a_wait(site: page.Site) -> None:
@@ -188,12 +203,57 @@ def test_a_wait(site: page.Site) -> None:
     assert len(re.findall(waits, listed)) == 2  # one of each run
 
 
+def test_a_pull_under_way(site: page.Site) -> None:
+    """What a pull of two profiles has kept after ten seconds, the second being asked for fifteen."""
+    seen = text_of(site.ask(site.task("pull", "slow"))[1])
+    assert re.search(r"1 of 2 profiles done 60 events 1\d\.\d s taken 1\d\.\d s left, about", seen)
+    assert "not ended well" not in seen
+    assert re.search(r"UTC 1\d\.\d s slow pull 1 of 2 profiles 60 Last pulls", text_of(site.ask("/altcraft/")[1]))
+
+
+def test_connections_and_their_last_tests(site: page.Site, platform: str, driver: Chrome) -> None:
+    """For those who may see connections; who may test them in Airflow may do it here."""
+    assert "Connections" not in text_of(site.ask("/altcraft/", "ann")[1])
+    assert "Airflow's database has no connection" in unescape(site.ask("/altcraft/", "root")[1])
+    for conn_id, host in (("shop", platform), ("eve", "http://ann:pass-word@127.0.0.1:9/<b>")):
+        site.add_connection(conn_id, host)
+    seen = text_of(site.ask("/altcraft/", "root")[1])
+    assert f"shop {platform} 1 none is known" in seen
+    assert "pass-word" not in seen
+
+    driver.add_cookie({"name": "_token", "value": site.tokens["root"]})
+    driver.get(f"{site.url}/altcraft/")
+    row = "//tr[.//button][td[normalize-space()='shop']]"
+    driver.find_element(By.XPATH, f"{row}//button").click()
+    WebDriverWait(driver, 30, 0.2).until(lambda _: "passed" in driver.find_element(By.XPATH, row).text)
+    assert driver.current_url == f"{site.url}/altcraft/"
+    driver.add_cookie({"name": "_token", "value": site.tokens["ann"]})
+    passed = r"passed , \d{4}-\d\d-\d\d \d\d:\d\d UTC, by root: The platform answers; the token sees 3 databases"
+    assert re.search(passed, text_of(site.ask("/altcraft/", "root")[1]))
+
+    _, html, _ = site.ask("/altcraft/test?conn_id=eve", "root", post=b"")
+    assert "failed" in text_of(html)
+    assert "<b>eve" not in html
+    assert "pass-word" not in html
+    site.command("altcraft", "test", "shop")
+    assert re.search(passed.replace("root", getuser()), text_of(site.ask("/altcraft/", "root")[1]))
+    for user, conn_id, headers, refused in (
+        (None, "shop", {}, 401),
+        ("ann", "shop", {}, 403),
+        ("root", "shop", {"Sec-Fetch-Site": "cross-site"}, 403),
+        ("root", "nothing", {}, 404),
+    ):
+        assert site.ask(f"/altcraft/test?conn_id={conn_id}", user, post=b"", headers=headers)[0] == refused
+    assert site.ask("/altcraft/test?conn_id=shop", "root")[0] == 405
+    assert page.TOKEN not in site.ask("/api/v2/eventLogs?event=altcraft_connection_test", "root")[1]
+
+
 def test_links_of_a_task_instance(site: page.Site) -> None:
     """Those that a task's end gave; to the API, one without an address is none."""
-    run = quote(site.runs["shop"][-1], safe="")
+    run, docs = quote(site.runs["shop"][-1], safe=""), "https://docs.example.com"
     for task, links in (
-        ("wait", {"Campaign": "https://example.com/campaigns/5", "Profile": None}),
-        ("database", {"Output": None}),
+        ("wait", {"Campaign": "https://example.com/campaigns/5", "Profile": None, "Docs": f"{docs}/waiting.html"}),
+        ("database", {"Output": None, "Docs": f"{docs}/database.html"}),
     ):
         found = json.loads(site.ask(f"/api/v2/dags/shop/dagRuns/{run}/taskInstances/{task}/links")[1])["extra_links"]
         assert {name: link or None for name, link in found.items()} == links
@@ -232,7 +292,7 @@ def test_the_tab_opens_in_airflow(site: page.Site, driver: Chrome) -> None:
     assert shown(f"/dags/shop/runs/{run}/tasks/hostile", tab, "<script>alert(1)</script>") == "rgb(255, 255, 255)"
     dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
-    assert shown(f"/dags/shop/runs/{run}/tasks/mapped/mapped/1", tab, "mapped [1]") == "rgb(17, 26, 34)"
+    assert shown(f"/dags/shop/runs/{run}/tasks/mapped/mapped/1", tab, "mapped [1: 2 profiles]") == "rgb(17, 26, 34)"
     shown("/dags/shop", tab, "Rows, run by run")
     shown("/plugin/altcraft", "//iframe", "Last pulls")
     refused = [entry["message"] for entry in driver.get_log("browser") if "Content Security" in entry["message"]]

@@ -61,7 +61,7 @@ class DagView:
 
 
 def dag_view(pulls: Sequence[Instance]) -> DagView:
-    """What to show of pulls, which are given the last first."""
+    """Return what to show of pulls, which are given the last first."""
     read = [(pull, result) for pull in pulls if (result := parse(pull.result))]
     tasks: dict[tuple[str, str], list[tuple[Instance, Result]]] = {}
     for pull, result in read:
@@ -101,11 +101,10 @@ def _columns(values: Sequence[float], titles: Sequence[str]) -> list[Column]:
 
 
 def _line(pull: Instance, result: Result) -> Line:
-    asked = {"dag_id": pull.dag_id, "run_id": pull.run_id, "task_id": pull.task_id, "map_index": pull.map_index}
     hours = _hours(result)
     return Line(
         dag_id=pull.dag_id,
-        task=pull.task_id if pull.map_index < 0 else f"{pull.task_id} [{pull.map_index}]",
+        task=pull.name,
         run=pull.run_id,
         when=clock(pull.run_after, "UTC") or "",
         rows=result.rows,
@@ -113,18 +112,24 @@ def _line(pull: Instance, result: Result) -> Line:
         late="" if hours is None else f"up to {hours:g} h",
         failed=len(result.failed_profiles),
         state=pull.state or "",
-        href=f"task?{urlencode(asked)}",
+        href=href_of(pull),
     )
 
 
+def href_of(instance: Instance) -> str:
+    """Return the address of a task instance's page, relative to that of the menu and of a DAG."""
+    names = ("dag_id", "run_id", "task_id", "map_index")
+    return f"task?{urlencode({name: getattr(instance, name) for name in names})}"
+
+
 def _hours(result: Result) -> float | None:
-    """By how many hours the latest of late events came, at most."""
+    """Return by how many hours the latest of late events came, at most."""
     hours = result.lateness.hours if result.lateness else None
     return hours.get("at_most", {}).get("max") if hours else None
 
 
 def duration(seconds: float | None) -> str:
-    """A duration in words."""
+    """Return a duration in words."""
     if seconds is None:
         return ""
     if seconds < 60:

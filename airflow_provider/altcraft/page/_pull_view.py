@@ -100,7 +100,7 @@ class PullView:
 
 
 def pull_view(instance: Instance) -> PullView | None:
-    """What to show of a task instance; ``None`` where it returned no pull's result."""
+    """Return what to show of a task instance; ``None`` where it returned no pull's result."""
     result = parse(instance.result)
     if result is None:
         return None
@@ -125,12 +125,12 @@ def pull_view(instance: Instance) -> PullView | None:
 
 
 def stage_of(action: str) -> str | None:
-    """The stage of a message's way that an action is."""
+    """Return the stage of a message's way that an action is."""
     return next((STAGES[word] for word in action.split("_") if word in STAGES), None)
 
 
 def clock(instant: dt.datetime | None, timezone: str) -> str | None:
-    """An instant by the clock of a zone, to the minute."""
+    """Return an instant by the clock of a zone, to the minute."""
     if instant is None:
         return None
     try:
@@ -147,7 +147,7 @@ def _window(window: Window, timezone: str) -> str:
 
 
 def size(number: float) -> str:
-    """A number of bytes in words."""
+    """Return a number of bytes in words."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if number < 1000:
             return f"{number:,.0f} {unit}" if unit == "bytes" else f"{number:,.1f} {unit}"
@@ -208,7 +208,7 @@ def _chart(by_time: ByTime) -> Chart | None:
 
 
 def label(start: dt.date, unit: str) -> str:
-    """A day, month or year in words."""
+    """Return a day, month or year in words."""
     return start.isoformat()[: {"month": 7, "year": 4}.get(unit, 10)]
 
 

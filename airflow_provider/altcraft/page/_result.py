@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError  # noqa: TID253 - only the API server imports this
 
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class _Model(BaseModel):
@@ -97,7 +97,7 @@ class Result(_Model):
 
 
 def parse(result: Mapping[str, Any]) -> Result | None:
-    """The result; ``None`` where it is none of a pull."""
+    """Return the result; ``None`` where it is none of a pull."""
     try:
         return Result.model_validate(result)
     except ValidationError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from airflow.configuration import conf
@@ -14,6 +14,7 @@ from airflow.models.xcom import XComModel
 from sqlalchemy import select  # noqa: TID253 - only the API server imports this module
 from sqlalchemy.orm import Session  # noqa: TID253 - the same
 
+from airflow_provider.altcraft.extract._progress import PULL_KEY
 from airflow_provider.altcraft.page._instance import Instance
 from airflow_provider.altcraft.waiting.progress import WAIT_KEY
 
@@ -27,7 +28,8 @@ _PULLS_OF_DAG: Final = 600
 _PULLS_OF_MENU: Final = 50
 _RETURN_VALUE: Final = "return_value"
 
-_WAITS_OF_MENU: Final = 200
+_UNDER_WAY_OF_MENU: Final = 200
+_RUNNING: Final = ("running",)
 _UNFINISHED: Final = ("running", "deferred", "up_for_reschedule", "up_for_retry", "queued", "scheduled")
 _OF_INSTANCE: Final = (
     (XComModel.dag_id == TaskInstance.dag_id)
@@ -41,7 +43,7 @@ Restrict = Callable[[Any], Any]
 
 
 def instance(session: Session, dag_id: str, run_id: str, task_id: str, map_index: int) -> Instance | None:
-    """A task instance; ``None`` where there is none."""
+    """Return a task instance; ``None`` where there is none."""
     query = (
         select(TaskInstance, DagRun.run_after)
         .join(DagRun, (DagRun.dag_id == TaskInstance.dag_id) & (DagRun.run_id == TaskInstance.run_id))
@@ -60,39 +62,64 @@ def instance(session: Session, dag_id: str, run_id: str, task_id: str, map_index
         XComModel.run_id == run_id,
         XComModel.task_id == task_id,
         XComModel.map_index == map_index,
-        XComModel.key.in_([_RETURN_VALUE, WAIT_KEY]),
+        XComModel.key.in_([_RETURN_VALUE, WAIT_KEY, PULL_KEY]),
     )
     kept = {record.key: record.value for record in session.execute(records)}
-    return _instance(row[0], row[1], kept.get(_RETURN_VALUE), kept.get(WAIT_KEY))
+    return _instance(*row, kept.get(_RETURN_VALUE), wait=kept.get(WAIT_KEY), progress=kept.get(PULL_KEY))
+
+
+def any_instance(session: Session, dag_id: str, run_id: str, task_id: str) -> Instance | None:
+    """Return one of the instances of a mapped task; ``None`` where there is none."""
+    query = select(TaskInstance).where(
+        TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id, TaskInstance.task_id == task_id
+    )
+    found = session.scalars(query.limit(1)).first()
+    return None if found is None else _instance(found, None, None)
 
 
 def waits_under_way(session: Session, restrict: Restrict) -> list[Instance]:
-    """The sensors that wait now, of all DAGs that the viewer may read."""
+    """Return the sensors that wait now, of all DAGs that the viewer may read."""
+    return [_instance(*row, None, wait=value) for row, value in _under_way(session, restrict, WAIT_KEY, _UNFINISHED)]
+
+
+def pulls_under_way(session: Session, restrict: Restrict) -> list[Instance]:
+    """Return the pulls that run now and have kept a record, of all DAGs that the viewer may read.
+
+    What a task that waits for its next try has kept is of the one before.
+    """
+    return [_instance(*row, None, progress=value) for row, value in _under_way(session, restrict, PULL_KEY, _RUNNING)]
+
+
+def _under_way(
+    session: Session, restrict: Restrict, key: str, states: Sequence[str]
+) -> Iterator[tuple[tuple[TaskInstance, dt.datetime], Any]]:
+    """Yield task instances in these states, when their runs were due, and the record that they keep by a key."""
     query = (
         select(TaskInstance, DagRun.run_after, XComModel.value)
         .join(XComModel, _OF_INSTANCE)
         .join(DagRun, DagRun.id == XComModel.dag_run_id)
-        .where(XComModel.key == WAIT_KEY, TaskInstance.state.in_(_UNFINISHED))
+        .where(XComModel.key == key, TaskInstance.state.in_(states))
         .order_by(DagRun.run_after)
-        .limit(_WAITS_OF_MENU)
+        .limit(_UNDER_WAY_OF_MENU)
     )
-    return [_instance(row[0], row[1], None, row[2]) for row in session.execute(restrict(query))]
+    for instance, run_after, value in session.execute(restrict(query)):
+        yield (instance, run_after), value
 
 
 def pulls_of_dag(session: Session, dag_id: str) -> list[Instance]:
-    """The pulls of a DAG's last runs, the last ones first."""
+    """Return the pulls of a DAG's last runs, the last ones first."""
     runs = select(DagRun.id).where(DagRun.dag_id == dag_id).order_by(DagRun.run_after.desc()).limit(RUNS)
     return _pulls(session, runs, lambda query: query, _PULLS_OF_DAG)
 
 
 def mapped(session: Session, dag_id: str, run_id: str, task_id: str) -> list[Instance]:
-    """The pulls of a mapped task of one run."""
+    """Return the pulls of a mapped task of one run."""
     run = select(DagRun.id).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)
     return _pulls(session, run, lambda query: query.where(TaskInstance.task_id == task_id), _PULLS_OF_DAG)
 
 
 def last_pulls(session: Session, restrict: Restrict) -> list[Instance]:
-    """The pulls of the last runs of all DAGs that the viewer may read, the last ones first.
+    """Return the pulls of the last runs of all DAGs that the viewer may read, the last ones first.
 
     Args:
         session: of Airflow's database.
@@ -120,8 +147,11 @@ def _pulls(session: Session, runs: Any, restrict: Restrict, most: int) -> list[I
     return [_instance(*row) for row in session.execute(restrict(query))]
 
 
-def _instance(found: TaskInstance, run_after: dt.datetime | None, value: Any, wait: Any = None) -> Instance:
-    result = _mapping(value)
+def _instance(
+    found: TaskInstance, run_after: dt.datetime | None, value: Any, *, wait: Any = None, progress: Any = None
+) -> Instance:
+    kept = (value, wait, progress)
+    mappings = [_mapping(each) for each in kept]
     return Instance(
         dag_id=found.dag_id,
         run_id=found.run_id,
@@ -132,14 +162,17 @@ def _instance(found: TaskInstance, run_after: dt.datetime | None, value: Any, wa
         ended=found.end_date,
         run_after=run_after,
         try_number=found.try_number or 0,
-        result=result or {},
-        wait=_mapping(wait),
-        elsewhere=result is None and isinstance(value, str) and _has_another_backend(),
+        result=mappings[0] or {},
+        wait=mappings[1],
+        progress=mappings[2],
+        index_name=found.rendered_map_index,
+        elsewhere=_has_another_backend()
+        and any(isinstance(each, str) and read is None for each, read in zip(kept, mappings, strict=True)),
     )
 
 
 def _has_another_backend() -> bool:
-    """Whether a text may be the place where another XCom backend keeps the result."""
+    """Return whether a text may be the place where another XCom backend keeps a result or a record."""
     return not conf.get("core", "xcom_backend").endswith(".BaseXCom")
 
 

@@ -6,11 +6,10 @@ import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, ValidationError  # noqa: TID253 - only the API server imports this
 
-from airflow_provider.altcraft.page._dag_view import duration
+from airflow_provider.altcraft.page._dag_view import duration, href_of
 from airflow_provider.altcraft.page._instance import Instance
 from airflow_provider.altcraft.page._pull_view import WIDTH
 from airflow_provider.altcraft.page._result import Count
@@ -76,7 +75,7 @@ class OpenWait:
 
 
 def wait_view(record: Any) -> WaitView | None:
-    """What to show of a sensor's record; ``None`` where it is none."""
+    """Return what to show of a sensor's record; ``None`` where it is none."""
     try:
         wait = Wait.model_validate(record)
     except ValidationError:
@@ -101,21 +100,20 @@ def wait_view(record: Any) -> WaitView | None:
 
 
 def open_waits(waits: Iterable[Instance], now: dt.datetime) -> list[OpenWait]:
-    """The waits that go on, those that end first being first."""
+    """Return the waits that go on, those that end first being first."""
     found = []
     for each in waits:
         view = wait_view(each.wait)
         if view is None or view.wait.status in _OVER:
             continue
-        asked = {"dag_id": each.dag_id, "run_id": each.run_id, "task_id": each.task_id, "map_index": each.map_index}
         left = (_aware(view.wait.until) - now).total_seconds()
         found.append(
             OpenWait(
                 view,
                 each.dag_id,
-                each.task_id if each.map_index < 0 else f"{each.task_id} [{each.map_index}]",
+                each.name,
                 duration(left) if left > 0 else "over",
-                f"task?{urlencode(asked)}",
+                href_of(each),
             )
         )
     return sorted(found, key=lambda each: _aware(each.view.wait.until))

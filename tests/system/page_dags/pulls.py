@@ -68,6 +68,11 @@ with DAG("shop", schedule=None, start_date=START) as shop:
 with DAG("secret", schedule=None, start_date=START) as secret:
     AltcraftHistoryOperator(task_id="profiles", profiles="user3@example.com", target=f"{TARGETS}/s/")
 
+with DAG("slow", schedule=None, start_date=START) as slow:
+    AltcraftHistoryOperator(
+        task_id="pull", profiles=["user3@example.com", "user80@example.com"], target=f"{TARGETS}/w/"
+    )
+
 with DAG(f"long-{LONG}", schedule=None, start_date=START) as long:
     target = f"{TARGETS}/{LONG[:200]}/"
     AltcraftHistoryOperator(task_id=LONG, list_id=3, profiles="<b>eve</b>@example.com", target=target)

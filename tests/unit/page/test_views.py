@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider.altcraft._airflow.instance_names import name_by_profiles
+from airflow_provider.altcraft.client._lookup import MATCHING
 from airflow_provider.altcraft.page._dag_view import dag_view, duration
 from airflow_provider.altcraft.page._instance import Instance
 from airflow_provider.altcraft.page._pull_view import HEIGHT, WIDTH, pull_view, size, stage_of
@@ -120,6 +122,14 @@ def test_runs_stand_side_by_side_and_instances_of_a_mapped_task_are_one() -> Non
     assert task.lines[0].href == "task?dag_id=shop&run_id=r3&task_id=pull&map_index=0"
 
 
+def test_a_mapped_task_of_many_instances_has_one_column_and_a_line_for_each() -> None:
+    view = dag_view([instance(result(rows=1000), map_index=index) for index in range(60)])
+    (task,) = view.tasks
+    assert [column.title for column in task.rows] == ["2026-01-14 00:00: 60,000 rows"]
+    assert [line.task for line in view.lines] == [f"pull [{index}]" for index in range(60)]
+    assert [line.href.rpartition("=")[2] for line in view.lines] == [str(index) for index in range(60)]
+
+
 @pytest.mark.parametrize(
     ("action", "stage"),
     [
@@ -145,3 +155,50 @@ def test_words_of_numbers() -> None:
         "1 h 1 min",
         "11 days",
     ]
+
+
+@pytest.mark.parametrize(
+    ("index_name", "name"),
+    [
+        ("3 of 8", "pull [3 of 8]"),
+        ("1 profile", "pull [2: 1 profile]"),
+        ("2,000 profiles", "pull [2: 2,000 profiles]"),
+        ("a***@example.com", "pull [2: a***@example.com]"),
+        (None, "pull [2]"),
+        ("2", "pull [2]"),
+        ("ann@example.com", "pull [2]"),  # by a map_index_template of the DAG's own
+        ("+79001234567", "pull [2]"),
+        ("phone +79001234567", "pull [2]"),
+        ("ann@example.com=***", "pull [2]"),
+        ("x***ann@example.com", "pull [2]"),
+        ("of ***+79001234567", "pull [2]"),
+    ],
+)
+def test_an_instance_is_named_as_in_airflow(index_name: str | None, name: str) -> None:
+    assert instance(result(), map_index=2, index_name=index_name).name == name
+    assert instance(result(), index_name=index_name).name == "pull"
+
+
+@pytest.mark.parametrize("value", ["1 Long Street 2", "Jo Long Name", "x y@example.com", "7"])
+def test_an_instance_is_named_by_a_value_with_spaces(value: str) -> None:
+    name = name_by_profiles({"matching": "custom", "field_name": "home", "field_value": value})
+    assert "***" in name
+    assert instance(result(), map_index=2, index_name=name).name == f"pull [2: {name}]"
+
+
+@pytest.mark.parametrize("matching", ["xxh", *MATCHING])
+def test_an_instance_is_named_by_whatever_its_profile_is_looked_up(matching: str) -> None:
+    values = {
+        "xxh": "0123456789abcdef",
+        "email": "ann@example.com",
+        "phone": "+79001234567",
+        "profile_id": "5" * 24,
+        "provider": "ios apn",
+        "subscription_id": "0123456789",
+        "field_name": "CRM ID",
+        "field_value": 123456,
+    }
+    fields = {"matching": matching} | {name: values[name] for name in MATCHING.get(matching, ())}
+    name = name_by_profiles({"xxh": values["xxh"]} if matching == "xxh" else fields)
+    assert "***" in name
+    assert instance(result(), map_index=2, index_name=name).name == f"pull [2: {name}]"
