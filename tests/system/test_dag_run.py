@@ -43,6 +43,19 @@ with DAG("second", schedule=None):
     when()
 '''
 
+WHO = """
+import os
+from airflow.providers.common.compat.sdk import DAG, Variable, task
+
+with DAG("who", schedule=None):
+
+    @task
+    def who():
+        return [os.getpid(), os.getppid(), Variable.get("lake"), os.environ["CITY"]]
+
+    who()
+"""
+
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
@@ -90,3 +103,30 @@ def test_what_cannot_be_run(altcraft_dag_run: DagRunner, tmp_path: Path) -> None
         altcraft_dag_run(broken)
     with pytest.raises(TimeoutError, match=r"longer than 0\.1 s"):
         altcraft_dag_run(ROOT / "example_dags" / "altcraft_branch.py", timeout=0.1)
+
+
+def test_airflow_is_loaded_once_for_an_environment(
+    altcraft_dag_run: DagRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each run is a process of its own with the test's environment, all of one that has loaded Airflow."""
+    (tmp_path / "who.py").write_text(WHO)
+    monkeypatch.setenv("AIRFLOW_VAR_LAKE", "first")
+    processes = []
+    for lake, city in (("first", ""), ("second", ""), ("second", "Moscow")):
+        monkeypatch.setenv("AIRFLOW_VAR_LAKE", lake)
+        monkeypatch.setenv("CITY", city)
+        *process, found_lake, found_city = altcraft_dag_run(tmp_path / "who.py").results["who"]
+        assert (found_lake, found_city) == (lake, city)
+        processes.append(process)
+    (first, parent), (second, same), (third, other) = processes
+    assert len({first, second, third}) == 3
+    assert parent == same != other
+
+
+def test_an_airflow_that_cannot_be_loaded(
+    altcraft_dag_run: DagRunner, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "airflow_local_settings.py").write_text("raise ValueError('no settings')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match=r"(?s)Airflow could not be loaded.*no settings"):
+        altcraft_dag_run(file)

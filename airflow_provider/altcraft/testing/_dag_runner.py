@@ -1,22 +1,67 @@
-"""The process in which ``dag_run`` has Airflow run a DAG: file of the DAG, what is asked, where the answer goes."""
+"""The process in which ``dag_run`` has Airflow run DAGs: it loads Airflow once, and each run is a fork of it."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import inspect
 import json
+import os
 import sys
+import traceback
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+# What a run of a DAG loads, where this Airflow has it. None of these starts a thread, which a fork would lack.
+_LOADED = (
+    "airflow.dag_processing.dagbag",
+    "airflow.sdk.execution_time.supervisor",
+    "airflow.api_fastapi.execution_api.routes",
+    "airflow.models.dagbag",
+)
 
-def main(stub: str, given: str, found: str) -> None:
+
+def main() -> None:
+    """Read a request from each line of stdin, run it in a fork, and write a line when that has ended."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what Airflow prints while it loads is no answer
+    for name in _LOADED:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    for line in sys.stdin:
+        if (child := os.fork()) == 0:
+            _run_and_exit(json.loads(line))
+        os.waitpid(child, 0)
+        answers.write("ended\n")
+        answers.flush()
+
+
+def _run_and_exit(request: dict[str, Any]) -> None:
+    log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for here, there in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(here, there)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    sys.path[:0] = request["paths"]
+    try:
+        _run(request["stub"], request["asked"], request["found"])
+    except BaseException:  # the log is where it is looked for, and a fork ends here in any case
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(0)
+
+
+def _run(stub: str, asked: dict[str, Any], found: str) -> None:
     """Run the DAG and write how it ended as JSON.
 
     Raises:
         SystemExit: the file has no such DAG.
     """
-    asked = json.loads(Path(given).read_text())
     dag = _dag_of(stub, asked["dag_id"])
     logical_date, run_after = (
         None if asked[name] is None else datetime.fromisoformat(asked[name]) for name in ("logical_date", "run_after")
@@ -52,4 +97,4 @@ def _dag_of(stub: str, dag_id: str | None) -> Any:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -11,10 +11,9 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from airflow_provider.altcraft.testing import Emulator
-    from airflow_provider.altcraft.testing.dag_run import DagRunner
+    from airflow_provider.altcraft.testing.dag_run import AirflowProcess, DagRunner
 
 # What their assertions compared is shown, as in a test module of one's own.
 pytest.register_assert_rewrite(
@@ -38,15 +37,16 @@ def altcraft_api(request: pytest.FixtureRequest) -> Iterator[Emulator]:
 
 
 @pytest.fixture(scope="session")
-def altcraft_airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an Airflow whose tables are made once, for ``altcraft_dag_run``; one's own is not touched."""
-    from airflow_provider.altcraft.testing.dag_run import make_home
+def altcraft_airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowProcess]:
+    """An Airflow for ``altcraft_dag_run``, whose tables are made once; one's own is not touched."""
+    from airflow_provider.altcraft.testing.dag_run import AirflowProcess
 
-    return make_home(tmp_path_factory.mktemp("altcraft_airflow"))
+    with AirflowProcess(tmp_path_factory.mktemp("altcraft_airflow")) as airflow:
+        yield airflow
 
 
 @pytest.fixture
-def altcraft_dag_run(altcraft_api: Emulator, altcraft_airflow_home: Path) -> DagRunner:
+def altcraft_dag_run(altcraft_api: Emulator, altcraft_airflow: AirflowProcess) -> DagRunner:
     """Runs a DAG against ``altcraft_api``: ``altcraft_dag_run("dags/welcome.py").state == "success"``.
 
     The DAG runs in a process of its own, in an Airflow of its own whose connection ``altcraft_default`` is the
@@ -54,4 +54,4 @@ def altcraft_dag_run(altcraft_api: Emulator, altcraft_airflow_home: Path) -> Dag
     """
     from airflow_provider.altcraft.testing.dag_run import DagRunner
 
-    return DagRunner(altcraft_airflow_home, altcraft_api.url, altcraft_api.token)
+    return DagRunner(altcraft_airflow, altcraft_api.url, altcraft_api.token)
