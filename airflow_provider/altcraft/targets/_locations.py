@@ -25,7 +25,7 @@ _URI: Final = re.compile(r"(?:jdbc:)?(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<r
 
 
 def is_database(scheme: str) -> bool:
-    """Tell whether a scheme is of SQLAlchemy or JDBC."""
+    """Return whether a scheme is of SQLAlchemy or JDBC."""
     return scheme.partition("+")[0] in _DATABASES
 
 
@@ -64,7 +64,7 @@ def locate(path: object) -> tuple[str, str | None]:
             f"conn_id is an Airflow connection"
         )
     if scheme in NO_STORES:
-        raise ValueError(f"path: {scheme}:// is not supported as a target; what is: {ACCEPTED}")
+        raise ValueError(f"path: {scheme}:// is not supported as a target; supported are: {ACCEPTED}")
     authority, _, key = rest.partition("/")
     conn_id, _, bucket = authority.rpartition("@")
     if ":" in conn_id:
@@ -93,7 +93,7 @@ def _locate_local(path: str, is_uri: bool, shown: str) -> tuple[str, str]:
         )
     local = posixpath.normpath("/" + path.lstrip("/"))
     if local == "/":
-        raise ValueError(f"path: {shown} is the root of all; name a folder or a file in it")
+        raise ValueError(f"path: {shown} is the root folder; name a folder or a file in it")
     if path.endswith("/"):
         local += "/"
     return f"file://{local}", local

@@ -1,4 +1,4 @@
-"""What tells which of two pulls of the same is the later, for each target that keeps it."""
+"""Helpers for targets in which the later of two pulls of the same list and lookups wins."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 def lookups_digest(scope: Scope) -> str:
-    """What tells the scope's lookups from others; they may be millions."""
+    """Return a digest of the scope's lookups, which may be millions."""
     if scope.lookups is None:
         return "all"
     digest = blake2b(digest_size=16)
@@ -23,5 +23,5 @@ def lookups_digest(scope: Scope) -> str:
 
 
 def say_overtaken(what: str, began: str) -> None:
-    """Say that what is there stays."""
+    """Log that the rows of a later pull stay."""
     log.warning("%s: a pull of the same that began later, at %s, has written this already, so it stays", what, began)

@@ -1,4 +1,4 @@
-"""What a target is: it opens for a scope, takes Arrow batches, and commits them whole or not at all."""
+"""The protocols of a target: it opens for a scope, takes Arrow batches, and commits them whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a pull covers: after its commit the target holds exactly these events for exactly this.
+    """The scope of a pull: after its commit the target holds exactly the pull's events for it.
 
     ``lookups`` are pairs of ``matching`` and ``lookup`` as they stand in the rows, each once; ``None`` means the whole
     database. There may be millions: iterate over them, as often as you like, and keep no list. ``event_key_by`` says
@@ -30,9 +30,9 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a commit left behind: where, how many rows and bytes (``None`` where the store does not say).
+    """The result of a commit: addresses, rows and bytes (``None`` where the store does not tell them).
 
-    ``each`` has rows and bytes of each of several ``uris``, where the target knows them.
+    ``each`` holds rows and bytes of each of several ``uris``, where the target knows them.
     """
 
     uris: tuple[str, ...]
@@ -59,9 +59,9 @@ class TargetWriter(Protocol):
         ...
 
     def commit(self) -> Written:
-        """Put all that was staged in place of what the scope held, in one atomic step, also where nothing was staged.
+        """Replace the scope's rows by the staged ones in one atomic step, also where nothing was staged.
 
-        What the scope held are the rows of the same ``list_id``, the same pairs of ``matching`` and ``lookup`` and the
+        The scope's rows are those of the same ``list_id``, the same pairs of ``matching`` and ``lookup`` and the
         same window; all others stay. Killed at any point, it leaves the old rows or the new ones.
         """
         ...
@@ -76,7 +76,7 @@ class TargetWriter(Protocol):
 
 @runtime_checkable
 class SupportsFailureReport(Protocol):
-    """What a writer has in addition, where its target has a place for the profiles that a pull passed over."""
+    """A writer that can list the profiles that a pull passed over next to its output."""
 
     def keep_failures(self, failed: Sequence[Mapping[str, Any]]) -> str | None:
         """Write ``{"lookup": {…}, "error": "…"}`` for each profile next to the output, and return where.
@@ -88,7 +88,7 @@ class SupportsFailureReport(Protocol):
 
 @runtime_checkable
 class SupportsResume(Protocol):
-    """What a writer has in addition, where a retry can go on from what a killed attempt completed."""
+    """A writer whose retry can go on from what a killed attempt completed."""
 
     def resume(self, pull: str) -> Any:
         """Take over what an attempt at the same pull completed without committing it.
@@ -104,9 +104,9 @@ class SupportsResume(Protocol):
         ...
 
     def checkpoint(self, state: Any, *, keep: bool = False) -> None:
-        """All rows written so far are those of what ``state``, plain JSON, says is done.
+        """Note that the rows written so far are those of ``state``, plain JSON.
 
-        The writer keeps them durably now, or with a later checkpoint; with ``keep`` it is time to do so, for much would
+        The writer makes them durable now, or with a later checkpoint; with ``keep`` it should do so now, as much would
         have to be pulled again.
         """
         ...
@@ -146,7 +146,7 @@ def check_keys(rows: Iterable[Sequence[Any]], scope: Scope) -> None:
         scope: what is about to be merged.
 
     Raises:
-        ValueError: one is.
+        ValueError: there is such a row.
     """
     for key, event_id in rows:
         found = "event_id" if key.startswith("i") else "row"

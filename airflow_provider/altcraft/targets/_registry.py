@@ -86,7 +86,7 @@ def _target_of_others(entries: list[EntryPoint], uri: str) -> Target:
     try:
         make = entries[0].load()
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"target: what is registered for {scheme}:// cannot be imported: {error}") from error
+        raise ValueError(f"target: the entry point of {scheme}:// cannot be imported: {error}") from error
     target = make(uri)
     if not isinstance(target, Target) or isinstance(target, type):
         shown = without_password(uri)

@@ -1,4 +1,4 @@
-"""The base of all writers: a guard lets one step run at a time, ends the write at the first error, and says where."""
+"""The base of all writers: one step runs at a time, the first error ends the write, and errors name the place."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ log = logging.getLogger(__name__)
 
 
 class InTheWayError(OSError):
-    """Another writer of the table was in the way, so nothing was written; to do it again may go through."""
+    """Another writer of the table was faster, so nothing was written; a retry may succeed."""
 
 
 class BaseWriter:
-    """A writer to ``uri``. Subclasses run each step within ``_guard``, and say in ``_drop`` what an abort drops."""
+    """A writer to ``uri``. Subclasses run each step within ``_guard`` and remove what they staged in ``_drop``."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
         self._ended: str | None = None
-        # A cancelled operator aborts while a thread of its own may still write or commit, and must not cut that off
-        # half way: dropped bytes would be missing from what the commit then puts in place.
+        # A cancelled operator aborts while its thread may still write or commit. Without the lock, a commit could miss
+        # bytes that the abort has dropped.
         self._lock = threading.RLock()
 
     def abort(self) -> None:
@@ -56,17 +56,17 @@ class BaseWriter:
 
 
 class StorageWriter(BaseWriter):
-    """A writer to files or objects, whose libraries' errors do not say where."""
+    """A writer to files or objects, whose libraries' errors do not name the place."""
 
     @contextlib.contextmanager
     def _guard(self) -> Iterator[None]:
-        with super()._guard(), without_secrets(), saying_where(self._uri):
+        with super()._guard(), without_secrets(), located_errors(self._uri):
             yield
 
 
 @contextlib.contextmanager
-def saying_where(uri: str) -> Iterator[None]:
-    """Raise what a store's library raises as an ``OSError`` of the fitting kind that names the place."""
+def located_errors(uri: str) -> Iterator[None]:
+    """Raise errors of a store's library as an ``OSError`` of the same kind that names the place."""
     try:
         yield
     except (ValueError, RuntimeError, MemoryError):
@@ -83,13 +83,13 @@ def saying_where(uri: str) -> Iterator[None]:
 
 
 def builtin_kind(error: OSError) -> type[OSError]:
-    """The class of Python's own that a library's error is of."""
+    """Return the built-in class of a library's error."""
     return next(base for base in type(error).__mro__ if base.__module__ == "builtins")
 
 
 @contextlib.contextmanager
 def room_in(folder: str | Path) -> Iterator[None]:
-    """Say of a full disk which folder is on it, and how large that is."""
+    """Name the folder, and the room on its disk, in the error of a full disk."""
     try:
         yield
     except OSError as error:

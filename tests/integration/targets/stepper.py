@@ -80,4 +80,4 @@ def _stop_around_what_makes_visible(path: str, step: Callable[[str], None]) -> N
 
         stop_around(GCSFile, "commit")
     else:
-        stop_around(_azure, "run", lambda *args, **kwargs: "commit_block_list" in args)
+        stop_around(_azure, "call_blob", lambda *args, **kwargs: "commit_block_list" in args)

@@ -330,10 +330,10 @@ def test_a_commit_whose_answer_was_lost_keeps_its_parts(s3, name, batch, monkeyp
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"[]", "no manifest of this package"),
-        (b"\xff", "no manifest"),
+        (b"[]", "not a manifest of this package"),
+        (b"\xff", "not a manifest"),
         (b'{"version": 9}', "newer version"),
-        (b"{}", "no"),
+        (b"{}", "not a manifest"),
     ],
 )
 def test_a_manifest_that_cannot_be_read_is_reported(disk, content, says):
@@ -349,7 +349,7 @@ def test_a_manifest_whose_parts_are_missing_is_reported(disk, batch):
     (disk.folder / "p" / visible(disk, "p/")[0]).write_bytes(b"half")
     with pytest.raises(OSError, match=r"missing or of a wrong size.*part-"):
         read_manifest(disk.uri("p/"))
-    with pytest.raises(ValueError, match="is no folder"):
+    with pytest.raises(ValueError, match="is not a folder"):
         read_manifest(disk.uri("p/a.parquet"))
 
 

@@ -181,14 +181,14 @@ def test_blocks_that_another_commit_dropped_are_sent_again(azure, key, batch):
     writers = [target.open(SCOPE) for _ in range(3)]
     for number, writer in enumerate(writers):
         writer.write(batch(10_000, email=f"writer {number}"))
-    sent = writers[1]._staged._send_again
+    sent = writers[1]._staged._upload_again
 
     def and_another_commits():
         sent()
         writers[2].commit()
-        writers[1]._staged._send_again = sent
+        writers[1]._staged._upload_again = sent
 
-    writers[1]._staged._send_again = and_another_commits
+    writers[1]._staged._upload_again = and_another_commits
     writers[0].commit()
     writers[1].commit()
     data = lines(azure, key)

@@ -144,7 +144,7 @@ class TestShards:
     def test_one_place_for_all_is_refused(self, api: Emulator, tmp_path: Path) -> None:
         for arguments, said in (
             ({"target": str(tmp_path / "a.parquet"), "shard": (0, 2)}, "each would replace what another has written"),
-            ({"target": str(tmp_path / "{shard}.parquet")}, "the pull is none of a shard"),
+            ({"target": str(tmp_path / "{shard}.parquet")}, "the pull has no shard"),
             ({"target": f"{tmp_path}/a/", "shard": (1, 2)}, "each would replace"),
         ):
             with pytest.raises(AirflowFailException, match=said):

@@ -28,7 +28,7 @@ def test_what_does_not_fit_is_refused(arguments: dict[str, Any], why: str) -> No
 
 @pytest.mark.parametrize("uri", ["dlt://c@d/lake.history", "dlt://c/lake.history?x=1", "dlt://c/lake.history#a"])
 def test_what_is_no_uri_is_refused(uri: str) -> None:
-    with pytest.raises(ValueError, match="is not such a URI as") as refused:
+    with pytest.raises(ValueError, match="is not a URI such as") as refused:
         from_uri(uri)
     assert "c@d" not in str(refused.value)
 
@@ -79,5 +79,5 @@ def test_an_interruption_comes_out_as_it_is() -> None:
         finally:
             raise ContainerInjectableContextMangled(object, object(), object())
 
-    with pytest.raises(Interrupted), Load._saying(SimpleNamespace(_uri="dlt://warehouse/lake.history")):
+    with pytest.raises(Interrupted), Load._translated_errors(SimpleNamespace(_uri="dlt://warehouse/lake.history")):
         restore()

@@ -101,7 +101,7 @@ def test_an_unknown_scheme(install) -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ("gone", "what is registered for kept:// cannot be imported: .*gone"),
+        ("gone", "the entry point of kept:// cannot be imported: .*gone"),
         ("of_nothing", r"kept_targets:of_nothing made no Target of 'kept://me:\*\*\*@place', but NoneType"),
     ],
 )

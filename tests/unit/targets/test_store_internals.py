@@ -15,7 +15,8 @@ from gcsfs.zonal_file import ZonalFile
 from s3fs import S3FileSystem
 
 from airflow_provider.altcraft.targets.object_storage.order import Stamp
-from airflow_provider.altcraft.targets.object_storage.stores import azure, gcs, s3, store_class
+from airflow_provider.altcraft.targets.object_storage.stores import azure, gcs, s3
+from airflow_provider.altcraft.targets.object_storage.stores.choice import store_class
 from airflow_provider.altcraft.targets.object_storage.stores.fsspec import FsspecStore, statuses
 from airflow_provider.altcraft.window import UTC
 
@@ -68,7 +69,7 @@ def test_s3(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_google_says_what_is_refused() -> None:
     with (
         pytest.raises(PermissionError, match=r"storage\.objects\.delete: Forbidden"),
-        gcs.GcsStore.saying(gcs.GcsStore("gs://b/", None, "b/"), "gs://b/"),
+        gcs.GcsStore.translated_errors("gs://b/"),
     ):
         validate_response(403, b"", "address")
     with pytest.raises(FileExistsError) as unmet:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from airflow_provider.altcraft._extras import not_installed
 from airflow_provider.altcraft._redact import without_password, without_secrets
 from airflow_provider.altcraft.targets._locations import locate
-from airflow_provider.altcraft.targets._writer import room_in, saying_where
+from airflow_provider.altcraft.targets._writer import located_errors, room_in
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -59,7 +59,7 @@ class Place:
             ValueError: the connection or a package is not there, or the store does not keep two writers apart.
             OSError: the place cannot be reached or written.
         """
-        with without_secrets(), saying_where(self.uri):
+        with without_secrets(), located_errors(self.uri):
             if self._local is not None:
                 _prove_folder(Path(self._local))
                 return

@@ -1,4 +1,4 @@
-"""History through dlt (extra ``dlt``), for warehouses that this package has no path of its own to."""
+"""History through dlt (extra ``dlt``), for warehouses that this package does not write itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One load by dlt: what was put aside goes into a staging dataset, and from there in one transaction into the table."""
+"""One load by dlt: spooled rows go into a staging dataset, and from there in one transaction into the table."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _ABANDONED = 86_400
-"""Seconds after which what an attempt has staged is a dead one's: no load takes a day."""
+"""Seconds after which a staging dataset belongs to a dead attempt: no load takes a day."""
 
-# dlt keeps what is the process's own: settings, signals, the active pipeline.
+# dlt has state in the process: settings, signals, the active pipeline.
 _ONE = threading.RLock()
 
 
@@ -55,7 +55,7 @@ class Load:
         self._has_empty_text = self._has_empty_text or any(pc.min(pc.utf8_length(text)).as_py() == 0 for text in texts)
 
     def check(self, scope: Scope) -> None:
-        """Reach the destination, and remove what the dead have left there.
+        """Reach the destination, and remove what dead attempts have left there.
 
         Raises:
             ValueError: it cannot merge, or the table's keys are of another kind.
@@ -82,7 +82,7 @@ class Load:
                 check_keys(client.execute_sql(query, *values), scope)
 
     def run(self, spool: Spool) -> None:
-        """Load what was put aside."""
+        """Load the spooled rows."""
         import dlt
 
         if not spool.rows:
@@ -92,7 +92,7 @@ class Load:
             name=self._table,
             write_disposition={"disposition": "merge", "strategy": "delete-insert"},
             primary_key="event_key",
-            # Of rows that are one event, asked by several lookups, always the same one stays.
+            # Of the rows of one event by several lookups always the same one stays.
             columns={"lookup": {"dedup_sort": "asc"}},
         )
         def rows() -> Iterator[pa.RecordBatch]:
@@ -105,23 +105,23 @@ class Load:
                 self._unstage(pipeline)
 
     def _format(self, pipeline: Any) -> Any:
-        """The quickest format of files that the destination reads without loss."""
+        """Return the fastest file format that the destination reads without loss."""
         can = pipeline.destination.capabilities()
         formats = list(can.supported_loader_file_formats)
         if can.loader_file_format_selector:
             _, formats = can.loader_file_format_selector("", formats, table_schema={"name": self._table})
-        # dlt's CSV does not tell an empty text from none.
-        wanted = ("parquet", *(() if self._has_empty_text else ("csv",)), "insert_values", "jsonl")
-        return next((name for name in wanted if name in formats), None)
+        # In dlt's CSV an empty text and null are the same.
+        preferred = ("parquet", *(() if self._has_empty_text else ("csv",)), "insert_values", "jsonl")
+        return next((name for name in preferred if name in formats), None)
 
     @contextlib.contextmanager
     def _pipeline(self) -> Iterator[Any]:
-        """A pipeline that remembers nothing and tells nobody."""
+        """Return a pipeline without state and telemetry."""
         with (
             _ONE,
             _environment(self._settings),
             tempfile.TemporaryDirectory(prefix="altcraft-dlt-", ignore_cleanup_errors=True) as folder,
-            self._saying(),
+            self._translated_errors(),
         ):
             import dlt
 
@@ -138,7 +138,7 @@ class Load:
 
     @contextlib.contextmanager
     def _alone(self, pipeline: Any) -> Iterator[None]:
-        """Merge while no other attempt does: two at once would insert a new event twice.
+        """Lock out other attempts within the block: two merges at once would insert a new event twice.
 
         Elsewhere than in PostgreSQL the destination's own locks see to that.
         """
@@ -175,8 +175,8 @@ class Load:
                     client.drop_dataset()
 
     @contextlib.contextmanager
-    def _saying(self) -> Iterator[None]:
-        """Say of which table, and what is wrong rather than where in dlt."""
+    def _translated_errors(self) -> Iterator[None]:
+        """Raise dlt's errors with the table's name and their cause."""
         from dlt.common.configuration.exceptions import ConfigurationException, ContainerInjectableContextMangled
         from dlt.common.destination.exceptions import UnknownDestinationModule
 
@@ -205,7 +205,7 @@ class Load:
 
 @contextlib.contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Settings for dlt, which reads the environment before its files."""
+    """Set what dlt reads from the environment, before its files."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

@@ -1,4 +1,4 @@
-"""History through dlt (extra ``dlt``), for warehouses that this package has no path of its own to.
+"""History through dlt (extra ``dlt``), for warehouses that this package does not write itself.
 
 It stands on what any target may: the protocol and the spool. What dlt is asked to do is in ``_dlt_load``. Its scheme
 ``dlt`` is registered as another package's is.
@@ -86,7 +86,7 @@ class DltTarget(EqualByArguments):
         self.destination = destination
 
     def __repr__(self) -> str:
-        """Return what made the target, without any credentials that a destination holds."""
+        """Return the arguments, without credentials of a destination."""
         of = f"conn_id={self.conn_id!r}" if self.conn_id is not None else f"destination={self._destination_name!r}"
         return f"{type(self).__name__}({self.table!r}, {of})"
 
@@ -118,7 +118,7 @@ class DltTarget(EqualByArguments):
         return DltWriter(self.uri, load)
 
     def _make_destination(self, **options: Any) -> Any:
-        """Make the destination, with these of dlt's options.
+        """Make the destination, with these options of dlt.
 
         Raises:
             ValueError: it cannot merge in one transaction.
@@ -146,7 +146,7 @@ class DltTarget(EqualByArguments):
 
 
 def from_uri(uri: str) -> DltTarget:
-    """Make the target that ``dlt://…`` means; this is the entry point of the scheme.
+    """Return the target of ``dlt://…``; this is the entry point of the scheme.
 
     Raises:
         ValueError: not such a URI.
@@ -155,12 +155,12 @@ def from_uri(uri: str) -> DltTarget:
     with contextlib.suppress(ValueError):
         options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
     if set(options) - {"destination", "write_disposition"} or "@" in parts.netloc or parts.fragment:
-        raise ValueError(f"target: {without_user(uri)!r} is not such a URI as {ACCEPTED}")
+        raise ValueError(f"target: {without_user(uri)!r} is not a URI such as {ACCEPTED}")
     return DltTarget(parts.path[1:], conn_id=parts.netloc or None, **options)
 
 
 class DltWriter(BaseWriter):
-    """Puts batches aside; the commit has dlt load and merge them. An error ends the writer."""
+    """Spools batches, which the commit loads and merges by dlt. An error ends the writer."""
 
     def __init__(self, uri: str, load: Load) -> None:
         from airflow_provider.altcraft.targets._spool import Spool
@@ -170,7 +170,7 @@ class DltWriter(BaseWriter):
         self._spool = Spool()
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Put one batch aside."""
+        """Spool a batch."""
         with self._guard():
             _check_batch(batch)
             self._load.look_at(batch)
@@ -190,7 +190,7 @@ class DltWriter(BaseWriter):
 
 
 def _credentials(conn_id: str) -> tuple[str, Any]:
-    """The destination for a connection, and its credentials as dlt takes them."""
+    """Return the destination for a connection, and its credentials as dlt takes them."""
     from airflow_provider.altcraft._airflow.databases import connection_of
 
     connection = connection_of(conn_id)
@@ -209,7 +209,7 @@ def _credentials(conn_id: str) -> tuple[str, Any]:
     credentials.port = connection.port or 5432
     credentials.database = connection.schema or connection.login or "postgres"
     credentials.username = connection.login or "postgres"
-    # dlt wants some password, also where the server asks for none.
+    # dlt needs a password even where the server does not.
     credentials.password = connection.password or "none"
     credentials.query = {
         key: str(value) for key, value in connection.extra_dejson.items() if key.startswith(("ssl", "target_session"))
@@ -219,7 +219,7 @@ def _credentials(conn_id: str) -> tuple[str, Any]:
 
 
 def _duckdb_file(connection: Any) -> str:
-    """The file that a connection of DuckDB names, where its provider looks for it, or without one."""
+    """Return the file of a DuckDB connection, as its provider reads it; also without a provider."""
     from airflow_provider.altcraft._airflow.databases import database_hook
     from airflow_provider.altcraft._airflow.duckdb import database_of, database_of_connection, served_by
 
@@ -255,7 +255,7 @@ def _check_table(table: object) -> re.Match[str]:
     match = _TABLE.fullmatch(table) if isinstance(table, str) else None
     if match is None:
         raise ValueError(
-            f"table: {table!r} is not such a name as 'dataset.table': lower-case letters, digits and underscores, as "
+            f"table: {table!r} is not a name such as 'dataset.table': lower-case letters, digits and underscores, as "
             f"dlt spells names"
         )
     return match

@@ -1,4 +1,4 @@
-"""Which implementation serves a place: a disk's or a store's. The one module that knows all of them."""
+"""Chooses the implementation for a place, on a disk or in a store. The one module that knows all of them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def stage_at(place: Place, stamp: Stamp | None = None) -> Staged:
-    """Begin an object, which bears the stamp where the store has room for one.
+    """Begin an object, with the stamp where the store can keep one.
 
     Raises:
-        ValueError: what the place needs is not there.
+        ValueError: the connection or a package is missing.
         OSError: the place cannot be written.
     """
     if place.local is not None:
@@ -31,7 +31,7 @@ def folder_at(place: Place) -> Folder:
     """Reach a folder.
 
     Raises:
-        ValueError: the connection, a package or a safe way to write is not there.
+        ValueError: the connection or a package is missing, or the store has no safe way to write.
         OSError: the place cannot be reached.
     """
     if place.local is not None:

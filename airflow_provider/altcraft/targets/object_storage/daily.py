@@ -1,15 +1,15 @@
 """History as an object for each day of the window, each replaced whole by a commit; those without events too.
 
-Rows are put aside on the local disk by day. A commit encodes and sends all days first, which is where it may fail, and
-then makes them visible in one quick pass. A process that is killed during that pass leaves some days new and some old,
-each of them whole, and a retry replaces all.
+Rows are spooled on the local disk by day. A commit first encodes and sends all days, which is the part that may fail,
+and then makes them visible in one quick pass. A process that is killed during that pass leaves some days new and some
+old, each of them whole, and a retry replaces all.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
 import pyarrow.compute as pc  # noqa: TID253 - likewise
@@ -19,15 +19,15 @@ from airflow_provider.altcraft._redact import redacted
 from airflow_provider.altcraft.schema import check_schema
 from airflow_provider.altcraft.targets._protocols import Written
 from airflow_provider.altcraft.targets._spool import Spool
-from airflow_provider.altcraft.targets._writer import StorageWriter
 from airflow_provider.altcraft.targets.object_storage.choice import stage_at
+from airflow_provider.altcraft.targets.object_storage.failures import ReportingWriter
 from airflow_provider.altcraft.targets.object_storage.format import Encoder
 from airflow_provider.altcraft.targets.object_storage.order import Stamps
 from airflow_provider.altcraft.targets.object_storage.staged import Staged
 from airflow_provider.altcraft.window import DAY, Window, day_of, midnight
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator
 
     from airflow_provider.altcraft.targets._protocols import Scope
     from airflow_provider.altcraft.targets.object_storage.path import Place
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST_DAYS = 750
-"""Days of one pull: each is an open file or upload until the commit, and a process has about a thousand."""
+"""Days of one pull, at most: each is an open file or upload until the commit, and a process may have about 1,000."""
 
 
 def days_of(window: Window) -> list[dt.date]:
-    """The days whose objects a pull of the window replaces.
+    """Return the days whose objects a pull of the window replaces.
 
     Raises:
-        ValueError: a window that has a part of a day, whose object would lose the rest, or no ends, or too many days.
+        ValueError: the window has a part of a day, whose object would lose the rest, an open end, or too many days.
     """
     if window.start is None or window.end is None:
         raise ValueError(
@@ -61,14 +61,14 @@ def days_of(window: Window) -> list[dt.date]:
     return days
 
 
-class DaysWriter(StorageWriter):
+class DaysWriter(ReportingWriter):
     """Writes an object for each day. An error ends the writer and leaves nothing staged."""
 
     def __init__(self, place: Place, scope: Scope) -> None:
-        super().__init__(place.uri)
+        self._days = days_of(scope.window)
+        super().__init__(place.uri, place.failures((self._days[0], self._days[-1])) if self._days else None)
         self._place = place
         self._zone = scope.window.zone
-        self._days = days_of(scope.window)
         self._stamps = Stamps(scope)
         self._staged: list[Staged] = []
         if self._days:
@@ -84,17 +84,8 @@ class DaysWriter(StorageWriter):
                     raise ValueError(f"{self._place.uri}: a row of {day} is not of the pull's window")
                 self._spool.add(rows, day)
 
-    def keep_failures(self, failed: Sequence[Mapping[str, Any]]) -> str | None:
-        """List the profiles passed over in a hidden file for the window, or remove it where there are none."""
-        from airflow_provider.altcraft.targets.object_storage.failures import keep
-
-        with self._guard():
-            if not self._days:
-                return None
-            return keep(self._place.failures((self._days[0], self._days[-1])), failed)
-
     def commit(self) -> Written:
-        """Put what was staged in place of each day's object."""
+        """Replace the object of each day."""
         with self._guard():
             sent = [self._send(day) for day in self._days]
             each = tuple(size if staged.commit() else (0, 0) for staged, size in zip(self._staged, sent, strict=True))
@@ -109,7 +100,7 @@ class DaysWriter(StorageWriter):
         self._spool.close()
 
     def _send(self, day: dt.date) -> tuple[int, int]:
-        """Send a day's rows, and return how many they are, and their bytes."""
+        """Send a day's rows, and return their number and bytes."""
         rows = 0
         staged = stage_at(self._place.on(day), self._stamps.of(Window.of(day, day, self._zone)))
         self._staged.append(staged)
@@ -134,12 +125,12 @@ def _discard(staged: Staged) -> None:
 
 
 def _by_day(batch: pa.RecordBatch, zone: dt.tzinfo) -> Iterator[tuple[dt.date, pa.RecordBatch]]:
-    """The rows of each of the zone's days, in their order."""
+    """Yield the zone's days with their rows, in order."""
     times = batch.column("datetime")
     if not batch.num_rows:
         return
     ends = pc.min_max(times)
-    # Python knows each zone; Arrow has to find a database of them.
+    # Not by Arrow, which needs a time zone database on the machine.
     first, last = (day_of(instant_of(ends[name]), zone).toordinal() for name in ("min", "max"))
     for day in map(dt.date.fromordinal, range(first, last + 1)):
         rows = batch.filter(between(times, midnight(day, zone), midnight(day + DAY, zone)))

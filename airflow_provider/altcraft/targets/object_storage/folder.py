@@ -1,8 +1,8 @@
-"""A folder of parts: what is asked of it, whether it is on a disk or in a store.
+"""The protocol of a folder of parts, on a disk or in a store, and of the leases in it.
 
-Each attempt that writes into one holds a lease in it, an object ``_lease-<attempt>`` that shows that it lives. On
-a disk the lease is locked, and the kernel releases the lock of a killed attempt. In a store it is renewed all the time,
-and a lease older than ``LeaseTimes.dead`` seconds, by the store's own clock, is that of a dead attempt.
+Each attempt that writes into a folder holds a lease, a file ``_lease-<attempt>`` that shows that the attempt lives. On
+a disk the lease is locked, and the kernel releases the lock of a killed attempt. In a store the lease is renewed; one
+older than ``LeaseTimes.dead`` seconds, by the store's clock, belongs to a dead attempt.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class LeaseTimes:
 
     Attributes:
         renew: between two renewals.
-        valid: after which one that could not be renewed no longer allows a commit.
-        dead: after which others take its writer for dead. The gap is for clocks, and for a commit that takes long.
+        valid: after a renewal, for which the lease allows a commit.
+        dead: after a renewal, until others take the writer for dead. The gap is for clocks and long commits.
     """
 
     renew: float = 15.0
@@ -34,49 +34,49 @@ class LeaseTimes:
 
 
 class Lease(Protocol):
-    """That an attempt lives."""
+    """A sign that an attempt lives."""
 
     def check(self) -> None:
-        """Make sure that nobody takes this attempt for dead.
+        """Make sure that no other attempt takes this one for dead.
 
         Raises:
-            OSError: somebody may.
+            OSError: another attempt may.
         """
         ...
 
     def release(self) -> None:
-        """End it: from now on there is no lease to find."""
+        """Remove the lease."""
         ...
 
     def leave(self) -> None:
-        """Let it run out."""
+        """Stop renewing the lease, which then runs out."""
         ...
 
 
 class Folder(Protocol):
-    """Files right in a folder, by name. All methods raise ``OSError`` where the place cannot be reached."""
+    """The files of a folder, by name. All methods raise ``OSError`` where it cannot be reached."""
 
     uri: str
 
     def hold(self, attempt: str) -> Lease:
-        """Begin a lease; a folder that is not there is made."""
+        """Begin a lease, and make the folder where missing."""
         ...
 
     def prove(self, name: str, other: str) -> None:
-        """Make each call of a commit once, on files of these names, which are removed again.
+        """Try each call of a commit on files of these names, and remove them.
 
         Raises:
-            ValueError: the store does not do one of them.
-            OSError: it cannot be reached, or the right to one of them is missing.
+            ValueError: the store does not support one of the calls.
+            OSError: the store cannot be reached, or the right to one of the calls is missing.
         """
         ...
 
     def living(self) -> set[str]:
-        """Attempts that hold a lease."""
+        """Return the attempts that hold a lease."""
         ...
 
     def sizes(self) -> dict[str, int]:
-        """What is there now, and how large."""
+        """Return the sizes of all files."""
         ...
 
     def stage(self, name: str) -> Staged:
@@ -84,23 +84,23 @@ class Folder(Protocol):
         ...
 
     def copy(self, source: str, name: str) -> None:
-        """Have the same bytes under another name; raises FileNotFoundError where the source is missing."""
+        """Copy a file; raises ``FileNotFoundError`` where the source is missing."""
         ...
 
     def read(self, name: str) -> bytes | None:
-        """A small file; ``None`` where there is none."""
+        """Return the content of a small file; ``None`` where there is none."""
         ...
 
     def version(self, name: str) -> object | None:
-        """What tells the file of now from others of its name; ``None`` where there is none."""
+        """Return a mark of the file's present content; ``None`` where there is no file."""
         ...
 
     def replace(self, name: str, data: bytes, version: object | None) -> bool:
-        """Put a small file in place of that version, or of none, at once; tell whether it still was that version."""
+        """Replace a small file at once if it still has that version, or is still missing; return whether it had."""
         ...
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove files; those that are missing are no error."""
+        """Remove files; missing ones are ignored."""
         ...
 
     def drop_uploads(self, prefix: str, living: set[str]) -> None:

@@ -34,15 +34,15 @@ class LocalFolder:
             raise OSError(error.errno, f"{self._path} cannot be written: {error.strerror}") from error
 
     def prove(self, name: str, other: str) -> None:
-        """There is nothing else to a commit on a disk than files made and removed, which a lease is."""
+        """Do nothing: a commit on a disk only makes and removes files, as ``hold`` did with the lease."""
 
     def living(self) -> set[str]:
-        """Attempts whose lease is locked."""
+        """Return the attempts whose lease is locked."""
         leases = [match for name in self.sizes() if (match := LEASE.fullmatch(name))]
         return {match[1] for match in leases if not self._is_dead(match[0])}
 
     def sizes(self) -> dict[str, int]:
-        """What is there now, and how large."""
+        """Return the sizes of all files."""
         found = {}
         with contextlib.suppress(FileNotFoundError), os.scandir(self._path) as entries:
             for entry in entries:
@@ -70,14 +70,14 @@ class LocalFolder:
         sync_folder(self._path)
 
     def read(self, name: str) -> bytes | None:
-        """A small file."""
+        """Return the content of a small file; ``None`` where there is none."""
         try:
             return (self._path / name).read_bytes()
         except FileNotFoundError:
             return None
 
     def version(self, name: str) -> object | None:
-        """The digest of what it holds."""
+        """Return a digest of the file's content."""
         data = self.read(name)
         return None if data is None else hashlib.sha256(data).digest()
 
@@ -91,12 +91,12 @@ class LocalFolder:
         return True
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove files; those that are missing are no error."""
+        """Remove files; missing ones are ignored."""
         for name in names:
             (self._path / name).unlink(missing_ok=True)
 
     def drop_uploads(self, prefix: str, living: set[str]) -> None:
-        """There are none on a disk."""
+        """Do nothing: a disk has no uploads."""
 
     def _is_dead(self, name: str) -> bool:
         with unused_lock(self._path / name) as unused:
@@ -111,7 +111,7 @@ class LocalLease:
         while True:
             self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-            if path.exists():  # else another took it for a dead one's before it was locked
+            if path.exists():  # else another attempt took it for a dead one's before it was locked
                 return
             os.close(self._descriptor)
 
@@ -126,14 +126,14 @@ class LocalLease:
         self.leave()
 
     def leave(self) -> None:
-        """Let go of the lock, which leaves a dead one's lease."""
+        """Release the lock, which leaves the lease of a dead attempt."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
 
 class StagedPart:
-    """A file of this attempt's own name; that it is complete, another file says."""
+    """A file that only this attempt writes; its note, another file, says that it is complete."""
 
     def __init__(self, path: Path) -> None:
         self.uri = f"file://{path}"

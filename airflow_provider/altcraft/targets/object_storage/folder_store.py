@@ -29,12 +29,12 @@ class StoreFolder:
 
     def hold(self, attempt: str) -> StoreLease:
         """Write a lease, and renew it from now on."""
-        with self._store.saying(self.uri):
+        with self._store.translated_errors(self.uri):
             return StoreLease(self, f"_lease-{attempt}")
 
     def prove(self, name: str, other: str) -> None:
-        """Stage, copy, replace on conditions that hold and that do not, and remove."""
-        with self._store.saying(self.uri):
+        """Stage, copy, remove, and replace on conditions that hold and that do not."""
+        with self._store.translated_errors(self.uri):
             try:
                 self._store.put_staged(name, b"-")
                 self.copy(name, other)
@@ -63,9 +63,9 @@ class StoreFolder:
         )
 
     def living(self) -> set[str]:
-        """Attempts whose lease is young."""
+        """Return the attempts whose lease is younger than ``LeaseTimes.dead``."""
         entries = {name: self._store.modified(entry) for name, entry in self._store.entries().items()}
-        # By the store's clock, and never later than that: what was written last is at least as old as now.
+        # The newest entry stands for the time by the store's clock; it is never later than that.
         now = max(entries.values(), default=None)
         return {
             match[1]
@@ -76,7 +76,7 @@ class StoreFolder:
         }
 
     def sizes(self) -> dict[str, int]:
-        """What is there now, and how large."""
+        """Return the sizes of all files."""
         return {name: int(entry["size"] or 0) for name, entry in self._store.entries().items()}
 
     def stage(self, name: str) -> Staged:
@@ -84,35 +84,35 @@ class StoreFolder:
         return self._store.stage(name, shared=False)
 
     def copy(self, source: str, name: str) -> None:
-        """Have the store copy, where that is sure to be done when it returns; else by way of this machine."""
+        """Copy in the store where its call returns only when done; else by way of this machine."""
         self._store.copy(source, name)
 
     def read(self, name: str) -> bytes | None:
-        """A small object."""
+        """Return the content of a small object; ``None`` where there is none."""
         try:
             return self._store.read(name)
         except FileNotFoundError:
             return None
 
     def version(self, name: str) -> str | None:
-        """The store's own mark: an ETag or a generation."""
+        """Return the store's mark of a version: an ETag or a generation."""
         entry = self._store.entries().get(name)
         return None if entry is None else self._store.version(entry)
 
     def replace(self, name: str, data: bytes, version: object | None) -> bool:
-        """Put it on the condition, which S3, Azure and Google know; elsewhere without."""
+        """Replace on the condition, which S3, Azure and Google support; elsewhere without one."""
         return self._store.replace(name, data, version)
 
     def put(self, name: str, data: bytes) -> None:
-        """Put a small object, whatever is there."""
+        """Write a small object, whether or not there is one."""
         self._store.put(name, data)
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove objects; those that are missing are no error."""
+        """Remove objects; missing ones are ignored."""
         self._store.remove(names)
 
     def drop_uploads(self, prefix: str, living: set[str]) -> None:
-        """Drop unfinished uploads of attempts that do not live, where the store lists uploads."""
+        """Abort unfinished uploads of dead attempts, where the store lists uploads."""
 
         def is_dead(name: str) -> bool:
             return name.startswith(prefix) and name.removeprefix(prefix).partition("-")[0] not in living
@@ -121,7 +121,7 @@ class StoreFolder:
 
 
 class StoreLease:
-    """An object that a thread renews."""
+    """A lease: an object that a thread renews."""
 
     def __init__(self, folder: StoreFolder, name: str) -> None:
         self._folder = folder
@@ -138,7 +138,7 @@ class StoreLease:
         self._thread.start()
 
     def check(self) -> None:
-        """Make sure that nobody takes this attempt for dead; renews where the thread could not."""
+        """Make sure that no other attempt takes this one for dead; renew the lease where the thread could not."""
         with self._lock:
             if _now() - self._renewed > self._times.valid and not self._lost:
                 self._renew()
@@ -154,7 +154,7 @@ class StoreLease:
         self._folder.remove([self._name])
 
     def leave(self) -> None:
-        """Renew it no more."""
+        """Stop renewing."""
         if self._end.locked():
             self._end.release()
         self._thread.join()
@@ -176,5 +176,5 @@ class StoreLease:
 
 
 def _now() -> float:
-    """Seconds that go on while the machine sleeps, where it tells them."""
+    """Return seconds that also count while the machine sleeps, where the system has such a clock."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

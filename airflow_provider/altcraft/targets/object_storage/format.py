@@ -1,4 +1,4 @@
-r"""Batches into bytes: Parquet, JSON Lines and CSV, plain or compressed, by suffix.
+r"""Encodes batches as Parquet, JSON Lines and CSV, plain or compressed, by suffix.
 
 The same rows give the same bytes, however they were cut into batches, so a rerun can be compared with what it
 replaces.
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROW_GROUP = 20_000
-"""Of 100,000, files were 16 % smaller, and a pull took 35 MB more, or 95 MB where it writes one object."""
+"""Rows of a row group. With 100,000, files were 16 % smaller, but a pull took 35 to 95 MB more memory."""
 
 _LINES = 10_000  # rows that are text at once
 _BLOCK_BYTES = 64 << 20
@@ -116,7 +116,7 @@ _FORMATS: dict[str, type[_Format]] = {
 
 
 class Encoder:
-    """Takes batches of any size; what it makes of them goes out in pieces, never as a whole in memory."""
+    """Encodes batches of any size into pieces for ``write``, never all in memory."""
 
     def __init__(self, suffix: str, write: Callable[[bytes], object]) -> None:
         name, _, packing = suffix[1:].partition(".")
@@ -126,13 +126,13 @@ class Encoder:
         self._blocks = _Blocks(self._format.rows)
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Encode as many rows as make whole blocks, keep the rest."""
+        """Encode as many rows as fill whole blocks, and keep the rest."""
         check_schema(batch)
         for table in self._blocks.add(batch):
             self._format.table(table)
 
     def finish(self) -> int:
-        """Encode what is left and the format's end; how many bytes it all became."""
+        """Encode the remaining rows and the end of the format; return the bytes written in all."""
         for table in self._blocks.rest():
             self._format.table(table)
         self._format.close()
@@ -141,12 +141,12 @@ class Encoder:
         return self._drain.size
 
     def drop(self) -> None:
-        """Let nothing out any more: pyarrow and gzip write their ends even when they are only collected."""
+        """Stop all output: pyarrow and gzip write the end of the format even when they are garbage-collected."""
         self._drain.stop()
 
 
 class _Drain(io.RawIOBase):
-    """The file that pyarrow and gzip want, in front of a function; closing it closes nothing."""
+    """A file object for pyarrow and gzip that calls a function; closing it does nothing."""
 
     def __init__(self, write: Callable[[bytes], object]) -> None:
         self._write: Callable[[bytes], object] | None = write
@@ -176,7 +176,7 @@ def _pack(packing: str, drain: _Drain) -> Any:
 
 
 class _Blocks:
-    """Batches of any size in, tables of exactly ``rows`` rows out, or fewer where these are very large."""
+    """Turns batches of any size into tables of exactly ``rows`` rows, or fewer where rows are very large."""
 
     def __init__(self, rows: int) -> None:
         self._size = rows
@@ -185,7 +185,7 @@ class _Blocks:
         self._rows = self._bytes = 0
 
     def add(self, batch: pa.RecordBatch) -> Iterator[pa.Table]:
-        """Take a batch; each block that is full with it."""
+        """Add a batch, and yield the blocks that are full."""
         start = 0
         while start < batch.num_rows:
             piece = batch.slice(start, self._size - self._rows)
@@ -199,7 +199,7 @@ class _Blocks:
                 yield from self.rest()
 
     def rest(self) -> Iterator[pa.Table]:
-        """Give what there is, if anything."""
+        """Yield the remaining rows, if any."""
         if self._rows:
             # One chunk a column, as the borders of chunks would show in Parquet's pages.
             table = pa.concat_tables([*self._chunks, self._gather()]).combine_chunks()
@@ -213,7 +213,7 @@ class _Blocks:
 
 
 def _parquet_writer() -> Any:
-    """The writer beneath ``pyarrow.parquet``, which imports ``pyarrow.fs`` and with it the clients of four stores."""
+    """Return pyarrow's writer without ``pyarrow.parquet``, whose import loads the clients of four stores."""
     try:
         from pyarrow._parquet import ParquetWriter
     except ImportError:  # no part of pyarrow's documented API

@@ -1,4 +1,4 @@
-"""The manifest of a folder of parts: which of them are the history, and of what."""
+"""The manifest of a folder of parts: names the parts that are its history, and their scope."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a folder holds.
+    """The content of a folder.
 
     Attributes:
         parts: in the order of the pull; all rows are in them, each once.
@@ -65,7 +65,7 @@ class Manifest:
     version: int = field(default=_VERSION, repr=False)
 
     def to_json(self) -> str:
-        """The file's content."""
+        """Return the content of the file."""
         content = asdict(self)
         for part in content["parts"]:
             del part["uri"]  # the folder may be moved
@@ -73,7 +73,7 @@ class Manifest:
 
 
 def of_parts(parts: Sequence[Part], scope: Scope, suffix: str, began: dt.datetime) -> Manifest:
-    """The manifest of what was pulled for a scope."""
+    """Return the manifest of a pull."""
     from airflow_provider.altcraft import __version__
     from airflow_provider.altcraft.schema import SCHEMA
 
@@ -96,10 +96,10 @@ def of_parts(parts: Sequence[Part], scope: Scope, suffix: str, began: dt.datetim
 
 
 def parse(data: bytes, folder: str) -> Manifest:
-    """Read what ``to_json`` wrote.
+    """Read the JSON of ``to_json``.
 
     Raises:
-        ValueError: something else.
+        ValueError: it is not such JSON.
     """
     try:
         content = json.loads(data)
@@ -108,7 +108,7 @@ def parse(data: bytes, folder: str) -> Manifest:
         parts = tuple(Part(**part, uri=folder + part["name"]) for part in content.pop("parts"))
         return Manifest(parts=parts, schema=tuple(content.pop("schema")), **content)
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{folder}{NAME} is no manifest of this package: {error!r}") from error
+        raise ValueError(f"{folder}{NAME} is not a manifest of this package: {error!r}") from error
 
 
 def read_manifest(path: str | PathLike[str]) -> Manifest:
@@ -130,7 +130,7 @@ def read_manifest(path: str | PathLike[str]) -> Manifest:
     text = path_text(path)
     place = check(text if text is path or text.endswith("/") else f"{text}/")  # other than text keeps no last "/"
     if not place.is_folder:
-        raise ValueError(f"path: {path!r} is no folder; it ends in '/'")
+        raise ValueError(f"path: {path!r} is not a folder, which ends in '/'")
     folder = folder_at(place)
     wrong: list[str] = []
     before = None
@@ -149,6 +149,6 @@ def read_manifest(path: str | PathLike[str]) -> Manifest:
 
 
 def incomplete(folder: Folder, parts: Sequence[Part]) -> list[str]:
-    """Names of parts that are not there, or not in their size."""
+    """Return the names of parts that are missing or have another size."""
     sizes = folder.sizes()
     return [part.name for part in parts if sizes.get(part.name) != part.bytes]

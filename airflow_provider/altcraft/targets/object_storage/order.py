@@ -1,8 +1,8 @@
-"""Which of two pulls of the same scope is the later: what one that began later has written, an earlier one leaves.
+"""Stamps on objects, so that an earlier pull does not replace an object of a later one of the same scope.
 
 Two such pulls meet where a backfill of a day runs next to the scheduled run of the next day that looks back, or where a
-task that was taken for dead lives on next to its retry. What is written bears a stamp, where the store has room for
-one: when its pull began, by the worker's clock, before its first request, and a digest of what it covers.
+task that was taken for dead runs on next to its retry. An object bears a stamp, where the store can keep one: when its
+pull began, by the worker's clock and before its first request, and a digest of its scope.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """When a pull began and what it covers."""
+    """When a pull began, and a digest of its scope."""
 
     began: dt.datetime
     scope: str
 
     def __str__(self) -> str:
-        """Return it as it is kept."""
+        """Return the stamp as the store keeps it."""
         return f"{self.began.astimezone(UTC).isoformat(timespec='microseconds')} {self.scope}"
 
     def overtaken_by(self, kept: str | None, uri: str) -> bool:
-        """Whether a pull of the same that began later has written what is there; says so."""
+        """Return, and log, whether the object of the kept stamp is of a later pull of the same scope."""
         began, _, scope = (kept or "").partition(" ")
         if scope != self.scope or dt.datetime.fromisoformat(began) <= self.began:
             return False
@@ -40,7 +40,7 @@ class Stamp:
 
 
 class Stamps:
-    """The stamps of one pull, which begins now."""
+    """Makes the stamps of a pull that begins now."""
 
     def __init__(self, scope: Scope) -> None:
         self._began = dt.datetime.now(UTC)
@@ -48,6 +48,6 @@ class Stamps:
         self._lookups = lookups_digest(scope)
 
     def of(self, window: Window) -> Stamp:
-        """The stamp of what covers this window."""
+        """Return the stamp of an object that covers this window."""
         what = f"{self._list_id} {self._lookups} {window.start} {window.end}"
         return Stamp(self._began, blake2b(what.encode(), digest_size=16).hexdigest())

@@ -1,14 +1,14 @@
-"""History as part files in a folder, and last a manifest that names them.
+"""Writes history as part files in a folder, and last a manifest that names them.
 
-While it is pulled, a part has a hidden name of its attempt and, once it is complete, next to it a note of what is in it
-and how far the pull was. A commit gives the parts their visible names, makes sure that all are there, and replaces the
-manifest, which makes them the history at once. Then it removes what neither the manifest names nor a living attempt may
-still need: earlier parts, and what the dead left.
+During the pull a part has a hidden name with the id of its attempt. Once complete, it has a note next to it: its rows
+and how far the pull was. A commit gives the parts visible names, checks that all are there, and replaces the manifest,
+which makes them the history at once. Then it removes the files that neither the manifest names nor a living attempt may
+need: earlier parts, and those of dead attempts.
 
-Why nobody's work is removed: a part belongs to one attempt, whose lease is older than the part. Who cleans up lists
-the files, then the leases, then reads the manifest, so a file without either is of an attempt that has ended before,
-uncommitted or replaced. Why nothing is left: an attempt ends its lease before it cleans up, so of two that commit at
-once the one that looks at the leases later sees all of the other's parts unprotected.
+Why no work of others is removed: a part belongs to one attempt, whose lease is older than the part. The clean-up lists
+the files, then the leases, then reads the manifest. So a file without a lease and not in the manifest is of an attempt
+that has ended, uncommitted or replaced. Why nothing is left: an attempt ends its lease before it cleans up. So of two
+that commit at once, the one that lists the leases later sees no lease for the other's parts.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from airflow_provider.altcraft._redact import redacted
 from airflow_provider.altcraft._words import counted
 from airflow_provider.altcraft.targets._order import say_overtaken
 from airflow_provider.altcraft.targets._protocols import Written
-from airflow_provider.altcraft.targets._writer import StorageWriter
 from airflow_provider.altcraft.targets.object_storage import manifest as _manifest
+from airflow_provider.altcraft.targets.object_storage.failures import ReportingWriter
 from airflow_provider.altcraft.targets.object_storage.folder import LEASE
 from airflow_provider.altcraft.targets.object_storage.format import Encoder
 from airflow_provider.altcraft.targets.object_storage.manifest import Part
 from airflow_provider.altcraft.targets.object_storage.staged import writing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import pyarrow as pa
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FRESH = 24 * 3600.0
-"""Seconds for which a later attempt takes over a part: its window may have had late events since."""
+"""Seconds after which a later attempt takes over a part no more: late events may have come since."""
 
 _OWN = re.compile(r"_?part-([0-9a-f]{16})-\d{6}\.[a-z.]+")
 _COMMITS = 20
@@ -55,7 +55,7 @@ _COMMITS = 20
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What stands next to a complete part: what is in it, and what the pull had done with it."""
+    """The note of a complete part: its rows, and the state of the pull after it."""
 
     pull: str | None
     state: Any
@@ -66,14 +66,14 @@ class Note:
     began: str | None = None
 
 
-class PartsWriter(StorageWriter):
-    """Writes parts of at least ``part_rows`` rows, or fewer where the pull wants them kept. An error ends it.
+class PartsWriter(ReportingWriter):
+    """Writes parts of at least ``part_rows`` rows, or fewer where a checkpoint is to be kept. An error ends the writer.
 
-    Parts are closed where the pull says what is done.
+    A part ends at a checkpoint, from which a retry can go on.
     """
 
     def __init__(self, place: Place, folder: Folder, scope: Scope, part_rows: int) -> None:
-        super().__init__(place.uri)
+        super().__init__(place.uri, place.failures())
         self._place = place
         self._scope = scope
         self._part_rows = part_rows
@@ -92,7 +92,7 @@ class PartsWriter(StorageWriter):
             raise
 
     def resume(self, pull: str) -> Any:
-        """Copy the complete parts of the attempt at the same pull that came farthest."""
+        """Take over the complete parts of the attempt at the same pull that wrote the most rows."""
         with self._guard():
             self._pull = pull
             for attempt, notes in self._left_by_others():
@@ -103,19 +103,19 @@ class PartsWriter(StorageWriter):
             return None
 
     def checkpoint(self, state: Any, *, keep: bool = False) -> None:
-        """Close the part, where it is large enough or to be kept, with this state."""
+        """Close the part with this state, where it is large enough or to be kept."""
         with self._guard():
             if self.is_due(keep=keep):
                 self._close(state)
 
     def is_due(self, *, keep: bool = False) -> bool:
-        """Whether a checkpoint would close the part now; one that would not needs no state to be made."""
+        """Return whether a checkpoint would close the part now; else its state need not be computed."""
         return self._open is not None and (keep or self._open.rows >= self._part_rows)
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Stage one batch."""
         with self._guard():
-            # Who tells what is done gets twice the room, before a part is closed at which no retry can go on.
+            # A pull with checkpoints may write twice as much before a part is closed without a state to resume from.
             most = self._part_rows * (1 if self._pull is None else 2)
             start = 0
             while start < batch.num_rows:
@@ -127,15 +127,8 @@ class PartsWriter(StorageWriter):
                 if self._open.rows >= most:
                     self._close(None)
 
-    def keep_failures(self, failed: Sequence[Mapping[str, Any]]) -> str | None:
-        """List the profiles passed over in ``_failed.jsonl``, or remove that file where there are none."""
-        from airflow_provider.altcraft.targets.object_storage.failures import keep
-
-        with self._guard():
-            return keep(self._place.failures(), failed)
-
     def commit(self) -> Written:
-        """Make the parts visible, and then the history."""
+        """Give the parts visible names, and replace the manifest."""
         with self._guard():
             if self._open is not None or not self._notes:
                 if self._open is None:  # no rows are a part too: readers find the schema
@@ -149,7 +142,7 @@ class PartsWriter(StorageWriter):
                 self._folder.copy(self._staged(number), part.name)
             manifest = _manifest.of_parts(parts, self._scope, self._place.suffix, self._began)
             if not self._replace(manifest):
-                self._pull = None  # so that nothing is kept for a retry
+                self._pull = None  # so that the abort keeps nothing for a retry
                 self.abort()
                 return Written(uris=(self._folder.uri + _manifest.NAME,), rows=0, bytes=0)
             self._ended = "committed"
@@ -161,12 +154,12 @@ class PartsWriter(StorageWriter):
         return Written(uris=(self._folder.uri + _manifest.NAME,), rows=manifest.rows, bytes=manifest.bytes)
 
     def _drop(self) -> None:
-        """Drop what was staged, but for complete parts of a pull that a retry can resume."""
+        """Drop what was staged, except complete parts that a retry can resume from."""
         try:
             if self._open is not None:
                 self._open.drop()
             if self._replacing:
-                return  # the store may have taken the manifest for all that it answered: its parts stay protected
+                return  # the store may have taken the manifest in spite of its error: the parts stay protected
             kept = 0 if self._pull is None else _resumable(self._notes)
             numbers = range(len(self._notes) + 1)
             self._folder.remove(self._visible(number) for number in numbers)
@@ -178,8 +171,8 @@ class PartsWriter(StorageWriter):
             self._lease.leave()
 
     def _close(self, state: Any) -> None:
-        """Complete the part: its bytes, then the note that says so."""
-        assert self._open is not None  # noqa: S101 - who calls it has looked
+        """Complete the part, then write its note."""
+        assert self._open is not None  # noqa: S101 - the callers check it
         note = self._open.close(self._pull, state, self._began)
         self._open = None
         self._write_note(len(self._notes), note)
@@ -190,7 +183,7 @@ class PartsWriter(StorageWriter):
             staged.write(json.dumps(asdict(note)).encode())
 
     def _replace(self, manifest: _manifest.Manifest) -> bool:
-        """Replace whatever manifest is there, while all parts are; not that of a later pull of the same scope."""
+        """Replace the manifest while all parts are there, unless it is of a later pull of the same scope."""
         data = manifest.to_json().encode()
         for _ in range(_COMMITS):
             # In this order: an attempt removes parts only after its commit, so if one of these was removed since,
@@ -213,7 +206,7 @@ class PartsWriter(StorageWriter):
         data = self._folder.read(_manifest.NAME)
         try:
             there = data and _manifest.parse(data, self._folder.uri)
-        except ValueError:  # whatever it is, it is no later pull's
+        except ValueError:  # not a manifest, so not a later pull's
             return False
         if not there or there.scope != scope or not there.began:
             return False
@@ -236,7 +229,7 @@ class PartsWriter(StorageWriter):
             self._folder.drop_uploads(prefix, living)
 
     def _left_by_others(self) -> list[tuple[str, list[Note]]]:
-        """Attempts at the same pull with the notes of their parts, the one that came farthest first."""
+        """Return other attempts at the same pull with the notes of their parts, the one with the most rows first."""
         names = self._folder.sizes()
         found = []
         for attempt in {match[1] for name in names if (match := _OWN.fullmatch(name))} - {self._attempt}:
@@ -258,10 +251,10 @@ class PartsWriter(StorageWriter):
         try:
             return None if data is None else Note(**json.loads(data))
         except (ValueError, TypeError):
-            return None  # cut off with its writer
+            return None  # its writer was killed
 
     def _take_over(self, attempt: str, notes: list[Note]) -> Any:
-        """Copy parts under names of this attempt's own, as their owner may end and remove them at any time."""
+        """Copy parts to names of this attempt, as their owner may end and remove them at any time."""
         for number, note in enumerate(notes):
             try:
                 self._folder.copy(self._staged(number, attempt), self._staged(number))
@@ -316,5 +309,5 @@ class _OpenPart:
 
 
 def _resumable(notes: Sequence[Note]) -> int:
-    """How many of the parts end where a pull can go on."""
+    """Return the number of parts up to the last one that has a state to resume from."""
     return max((number for number, note in enumerate(notes, 1) if note.state is not None), default=0)

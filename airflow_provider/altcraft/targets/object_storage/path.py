@@ -1,6 +1,6 @@
-"""What a path of object storage may look like, checked without touching any store.
+"""Checks paths of object storage without touching any store.
 
-Apart from ``_formats`` and the writers so that a DAG file pays nothing for the check.
+Not in ``format`` or a writer, so that a DAG file imports nothing heavy for the check.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ SUFFIXES = (
     ".parquet",
     *(text + packed for text in (".jsonl", ".ndjson", ".csv") for packed in ("", ".gz", ".zst")),
 )
-"""Each suffix names one format; ``_formats`` knows how to write it."""
+"""Each suffix names one format, see ``format``."""
 
 FORMATS = tuple(suffix[1:] for suffix in SUFFIXES)
 
 DATE = "{date}"
 
 SHARD = "{shard}"
-"""Stands for which shard of how many; filled before anything is opened."""
+"""Placeholder of a shard, such as ``0000-of-0008``, filled before the target is opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,11 @@ class Place:
         return DATE in self.uri
 
     def on(self, day: dt.date) -> Place:
-        """The object of one day."""
+        """Return the object of one day."""
         return self._map(lambda path: path.replace(DATE, day.isoformat()))
 
     def failures(self, days: tuple[dt.date, dt.date] | None = None) -> Place:
-        """Where the profiles that a pull passed over are listed; for days, one place for all of the window."""
+        """Return the place of the list of profiles passed over; for days, one for the whole window."""
         if self.is_folder:
             return replace(self._map(lambda path: path + "_failed.jsonl"), suffix=".jsonl")
         if days is None:
@@ -94,8 +94,8 @@ def _check_braces(within: str, path: str, shown: str) -> None:
     rest = path.replace(DATE, "")
     if "{" in rest or "}" in rest:
         raise ValueError(
-            f"path: {shown} has braces that are no template; Airflow's are double: {{{{ ds }}}}, and {DATE} is each day"
-            f", {SHARD} a task's own"
+            f"path: {shown} has braces that are not a template; Airflow's are double: {{{{ ds }}}}, and {DATE} is each "
+            f"day, {SHARD} a task's own"
         )
     if rest != path and within.count(DATE) != path.count(DATE):
         raise ValueError(f"path: {shown} has {DATE} in its connection or bucket; it may stand in the key")

@@ -1,4 +1,4 @@
-"""Bytes that nobody sees until they are committed: on a disk or in a store."""
+"""The protocol of a staged object, on a disk or in a store: readers see its bytes only after the commit."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from typing import Protocol
 
 
 class Staged(Protocol):
-    """What a writer stands on.
-
-    Its constructor refuses a place that cannot be written.
-    """
+    """An object being written. Its constructor refuses a place that cannot be written."""
 
     uri: str
 
@@ -20,11 +17,11 @@ class Staged(Protocol):
         ...
 
     def finish(self) -> None:
-        """Send or keep all that was written, so that a commit is quick; ``commit`` does it where it was not done."""
+        """Send all that was written, so that the commit is quick; else ``commit`` does it."""
         ...
 
     def commit(self) -> bool:
-        """Replace the object at once, durably; ``False`` where it stays, as a pull that began later has written it."""
+        """Replace the object at once, durably; ``False`` where it stays, as a later pull has written it."""
         ...
 
     def discard(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_provider.altcraft._arguments import (
     check_number_constant,
@@ -16,13 +16,13 @@ from airflow_provider.altcraft._arguments import (
 from airflow_provider.altcraft._redact import without_password
 from airflow_provider.altcraft.targets._equality import EqualByArguments
 from airflow_provider.altcraft.targets._protocols import Scope, TargetWriter, Written
-from airflow_provider.altcraft.targets._writer import StorageWriter
 from airflow_provider.altcraft.targets.object_storage.choice import folder_at, stage_at
+from airflow_provider.altcraft.targets.object_storage.failures import ReportingWriter
 from airflow_provider.altcraft.targets.object_storage.path import DATE, SHARD, Place, check
 from airflow_provider.altcraft.targets.object_storage.staged import Staged
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import pyarrow as pa
 
@@ -70,7 +70,7 @@ class ObjectStorageTarget(EqualByArguments):
         self.part_rows = part_rows
 
     def __repr__(self) -> str:
-        """Return what made the target, alike at each parse of the DAG file."""
+        """Return the arguments, the same at each parse of the DAG file."""
         more = "" if self.format is None else f", format={self.format!r}"
         more += "" if self.part_rows == PART_ROWS else f", part_rows={self.part_rows}"
         return f"{type(self).__name__}(path={without_password(str(self.path))!r}{more})"
@@ -113,7 +113,7 @@ class ObjectStorageTarget(EqualByArguments):
         )
 
     def open(self, scope: Scope) -> TargetWriter:
-        """Begin a write: the store is reached, and the place proved writable.
+        """Begin a write: check that the place can be written.
 
         Raises:
             ValueError: the rendered path cannot be a target, or its shape does not fit the window.
@@ -122,7 +122,7 @@ class ObjectStorageTarget(EqualByArguments):
         path = path_text(self.path)
         place = check(path, self.format)
         if SHARD in path:
-            raise ValueError(f"path: {without_password(path)!r} has {SHARD}, but the pull is none of a shard")
+            raise ValueError(f"path: {without_password(path)!r} has {SHARD}, but the pull has no shard")
         # Imported before anything is staged, so that a broken pyarrow leaves nothing behind.
         from airflow_provider.altcraft.targets.object_storage.format import Encoder
 
@@ -140,12 +140,11 @@ class ObjectStorageTarget(EqualByArguments):
         return ObjectWriter(place, staged, Encoder(place.suffix, staged.write))
 
 
-class ObjectWriter(StorageWriter):
+class ObjectWriter(ReportingWriter):
     """Encodes batches into a staged object. An error ends the writer and leaves nothing staged."""
 
     def __init__(self, place: Place, staged: Staged, encoder: Encoder) -> None:
-        super().__init__(staged.uri)
-        self._place = place
+        super().__init__(staged.uri, place.failures())
         self._staged = staged
         self._encoder = encoder
         self._rows = 0
@@ -156,15 +155,8 @@ class ObjectWriter(StorageWriter):
             self._encoder.write(batch)
             self._rows += batch.num_rows
 
-    def keep_failures(self, failed: Sequence[Mapping[str, Any]]) -> str | None:
-        """List the profiles passed over in ``<path>.failed.jsonl``, or remove that file where there are none."""
-        from airflow_provider.altcraft.targets.object_storage.failures import keep
-
-        with self._guard():
-            return keep(self._place.failures(), failed)
-
     def commit(self) -> Written:
-        """Put what was staged in place of the object."""
+        """Replace the object by the staged one."""
         with self._guard():
             size = self._encoder.finish()
             stays = not self._staged.commit()

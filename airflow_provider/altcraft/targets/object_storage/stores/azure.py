@@ -1,11 +1,10 @@
-"""Azure's blobs, by adlfs: all that the package uses of it beyond what fsspec promises.
+"""Azure's blobs through adlfs: everything that the package uses of it beyond fsspec's interface.
 
-A blob is sent as blocks that nobody sees until a list of them is committed.
+A blob is uploaded as blocks, which are invisible until a list of them is committed.
 
-Uncommitted blocks belong to the blob, not to a writer: a commit of a list drops all others. So what is sent is kept on
-the local disk too, and a writer that finds its blocks missing, because another committed since, sends them again.
-What a dead writer left goes in the same way with the next commit, in a folder of parts with the next cleaning up, or
-after a week.
+Uncommitted blocks belong to the blob, not to a writer: a commit drops those that are not in its list. So a writer keeps
+a copy of its blocks on the local disk, and uploads them again where the commit of another writer has dropped them.
+Blocks of a dead writer are dropped by the next commit, in a folder of parts by the next cleaning up, or after a week.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 _TRIES = 10
 _STAMP = "altcraft_pull"
-"""The name of a blob's metadata that has its pull's stamp; Azure takes no hyphen."""
+"""The key of a blob's metadata with the stamp of its pull; Azure accepts no hyphen."""
 
 
 class StagedBlob:
@@ -38,98 +37,97 @@ class StagedBlob:
         self._container, _, self._key = path.partition("/")
         self._buffer = bytearray()
         self._blocks: list[tuple[str, int]] = []
-        self._kept: Any = tempfile.TemporaryFile(prefix="altcraft-")  # noqa: SIM115 - closed by commit and discard
+        self._spool: Any = tempfile.TemporaryFile(prefix="altcraft-")  # noqa: SIM115 - closed by commit and discard
         try:
-            # A block that no list will name: a missing container or right comes up now.
-            self._send(_new_id(), b"-")
+            # A block that no list will name, so that a missing container or right is noticed now.
+            self._upload(_new_id(), b"-")
         except BaseException:
-            self._kept.close()
+            self._spool.close()
             raise
 
     def write(self, data: bytes) -> None:
-        """Append; a full block is sent."""
+        """Append data; send each full block."""
         self._buffer += data
         while len(self._buffer) >= fsspec._PART:
-            self._put(bytes(self._buffer[: fsspec._PART]))
+            self._add_block(bytes(self._buffer[: fsspec._PART]))
             del self._buffer[: fsspec._PART]
 
     def finish(self) -> None:
         """Send the last block."""
         if self._buffer:
-            self._put(bytes(self._buffer))
+            self._add_block(bytes(self._buffer))
             self._buffer.clear()
 
     def commit(self) -> bool:
-        """Make one blob of all; not where a pull that began later has written it."""
+        """Publish the blob; ``False`` where a later pull has written it, so that it stays."""
         from azure.core.exceptions import HttpResponseError
         from azure.storage.blob import BlobBlock
 
         self.finish()
-        if self._stamp and self._stamp.overtaken_by(self._standing(), self.uri):
+        if self._stamp and self._stamp.overtaken_by(self._stored_stamp(), self.uri):
             self.discard()
             return False
-        bearing = {} if self._stamp is None else {"metadata": {_STAMP: str(self._stamp)}}
-        for left in reversed(range(_TRIES)):
+        options = {} if self._stamp is None else {"metadata": {_STAMP: str(self._stamp)}}
+        for tries_left in reversed(range(_TRIES)):
             try:
-                self._run("commit_block_list", [BlobBlock(name) for name, _ in self._blocks], **bearing)
+                self._call("commit_block_list", [BlobBlock(name) for name, _ in self._blocks], **options)
+                break
             except HttpResponseError as error:
-                if getattr(error, "error_code", None) != "InvalidBlockList" or not left:
+                if getattr(error, "error_code", None) != "InvalidBlockList" or not tries_left:
                     raise
-                self._send_again()
-            else:
-                self._kept.close()
-                return True
-        raise AssertionError("the last try returns or raises")
+                self._upload_again()
+        self._spool.close()
+        return True
 
     def discard(self) -> None:
-        """Leave the blocks, which nobody sees, to the next commit or to the store."""
+        """Leave the invisible blocks to the next commit, or to the store."""
         self._buffer.clear()
-        self._kept.close()
+        self._spool.close()
 
-    def _standing(self) -> str | None:
+    def _stored_stamp(self) -> str | None:
         try:
-            return dict(self._run("get_blob_properties").metadata or {}).get(_STAMP)
-        except (FileNotFoundError, PermissionError):  # who may write need not be one who may read
+            return dict(self._call("get_blob_properties").metadata or {}).get(_STAMP)
+        except (FileNotFoundError, PermissionError):  # the right to write may come without the right to read
             return None
 
-    def _put(self, data: bytes) -> None:
+    def _add_block(self, data: bytes) -> None:
         name = _new_id()
-        self._kept.seek(0, 2)
-        self._kept.write(data)
+        self._spool.seek(0, 2)
+        self._spool.write(data)
         self._blocks.append((name, len(data)))
-        self._send(name, data)
+        self._upload(name, data)
 
-    def _send_again(self) -> None:
-        self._kept.seek(0)
+    def _upload_again(self) -> None:
+        self._spool.seek(0)
         for name, size in self._blocks:
-            self._send(name, self._kept.read(size))
+            self._upload(name, self._spool.read(size))
 
-    def _send(self, name: str, data: bytes) -> None:
-        self._run("stage_block", name, data, length=len(data))
+    def _upload(self, name: str, data: bytes) -> None:
+        self._call("stage_block", name, data, length=len(data))
 
-    def _run(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        return run(self._fs, self._container, self._key, method, *args, **kwargs)
+    def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        return call_blob(self._fs, self._container, self._key, method, *args, **kwargs)
 
 
 class AzureStore(FsspecStore):
-    """A container. Its blobs are reached by the client of adlfs: a key is taken as it is written."""
+    """A container, reached through the Azure client of adlfs, which takes a key as it is written."""
 
     has_conditions = True
 
     def put(self, name: str, data: bytes) -> None:
-        """Put a small blob, whatever is there."""
+        """Write a small blob, whether or not there is one."""
         self._blob(name, "upload_blob", data, overwrite=True)
 
     def read(self, name: str) -> bytes:
-        """A small blob."""
+        """Return a small blob."""
         return self._download(name, 0, None)
 
     def drop_uploads(self, prefix: str, is_dead: Callable[[str], bool]) -> None:
-        """Drop blocks: they alone cannot be deleted, but a blob of none of them can."""
-        for key in uncommitted(self._fs, self._bucket, self._key + prefix):
+        """Drop uncommitted blocks: commit a blob without any of them, and delete it."""
+        for key in uncommitted_blobs(self._fs, self._bucket, self._key + prefix):
             if key.startswith(self._key) and is_dead(key.removeprefix(self._key)):
-                run(self._fs, self._bucket, key, "commit_block_list", [])
-                run(self._fs, self._bucket, key, "delete_blob")
+                call_blob(self._fs, self._bucket, key, "commit_block_list", [])
+                call_blob(self._fs, self._bucket, key, "delete_blob")
 
     def _stage(self, uri: str, path: str, *, shared: bool, stamp: Stamp | None) -> StagedBlob:
         return StagedBlob(uri, self._fs, path, stamp)
@@ -146,7 +144,7 @@ class AzureStore(FsspecStore):
         return self._download(name, start, end - start)
 
     def _download(self, name: str, offset: int, length: int | None) -> bytes:
-        return bytes(wait(self._fs, self._blob(name, "download_blob", offset=offset, length=length).readall))
+        return bytes(run(self._fs, self._blob(name, "download_blob", offset=offset, length=length).readall))
 
     def _remove_any(self) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -156,39 +154,39 @@ class AzureStore(FsspecStore):
         self._blob(name, "delete_blob")
 
     def _blob(self, name: str, method: str, *args: Any, **kwargs: Any) -> Any:
-        return run(self._fs, self._bucket, self._key + name, method, *args, **kwargs)
+        return call_blob(self._fs, self._bucket, self._key + name, method, *args, **kwargs)
 
 
 def account_of(fs: Any) -> str:
-    """The name of the storage account."""
+    """Return the name of the storage account."""
     return str(fs.service_client.account_name)
 
 
-def run(fs: Any, container: str, key: str, method: str, *args: Any, **kwargs: Any) -> Any:
-    """Call a method of the blob's client, in the event loop in which its file system lives.
+def call_blob(fs: Any, container: str, key: str, method: str, *args: Any, **kwargs: Any) -> Any:
+    """Call a method of the blob's client in the event loop of its file system.
 
     Raises:
         FileNotFoundError: there is no such container or blob.
         PermissionError: the credentials do not suffice.
     """
     client = fs.service_client.get_blob_client(container, key)
-    return wait(fs, getattr(client, method), *args, **kwargs)
+    return run(fs, getattr(client, method), *args, **kwargs)
 
 
-def uncommitted(fs: Any, container: str, start: str) -> list[str]:
-    """Blobs that have blocks and no list of them, by key."""
+def uncommitted_blobs(fs: Any, container: str, prefix: str) -> list[str]:
+    """Return the keys of blobs that have blocks but were never committed."""
 
-    async def found(*include: str) -> set[str]:
-        listed = fs.service_client.get_container_client(container).list_blobs(start, include=list(include))
+    async def keys(*include: str) -> set[str]:
+        listed = fs.service_client.get_container_client(container).list_blobs(prefix, include=list(include))
         return {blob.name async for blob in listed}
 
-    # The committed ones are listed last, so that one committed in between is not taken for uncommitted.
-    every = wait(fs, found, "uncommittedblobs")
-    return sorted(every - wait(fs, found))
+    # The committed ones are listed last, so that a blob which is committed in between does not count as uncommitted.
+    all_keys = run(fs, keys, "uncommittedblobs")
+    return sorted(all_keys - run(fs, keys))
 
 
-def wait(fs: Any, function: Any, *args: Any, **kwargs: Any) -> Any:
-    """Run a coroutine function in that event loop, with the same errors."""
+def run(fs: Any, function: Any, *args: Any, **kwargs: Any) -> Any:
+    """Run a coroutine function in the event loop of the file system; raise as ``call_blob`` does."""
     from fsspec.asyn import sync
 
     with _as_builtin_errors():
@@ -203,14 +201,12 @@ def _as_builtin_errors() -> Iterator[None]:
         yield
     except ResourceNotFoundError as error:
         raise FileNotFoundError(str(error).partition("\n")[0]) from error
-    except ClientAuthenticationError as error:
-        raise PermissionError(str(error).partition("\n")[0]) from error
     except HttpResponseError as error:
-        if error.status_code == 403:
-            raise PermissionError(str(error).partition("\n")[0]) from error
-        raise
+        if error.status_code != 403 and not isinstance(error, ClientAuthenticationError):
+            raise
+        raise PermissionError(str(error).partition("\n")[0]) from error
 
 
 def _new_id() -> str:
-    # Of one length for all blocks of a blob, from whichever writer; this is adlfs's.
+    # All blocks of a blob, of any writer, need ids of one length; this is that of adlfs.
     return uuid.uuid4().hex

@@ -1,13 +1,13 @@
-"""Objects in a store behind Airflow's ``ObjectStoragePath``, sent in parts that only a commit makes an object.
+"""Objects in a store that Airflow's ``ObjectStoragePath`` reaches, uploaded in parts which become visible at once.
 
-Their schemes do not show which stores can do that. fsspec's files have a mode without ``autocommit``, in which a
-write is to stay invisible until ``commit`` and to vanish with ``discard``; but a file without those of its own takes
-the mode and publishes at ``close`` all the same. So a store is taken whose files bring both, and Azure's, which does
-not, is written by its blocks (``azure``). Any other is refused.
+The scheme does not show whether a store can do that. fsspec opens files without ``autocommit``: writes stay invisible
+until ``commit``, and ``discard`` drops them. But a class of files without these two methods ignores this, and publishes
+at ``close``. So a store is accepted if its files have both. Azure's do not, so it is written by blocks (``azure``). Any
+other store is refused.
 
-A killed writer leaves an upload that no reader sees and nobody finishes. On S3 the next writer of the same object
-aborts it, once it is old (``s3``). Azure's goes with the next commit, and Google's cannot be found by others;
-both stores drop it after a week by themselves.
+A killed writer leaves an upload that no reader sees and nobody finishes. On S3, the next writer of the same object
+aborts it once it is old (``s3``). On Azure, the next commit drops it. On Google, nobody else can find it. The last two
+stores also drop it after a week.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ if TYPE_CHECKING:
     from airflow_provider.altcraft.targets.object_storage.staged import Staged
 
 _PART = 16 << 20
-"""Bytes held before they are sent as one part. S3 takes 10 000, so an object may have 156 GiB."""
+"""Bytes that are buffered and sent as one part. S3 takes 10 000 parts, so an object may have 156 GiB."""
 
 _PIECE = 16 << 20
-"""Bytes read at a time of an object that is copied by way of this machine."""
+"""Bytes that are read at a time where an object is copied through this machine."""
 
 
 class StagedObject:
-    """The object at ``uri`` being written. The methods that do nothing here are for stores that do more."""
+    """The object at ``uri`` being written. Methods that do nothing here are for subclasses."""
 
     def __init__(self, uri: str, fs: Any, path: str, *, shared: bool, stamp: Stamp | None = None) -> None:
         self.uri = uri
         self._fs, self._path = fs, path
         self._stamp = stamp
-        bearing = {} if stamp is None else self._bearing(stamp)
-        self._file: Any = fs.open(path, "wb", block_size=_PART, autocommit=False, **bearing)
+        options = {} if stamp is None else self._stamp_options(stamp)
+        self._file: Any = fs.open(path, "wb", block_size=_PART, autocommit=False, **options)
         if not self._is_safe(type(self._file)):
             self._file.closed = True  # else its destructor would write an empty object
             raise ValueError(
                 f"{uri}: the files of {type(fs).__name__} are not known to stay invisible until they are complete, so "
                 f"a reader could see half of one; write to another store"
             )
-        # fsspec begins an upload with the first full part. Begun now, a missing bucket or right comes up
-        # before anything is fetched to be written.
+        # fsspec begins an upload with the first full part. Begin it now, so that a missing bucket or right is noticed
+        # before anything is pulled.
         if hasattr(self._file, "_initiate_upload"):
             try:
                 self._file._initiate_upload()
@@ -61,7 +61,7 @@ class StagedObject:
             self._remove_abandoned()
 
     def write(self, data: bytes) -> None:
-        """Append; a full part is sent."""
+        """Append data; send each full part."""
         self._file.write(data)
 
     def finish(self) -> None:
@@ -69,35 +69,35 @@ class StagedObject:
         self._file.close()
 
     def commit(self) -> bool:
-        """Make one object of all; not where a pull that began later has written it."""
+        """Publish the object; ``False`` where a later pull has written it, so that it stays."""
         self.finish()
-        if self._stamp and self._stamp.overtaken_by(self._standing(), self.uri):
+        if self._stamp and self._stamp.overtaken_by(self._stored_stamp(), self.uri):
             self.discard()
             return False
         self._publish()
         return True
 
     def discard(self) -> None:
-        """Have the store drop the parts."""
+        """Drop the parts."""
         self._file.closed = True  # else its destructor would send the last part
         self._file.discard()
 
-    def _bearing(self, _stamp: Stamp) -> dict[str, Any]:
-        """What has the file system keep the stamp with the object that it opens."""
+    def _stamp_options(self, _stamp: Stamp) -> dict[str, Any]:
+        """Return the arguments of ``open`` with which the object gets the stamp."""
         return {}
 
     def _is_safe(self, file: type) -> bool:
-        """Whether uncommitted writes of such files stay invisible, as far as a class can tell."""
+        """Return whether writes to such files stay invisible until the commit, as far as the class shows."""
         from fsspec.spec import AbstractBufferedFile
 
         own = [getattr(file, name, None) for name in ("commit", "discard")]
         return None not in own and own != [AbstractBufferedFile.commit, AbstractBufferedFile.discard]
 
     def _remove_abandoned(self) -> None:
-        """Remove what killed writers of the same object left."""
+        """Remove uploads of killed writers of the same object."""
 
-    def _standing(self) -> str | None:
-        """The stamp of the object that is there."""
+    def _stored_stamp(self) -> str | None:
+        """Return the stamp of the object in the store."""
         return None
 
     def _publish(self) -> None:
@@ -105,53 +105,66 @@ class StagedObject:
 
 
 class FsspecStore:
-    """What is at ``uri`` and below, by names relative to it, in any store that fsspec reaches.
+    """The objects at ``uri`` and below, by names relative to it, in any store that fsspec reaches.
 
     Raises:
-        FileNotFoundError: from its methods, where the object or the bucket is missing.
-        PermissionError: from its methods, where the connection lacks a right.
+        FileNotFoundError: by its methods, where the object or the bucket is missing.
+        PermissionError: by its methods, where the connection lacks a right.
     """
 
     staged: ClassVar[type[StagedObject]] = StagedObject
     has_conditions: ClassVar[bool] = False
-    """Whether the store is asked to put an object only where there is a certain version of it, or none."""
+    """Whether the store can replace an object on the condition that it has a certain version, or is missing."""
 
     def __init__(self, uri: str, fs: Any, path: str) -> None:
         self.uri = uri
         self._fs, self._path = fs, path
         self._bucket, _, self._key = path.partition("/")
 
-    def saying(self, uri: str) -> contextlib.AbstractContextManager[None]:
-        """Say in words what is wrong with a place."""
-        return saying(uri)
+    @classmethod
+    @contextlib.contextmanager
+    def translated_errors(cls, uri: str) -> Iterator[None]:
+        """Raise errors of the store's package with the URI and the cause; temporary ones stay an ``OSError``."""
+        try:
+            yield
+        except ValueError:
+            raise
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{uri}: the bucket does not exist: {error}") from error
+        except PermissionError as error:
+            raise PermissionError(f"{uri}: the connection has no right to write there: {error}") from error
+        except ImportError as error:
+            raise ValueError(f"{uri}: {not_installed(uri.partition('://')[0], error)}") from error
+        except Exception as error:
+            raise OSError(f"{uri}: cannot be opened for writing: {type(error).__name__}: {error}") from error
 
     def stage(self, name: str = "", *, shared: bool, stamp: Stamp | None = None) -> Staged:
         """Begin an object.
 
         Args:
             name: of the object.
-            shared: other attempts write there too, so what they abandoned is removed.
-            stamp: of the pull, to be kept with the object.
+            shared: whether other attempts write to it too, whose abandoned uploads are then removed.
+            stamp: of the pull, to be stored with the object.
 
         Raises:
-            ValueError: a package or a safe way to write is not there.
+            ValueError: a package is missing, or the store has no safe way to write.
             OSError: the place cannot be reached or written.
         """
         uri = self.uri + name
-        with without_secrets(), self.saying(uri):
+        with without_secrets(), self.translated_errors(uri):
             return self._stage(uri, self._path + name, shared=shared, stamp=stamp)
 
     def put_staged(self, name: str, data: bytes) -> None:
-        """Put a small object in the way in which a large one is written."""
+        """Write a small object in the same way as a large one."""
         with writing(self.stage(name, shared=False)) as staged:
             staged.write(data)
 
     def put(self, name: str, data: bytes) -> None:
-        """Put a small object, whatever is there."""
+        """Write a small object, whether or not there is one."""
         self._fs.pipe_file(self._path + name, data)
 
     def replace(self, name: str, data: bytes, version: object | None) -> bool:
-        """Put a small object where there is that version, or none; whether that was so."""
+        """Write a small object if the present one has this version, or is missing for ``None``; return whether."""
         try:
             self._put_if(name, data, version)
         except Exception as error:
@@ -163,23 +176,23 @@ class FsspecStore:
         return True
 
     def copy(self, source: str, name: str) -> None:
-        """Copy by way of this machine: not every store is sure to be done when its own copy returns."""
-        entry, at = self.entries().get(source), 0
+        """Copy through this machine, because some stores have not finished when their own copy returns."""
+        entry, start = self.entries().get(source), 0
         if entry is None:
             raise FileNotFoundError(f"{self.uri}{source} is missing")
         size = int(entry["size"] or 0)
         with writing(self.stage(name, shared=False)) as staged:
-            while at < size:
-                piece = self._read_range(source, at, min(at + _PIECE, size))
+            while start < size:
+                piece = self._read_range(source, start, min(start + _PIECE, size))
                 staged.write(piece)
-                at += len(piece)
+                start += len(piece)
 
     def read(self, name: str) -> bytes:
-        """A small object."""
+        """Return a small object."""
         return bytes(self._fs.cat_file(self._path + name))
 
     def entries(self) -> dict[str, dict[str, Any]]:
-        """What the store says of each object right in the folder at ``uri``, by name; nothing is missing from it."""
+        """Return the store's current entry of each object in the folder at ``uri``, by name."""
         self._fs.invalidate_cache()
         try:
             entries = self._fs.ls(self._path.rstrip("/"), detail=True)
@@ -189,12 +202,12 @@ class FsspecStore:
 
     @staticmethod
     def version(entry: dict[str, Any]) -> str:
-        """The store's own mark of an entry: an ETag or a generation."""
+        """Return the version of an entry: its ETag or generation."""
         return next((str(entry[mark]) for mark in ("generation", "ETag", "etag") if entry.get(mark)), "")
 
     @staticmethod
     def modified(entry: dict[str, Any]) -> dt.datetime:
-        """When an entry was written, by the store's clock."""
+        """Return when an entry was written, by the store's clock."""
         for key in ("LastModified", "last_modified", "updated", "mtime", "created"):
             value = entry.get(key)
             if isinstance(value, str):
@@ -209,25 +222,25 @@ class FsspecStore:
         )
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove objects; those that are missing are no error."""
+        """Remove objects; missing ones are ignored."""
         for name in names:
             with contextlib.suppress(FileNotFoundError):
                 self._delete(name)
         self._fs.invalidate_cache()
 
     def remove_any(self) -> None:
-        """Remove the object at ``uri``, if there is one; if not, no right to delete is needed."""
-        with without_secrets(), self.saying(self.uri):
+        """Remove the object at ``uri`` if there is one, else without a need for the right to delete."""
+        with without_secrets(), self.translated_errors(self.uri):
             self._remove_any()
 
     def drop_uploads(self, prefix: str, is_dead: Callable[[str], bool]) -> None:
-        """Have the store drop unfinished uploads to names that begin so and are dead, where it lists uploads."""
+        """Drop unfinished uploads to dead names with this prefix, where the store lists uploads."""
 
     def _stage(self, uri: str, path: str, *, shared: bool, stamp: Stamp | None) -> Staged:
         return self.staged(uri, self._fs, path, shared=shared, stamp=stamp)
 
     def _put_if(self, name: str, data: bytes, _version: object | None) -> None:
-        """Put it on the condition, or without where a store knows none; an error has the status 409 or 412."""
+        """Write on the condition, where the store has conditions; a conflict raises with the status 409 or 412."""
         self.put_staged(name, data)
 
     def _read_range(self, name: str, start: int, end: int) -> bytes:
@@ -242,25 +255,8 @@ class FsspecStore:
         self._fs.rm_file(self._path + name)
 
 
-@contextlib.contextmanager
-def saying(uri: str) -> Iterator[None]:
-    """Say in words what is wrong; what may pass with time stays an ``OSError``."""
-    try:
-        yield
-    except ValueError:
-        raise
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{uri}: the bucket does not exist: {error}") from error
-    except PermissionError as error:
-        raise PermissionError(f"{uri}: the connection has no right to write there: {error}") from error
-    except ImportError as error:
-        raise ValueError(f"{uri}: {not_installed(uri.partition('://')[0], error)}") from error
-    except Exception as error:
-        raise OSError(f"{uri}: cannot be opened for writing: {type(error).__name__}: {error}") from error
-
-
 def statuses(error: BaseException | None) -> Iterator[Any]:
-    """The HTTP statuses in an error and its causes, as any of the stores' packages has them."""
+    """Yield the HTTP statuses of an error and its causes, wherever the stores' packages keep them."""
     while error is not None:
         response = getattr(error, "response", None)
         if isinstance(response, dict):

@@ -1,4 +1,4 @@
-"""Google Cloud Storage, by gcsfs: all that the package uses of it beyond what fsspec promises."""
+"""Google Cloud Storage through gcsfs: everything that the package uses of it beyond fsspec's interface."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ if TYPE_CHECKING:
     from airflow_provider.altcraft.targets.object_storage.order import Stamp
 
 _STAMP = "altcraft-pull"
-"""The name of an object's metadata that has its pull's stamp."""
+"""The key of an object's metadata with the stamp of its pull."""
 
 
 class StagedResumable(StagedObject):
     """A resumable upload."""
 
-    def _bearing(self, stamp: Stamp) -> dict[str, Any]:
+    def _stamp_options(self, stamp: Stamp) -> dict[str, Any]:
         return {"metadata": {_STAMP: str(stamp)}}
 
     def _is_safe(self, file: type) -> bool:
-        # Google's zonal buckets show a file while it grows.
+        # Files in zonal buckets are visible while they are written.
         return super()._is_safe(file) and all(base.__name__ != "ZonalFile" for base in file.__mro__)
 
-    def _standing(self) -> str | None:
+    def _stored_stamp(self) -> str | None:
         try:
             self._fs.invalidate_cache()
             found = self._fs.info(self._path).get("metadata") or {}
-        except (FileNotFoundError, PermissionError):  # who may write need not be one who may read
+        except (FileNotFoundError, PermissionError):  # the right to write may come without the right to read
             return None
         stamp: str | None = found.get(_STAMP)
         return stamp
@@ -41,7 +41,7 @@ class StagedResumable(StagedObject):
         except OSError as error:
             if not _is_forbidden(error):
                 raise
-            # Its text has the upload's address, which alone lets write.
+            # Not chained: its text has the upload's address, which is enough to write to it.
             raise PermissionError(
                 f"{self.uri}: the connection has no right to replace the object: Google takes storage.objects.delete "
                 f"for it, in addition to storage.objects.create"
@@ -49,15 +49,16 @@ class StagedResumable(StagedObject):
 
 
 class GcsStore(FsspecStore):
-    """A bucket. Its unfinished uploads are dropped by itself after a week; it lists none."""
+    """A bucket. It drops unfinished uploads after a week, and does not list them."""
 
     staged = StagedResumable
     has_conditions = True
 
+    @classmethod
     @contextlib.contextmanager
-    def saying(self, uri: str) -> Iterator[None]:
-        """Say in words what is wrong with a place."""
-        with super().saying(uri):
+    def translated_errors(cls, uri: str) -> Iterator[None]:
+        """Raise errors of gcsfs with the URI and the cause."""
+        with super().translated_errors(uri):
             try:
                 yield
             except OSError as error:
@@ -69,7 +70,7 @@ class GcsStore(FsspecStore):
                 ) from error
 
     def copy(self, source: str, name: str) -> None:
-        """Have the store copy, which is done when it returns."""
+        """Copy within the store, which has finished when its call returns."""
         self._fs.cp_file(self._path + source, self._path + name)
 
     def _put_if(self, name: str, data: bytes, version: object | None) -> None:
@@ -86,5 +87,5 @@ class GcsStore(FsspecStore):
 
 
 def _is_forbidden(error: OSError) -> bool:
-    """Whether a right is missing, for which gcsfs has no class of error, only a word."""
+    """Return whether a right is missing, for which gcsfs has no class of error."""
     return str(error).startswith("Forbidden")

@@ -1,7 +1,7 @@
 """A local file, staged next to its final path and renamed to it.
 
-A staged file is locked by its writer for as long as that lives, and the kernel releases the lock of a killed one. So an
-attempt that can take the lock knows that the writer is dead, and removes its file.
+A writer locks its staged file as long as it lives, and the kernel releases the lock of a killed one. So an attempt that
+gets the lock knows that the writer is dead, and removes the file.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ class StagedFile:
         self.uri = f"file://{path}"
         self._path = Path(path)
         self._folder = self._path.parent
-        self._refuse_what_is_no_file()
-        with _saying(f"the folder {self._folder} cannot be made"):
+        self._refuse_no_file()
+        with _error_context(f"the folder {self._folder} cannot be made"):
             self._folder.mkdir(parents=True, exist_ok=True)
         self._refuse_long_name()
-        with _saying(f"no file can be made in {self._folder}"), room_in(self._folder):
+        with _error_context(f"no file can be made in {self._folder}"), room_in(self._folder):
             self._remove_dead()
             self._staged, descriptor = self._create()
         self._file = os.fdopen(descriptor, "wb", buffering=_BUFFER)
 
     def write(self, data: bytes) -> None:
-        """Append; a full disk raises here or in ``commit``."""
+        """Append data; a full disk raises here or in ``commit``."""
         with room_in(self._folder):
             self._file.write(data)
 
@@ -55,13 +55,13 @@ class StagedFile:
             os.fsync(self._file.fileno())
 
     def commit(self) -> bool:
-        """Make the bytes durable, then the name; not where a pull that began later has written the file."""
+        """Make the bytes durable, then the name; ``False`` where a later pull has written it, so that it stays."""
         self.finish()
-        self._refuse_what_is_no_file()  # what came into the place since
+        self._refuse_no_file()  # what was put there since
         if not self._put_in_place():
             self.discard()
             return False
-        # Closed, and so unlocked, only now: before the rename the next attempt would take the file for a dead one's.
+        # Closed, and so unlocked, only now: before the rename, the next attempt would remove the file as a dead one's.
         self._file.close()
         sync_folder(self._folder)
         return True
@@ -86,8 +86,8 @@ class StagedFile:
             os.replace(self._staged, self._path)  # noqa: PTH105 - likewise
         return True
 
-    def _refuse_what_is_no_file(self) -> None:
-        with _saying(f"{self._path} cannot be looked at"):
+    def _refuse_no_file(self) -> None:
+        with _error_context(f"{self._path} cannot be looked at"):
             try:
                 mode = self._path.lstat().st_mode
             except FileNotFoundError:
@@ -100,7 +100,7 @@ class StagedFile:
             raise ValueError(f"{self._path} is not a regular file, so it cannot be replaced by one")
 
     def _refuse_long_name(self) -> None:
-        """Refuse a name that leaves no room for what a staged file's name has more."""
+        """Refuse a name that leaves no room for the longer name of its staged file."""
         most = os.pathconf(self._folder, "PC_NAME_MAX") - len(f"..{uuid.uuid4().hex}.tmp")
         if (given := len(os.fsencode(self._path.name))) > most:
             raise ValueError(
@@ -109,7 +109,7 @@ class StagedFile:
             )
 
     def _create(self) -> tuple[Path, int]:
-        """Make a new staged file; the descriptor is locked."""
+        """Make a staged file; return its path and its descriptor, which is locked."""
         while True:
             staged = self._folder / f".{self._path.name}.{uuid.uuid4().hex}.tmp"
             descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
@@ -125,7 +125,7 @@ class StagedFile:
             os.close(descriptor)
 
     def _remove_dead(self) -> None:
-        """Remove what killed attempts at this file left."""
+        """Remove staged files of killed attempts to write this file."""
         name = re.compile(rf"\.{re.escape(self._path.name)}\.[0-9a-f]{{32}}\.tmp")
         with os.scandir(self._folder) as entries:
             left = [entry.path for entry in entries if name.fullmatch(entry.name)]
@@ -137,9 +137,9 @@ class StagedFile:
 
 @contextlib.contextmanager
 def unused_lock(path: Path) -> Iterator[bool]:
-    """Whether nobody has the file locked; within, nobody else can lock it.
+    """Lock the file if nobody else has, and yield whether it was locked.
 
-    One that is another user's, removed since, or no file counts as locked: there is nothing to remove, nor to fail for.
+    One that belongs to another user, was removed or is no file is not locked: it need not be removed.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -159,7 +159,7 @@ def unused_lock(path: Path) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Wait until nobody else has the folder locked, and lock it."""
+    """Lock the folder, waiting while another has it locked."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -185,8 +185,8 @@ def sync_folder(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _saying(what: str) -> Iterator[None]:
-    """Raise the same kind of error, with what it hindered."""
+def _error_context(what: str) -> Iterator[None]:
+    """Raise an ``OSError`` again, with what failed in front of its text."""
     try:
         yield
     except OSError as error:
