@@ -57,7 +57,8 @@ test-readers: $(READY) ## Read what is written by Spark, DataFusion and ClickHou
 
 test-clickhouse: $(READY) ## Run the tests of ClickHouse over its engine (533 MB), which no other run installs
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --upgrade --target $(VENV)/clickhouse $$(grep ^chdb constraints/readers.txt)
-	ALTCRAFT_TESTS_HAVE_ENGINES=1 PYTHONPATH=$(CURDIR)/$(VENV)/clickhouse $(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadscope tests/integration/targets/test_clickhouse*.py
+	ALTCRAFT_TESTS_HAVE_ENGINES=1 PYTHONPATH=$(CURDIR)/$(VENV)/clickhouse $(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadscope tests/integration/targets/test_clickhouse*.py \
+	  tests/integration/targets/test_docs_readers.py -k clickhouse
 
 LOWEST := tests/unit/client tests/unit/extract tests/unit/test_arrow.py tests/unit/targets/test_formats.py tests/unit/targets/test_object_storage.py \
   tests/integration/targets/test_local.py tests/integration/targets/test_conformance.py \

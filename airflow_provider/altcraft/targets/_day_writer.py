@@ -1,4 +1,4 @@
-"""The writer of tables whose days are replaced: puts a pull aside by day, and commits it, again where it has to."""
+"""The base of writers of tables whose days are replaced: spools a pull by day, and commits it with retries."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0)
-"""Seconds, at most, before each further try to commit where another writer was in the way."""
+"""Seconds, at most, before each retry of a commit that another writer was in the way of."""
 
 
 def check_disposition(value: object) -> None:
-    """Refuse what is no write disposition of such a table.
+    """Refuse any other write disposition than these tables have.
 
     Raises:
         ValueError: neither ``merge`` nor ``replace``.
@@ -39,7 +39,7 @@ def refuse_database_rows(found: int) -> None:
     """Refuse a table that holds rows of a whole database, where those of profiles are replaced.
 
     Raises:
-        ValueError: some were found.
+        ValueError: it holds some.
     """
     if found:
         raise ValueError(
@@ -49,7 +49,7 @@ def refuse_database_rows(found: int) -> None:
 
 
 def commit_properties(scope: Scope, disposition: str, began: dt.datetime) -> dict[str, str]:
-    """What a table's history tells of a commit."""
+    """Return the properties that a commit leaves in the table's history."""
     window = scope.window.to_json()
     return {
         "altcraft.write_disposition": disposition,
@@ -62,10 +62,10 @@ def commit_properties(scope: Scope, disposition: str, began: dt.datetime) -> dic
 
 
 def later_windows(commits: Iterable[Mapping[str, Any]], scope: Scope, began: dt.datetime, uri: str) -> list[Window]:
-    """The windows of the pulls of the same list and lookups that began later, and have written already; says so.
+    """Return, and log, the windows that later pulls of the same list and lookups have written already.
 
     Args:
-        commits: properties of those commits that the table's history tells of.
+        commits: the properties of commits in the table's history, see ``commit_properties``.
         scope: of the pull.
         began: when it began, by the worker's clock.
         uri: of the table.
@@ -91,34 +91,37 @@ def _overlap(one: Window, other: Window) -> bool:
 
 
 class DayWriter(BaseWriter):
-    """Puts batches aside by day, and commits them in one transaction. An error ends the writer.
+    """Spools batches by day, and commits them in one transaction. An error ends the writer.
 
     Args:
         uri: of the table.
         scope: of the pull.
-        timezone: whose days.
-        spool: where the rows are put aside.
+        timezone: of the days.
+        spool: takes the rows.
+        disposition: ``merge`` or ``replace``.
     """
 
-    def __init__(self, uri: str, scope: Scope, timezone: str, spool: Spool) -> None:
+    def __init__(self, uri: str, scope: Scope, timezone: str, spool: Spool, disposition: str) -> None:
         super().__init__(uri)
         self._scope = scope
         self._timezone = timezone
         self._spool = spool
+        # Of an event on several days the last row stays, and days are read in their order.
+        self._are_numbered = disposition == "merge" and scope.event_key_by == "event_id"
         self._began = dt.datetime.now(UTC)  # before any request
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Put one batch aside."""
+        """Spool a batch."""
         from airflow_provider.altcraft.schema import check_schema
         from airflow_provider.altcraft.targets._days import by_day
 
         with self._guard():
             check_schema(batch)
-            for day, rows in by_day(batch, self._timezone):
-                self._spool.add(rows, day)
+            for day, rows, numbers in by_day(batch, self._timezone, first=self._spool.rows):
+                self._spool.add(rows, day, numbers if self._are_numbered else None)
 
     def commit(self) -> Written:
-        """Put the pull into the table in one transaction, again where another writer was in the way."""
+        """Write the pull in one transaction, and again where another writer was in the way."""
         with self._guard():
             for pause in _PAUSES:
                 try:
@@ -134,12 +137,12 @@ class DayWriter(BaseWriter):
         return Written(uris=(self._uri,), rows=rows)
 
     def _write(self) -> int:
-        """Put what was put aside into the table as it is now, and give the number of rows that were written.
+        """Write the spooled rows into the table as it is now, and return the number of rows written.
 
-        What a pull of the same that began later has written stays, and the rows that are left out for it do not count.
+        Rows of later pulls of the same list and lookups stay; the pull's rows that are left out for them do not count.
 
         Raises:
-            InTheWayError: it has changed since it was read.
+            InTheWayError: the table has changed since it was read.
         """
         raise NotImplementedError
 

@@ -1,4 +1,4 @@
-"""The days of rows and of pulls, for tables whose days are replaced."""
+"""Days of rows and windows, for tables whose days are replaced."""
 
 from __future__ import annotations
 
@@ -18,27 +18,30 @@ _MOST = 50
 """Ranges in one predicate; more are read and written as one."""
 
 
-def by_day(batch: pa.RecordBatch, timezone: str, days: Any = None) -> Iterator[tuple[dt.date, pa.RecordBatch]]:
-    """The rows of a batch by day, in their order within each.
+def by_day(
+    batch: pa.RecordBatch, timezone: str, days: Any = None, first: int = 0
+) -> Iterator[tuple[dt.date, pa.RecordBatch, pa.Array[Any]]]:
+    """Yield the days of a batch with their rows, in their order, and the numbers of these.
 
     Args:
         batch: rows.
-        timezone: whose days.
-        days: of each row, where they are known.
+        timezone: of the days.
+        days: the day of each row, where they are known.
+        first: the number of the batch's first row.
     """
     if days is None:
         local = batch.column("datetime").cast(pa.timestamp("us", tz=timezone))
         days = pc.local_timestamp(local).cast(pa.date32())
     order = pc.sort_indices(days)  # stable
     runs = pc.run_end_encode(days.take(order))
-    sorted_rows, at = batch.take(order), 0
+    sorted_rows, numbers, at = batch.take(order), pc.add(order.cast(pa.int64()), first), 0
     for day, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
-        yield day, sorted_rows.slice(at, end - at)
+        yield day, sorted_rows.slice(at, end - at), numbers.slice(at, end - at)
         at = end
 
 
 def days_touched(window: Window, zone: dt.tzinfo) -> tuple[dt.date | None, dt.date | None]:
-    """The first and the last day of the zone of which the window has a part; ``None`` where it is open."""
+    """Return the first and the last day, in the zone, that the window touches; ``None`` for an open end."""
     last = None if window.end is None else window.end - dt.timedelta.resolution
     return None if window.start is None else day_of(window.start, zone), None if last is None else day_of(last, zone)
 
@@ -51,7 +54,7 @@ class Ranges:
 
     @classmethod
     def of(cls, days: Iterable[dt.date], window: tuple[dt.date | None, dt.date | None] | None = None) -> Self:
-        """The ranges that some days and a window make."""
+        """Return the ranges of some days, and of a window."""
         found: list[list[Any]] = []
         for day in sorted(days):
             if found and day - found[-1][1] <= DAY:

@@ -33,6 +33,14 @@ class Table:
         """Make a target of it that a test may use in its own process."""
         raise NotImplementedError
 
+    def put_while(self, older, newer):
+        """Put a pull into it by ``replace``, and another whole one between what its commit reads and what it writes.
+
+        Returns:
+            The number of the older's rows that were written.
+        """
+        raise NotImplementedError
+
     def rows(self):
         """Read its rows as the format's library does."""
         raise NotImplementedError
@@ -119,6 +127,17 @@ class LakehouseCases:
         assert all(row["count"] == (9 if row["datetime"] in window else 1) for row in found)
         assert written.rows == by_later.count(False)
 
+    @pytest.mark.parametrize(("days", "newer"), [(DAYS, 0), (("2026-01-02", "2026-01-02"), 0), ((None, None), 4)])
+    def test_a_later_pull_without_rows_on_the_same_days(self, lake, days, newer):
+        """What it has ruled out does not come back, though no file of the two is of the same day."""
+        put(lake.target("replace"), pull_of(draw_events(4, days=1), scope("2026-01-01", "2026-01-01", list_id=2)))
+        found = pull_of(draw_events(newer, seed=1, days=1), scope(*days))
+        of_second = [each | {"datetime": "2026-01-02T12:00:00Z"} for each in draw_events(8, seed=2, days=1)]
+        older = pull_of(of_second, scope("2026-01-02", "2026-01-02"))
+        assert lake.put_while(older, found) == 0
+        held = [row["event_key"] for row in lake.rows() if row["list_id"] == 1]
+        assert sorted(held) == sorted(found.table["event_key"].to_pylist())
+
     @DISPOSITIONS
     def test_what_was_there_before_is_older_whatever_its_clock_said(self, lake, disposition, monkeypatch):
         events = draw_events(9, days=1)
@@ -167,6 +186,22 @@ class LakehouseCases:
         assert [(row["event_key"], row["datetime"].day) for row in lake.rows()] == [("i1", 2)]
         with pytest.raises(ValueError, match="event_key_by: the table holds events"):
             lake.target().open(Scope(1, None))
+
+    @pytest.mark.parametrize("at_once", [False, True], ids=["in two batches", "in one batch"])
+    def test_of_an_event_id_on_two_days_of_a_pull_the_last_is_written(self, lake, at_once):
+        """The last to come, whichever day is later."""
+        (event,) = draw_events(1, days=1)
+        (row,) = pull_of([event], Scope(1, None)).table.to_pylist()
+        rows = [
+            row | {"event_key": key, "event_id": key[1:], "datetime": dt.datetime(2026, 1, day, tzinfo=dt.UTC)}
+            for key, day in (("i1", 3), ("i2", 1), ("i1", 2), ("i2", 3))
+        ]
+        for _ in range(2):
+            writer = lake.target().open(Scope(1, None, event_key_by="event_id"))
+            for some in [rows] if at_once else [rows[:2], rows[2:]]:
+                writer.write(pa.RecordBatch.from_pylist(some, SCHEMA))
+            writer.commit()
+            assert sorted((row["event_key"], row["datetime"].day) for row in lake.rows()) == [("i1", 2), ("i2", 3)]
 
     def test_a_merge_of_many_days_leaves_those_between(self, lake, monkeypatch):
         """More ranges of days than a predicate is to have become one in it, which holds other days too."""

@@ -248,6 +248,19 @@ def test_an_event_on_another_day_than_before(server: ClickHouse) -> None:
         assert [row["datetime"].day for row in server.rows(table, "")] == [day]
 
 
+@pytest.mark.parametrize("days", [(1, 2), (2, 1)])
+def test_of_an_event_on_two_days_of_a_pull_the_last_is_written(server: ClickHouse, days: tuple[int, int]) -> None:
+    table, scope = server.new_table(), Scope(1, [("email", PROFILES[0])], WINDOW, event_key_by="event_id")
+    writer = server.target(table).open(scope)
+    for day in days:
+        event = EVENTS[0] | {"email": PROFILES[0], "datetime": f"2026-01-0{day}T03:00:00Z"}
+        (batch,) = pull_of([event], scope).batches
+        at = batch.schema.get_field_index("event_key")
+        writer.write(batch.set_column(at, batch.schema.field(at), pa.array(["i" + "0" * 31])))
+    writer.commit()
+    assert [row["datetime"].day for row in server.rows(table, "")] == [days[1]]
+
+
 def test_columns_of_the_users_own_stay(server: ClickHouse) -> None:
     table = server.new_table()
     target = server.target(table, "replace")

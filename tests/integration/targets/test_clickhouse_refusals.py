@@ -7,7 +7,7 @@ import pytest
 from airflow_provider.altcraft.targets import Scope
 from airflow_provider.altcraft.targets._writer import InTheWayError
 from airflow_provider.altcraft.targets.sql import SqlTarget
-from airflow_provider.altcraft.targets.sql.clickhouse.server import saying
+from airflow_provider.altcraft.targets.sql.clickhouse.server import translated_errors
 from airflow_provider.altcraft.testing.conformance.pulls import PROFILES, Pull, far_events, pull_of
 from airflow_provider.altcraft.testing.conformance.writing import put, same
 from tests.integration.clickhouse import ClickHouse
@@ -26,7 +26,7 @@ def refused(target: SqlTarget, what: Pull | None = None) -> str:
 def test_what_is_refused(server: ClickHouse) -> None:
     table = server.new_table()
     said = refused(server.target(table, "append"))
-    assert "write_disposition='append' is not for ClickHouse" in said
+    assert "write_disposition='append' is not supported on ClickHouse" in said
     assert "the database 'default' is of the engine Overlay; expected Atomic" in refused(
         SqlTarget(server.conn_id, f"default.{table}")
     )
@@ -132,5 +132,5 @@ def test_what_a_servers_error_means(code: int, kind: type[Exception], said: str)
     """By the numbers of errors that the engine without users never gives."""
     from clickhouse_connect.driver.exceptions import DatabaseError
 
-    with pytest.raises(kind, match=f"^sql://c/t: .*{said}"), saying("sql://c/t"):
+    with pytest.raises(kind, match=f"^sql://c/t: .*{said}"), translated_errors("sql://c/t"):
         raise DatabaseError("no (for url http://127.0.0.1)", code=code)

@@ -47,6 +47,22 @@ class DeltaLake(Table):
     def target(self, *args, **kwargs):
         return Apart(DeltaTarget(self.path, *args, **kwargs))
 
+    def put_while(self, older, newer):
+        def work():
+            import airflow_provider.altcraft.targets.delta.table as module
+
+            write = module.write_deltalake
+
+            def then(*args, **how):
+                module.write_deltalake = write
+                put(DeltaTarget(self.path, "replace"), newer)
+                return write(*args, **how)
+
+            module.write_deltalake = then
+            return put(DeltaTarget(self.path, "replace"), older).rows
+
+        return Forked(work).value
+
     def rows(self):
         def read():
             from deltalake import DeltaTable
@@ -176,8 +192,8 @@ def test_other_days_are_not_written_again(lake, disposition):
     [
         (SCHEMA, {}, "there is no column date (date32[day])"),
         (OURS.set(6, pa.field("count", pa.int32())), {}, "column count is int32; expected int64"),
-        (OURS.set(1, pa.field("xxh", pa.string(), nullable=False)), {}, "column xxh must not be null"),
-        (OURS.append(pa.field("mine", pa.string())), {}, "column mine is none of a row's"),
+        (OURS.set(1, pa.field("xxh", pa.string(), nullable=False)), {}, "column xxh is not nullable"),
+        (OURS.append(pa.field("mine", pa.string())), {}, "column mine is not a column of schema.SCHEMA"),
         (OURS, {"configuration": {"delta.appendOnly": "true"}}, "(delta.appendOnly)"),
         (OURS, {"configuration": {"delta.enableDeletionVectors": "true"}}, "the feature deletionVectors"),
     ],
@@ -229,6 +245,37 @@ def test_vacuum_removes_what_those_in_the_way_have_left(lake):
     Forked(work)
     assert not left.exists()
     assert lake.rows() == before
+
+
+@pytest.mark.soak
+def test_sixteen_days_are_replaced_at_once(lake):
+    """They meet in the transaction that replacements of the same list and lookups name, and all end."""
+    put(lake.target("replace"), pull_of(draw_events(4, days=1), scope("2026-01-01", "2026-01-01", list_id=2)))
+    days = [(dt.date(2026, 1, 1) + dt.timedelta(days=number)).isoformat() for number in range(16)]
+    pulls = [
+        pull_of([each | {"datetime": f"{day}T12:00:00Z"} for each in draw_events(20, seed=n, days=1)], scope(day, day))
+        for n, day in enumerate(days)
+    ]
+    ready, errors = threading.Barrier(16, timeout=120), []
+
+    def work(pull):
+        try:
+            writer = lake.target("replace").open(pull.scope)
+            for batch in pull.batches:
+                writer.write(batch)
+            ready.wait()
+            writer.commit()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(pull,)) for pull in pulls]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert errors == []
+    expected = sorted(key for pull in pulls for key in pull.table["event_key"].to_pylist())
+    assert sorted(row["event_key"] for row in lake.rows() if row["list_id"] == 1) == expected
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider.altcraft.targets import DeltaTarget, resolve_target
 from airflow_provider.altcraft.targets._days import Ranges
-from airflow_provider.altcraft.targets.delta.errors import saying
+from airflow_provider.altcraft.targets.delta.errors import translated_errors
 from airflow_provider.altcraft.targets.delta.place import Place
 from airflow_provider.altcraft.targets.delta.table import predicate_of
 
@@ -94,17 +94,20 @@ def test_errors_keep_what_is_wrong_and_drop_rows() -> None:
     from airflow_provider.altcraft.targets.delta.errors import InTheWayError
 
     rows = "1 rows failed validation check.\nPreview of invalid data:\n| ann@example.com |"
-    with pytest.raises(OSError, match=r"1 rows failed validation check\.…$"), saying("delta+file:///a"):
+    with pytest.raises(OSError, match=r"1 rows failed validation check\.…$"), translated_errors("delta+file:///a"):
         raise DeltaError(f"Invalid data found: {rows}")
-    with pytest.raises(OSError, match=r"Merge matched…$"), saying("delta+file:///a"):
+    with pytest.raises(OSError, match=r"Merge matched…$"), translated_errors("delta+file:///a"):
         raise DeltaError("Merge matched ['ann@example.com']")
-    with pytest.raises(InTheWayError, match="another writer"), saying("delta+file:///a"):
+    with pytest.raises(InTheWayError, match="another writer"), translated_errors("delta+file:///a"):
         raise CommitFailedError("Failed to commit transaction: 3")
-    with pytest.raises(InTheWayError, match="has made the table"), saying("delta+file:///a"):
+    with pytest.raises(InTheWayError, match="has made the table"), translated_errors("delta+file:///a"):
         raise DeltaError("Generic error: A table already exists at: file:///a/")
-    with pytest.raises(ConnectionError, match=r"^delta\+file:///a: .*\?…$"), saying("delta+file:///a"):
+    with pytest.raises(ConnectionError, match=r"^delta\+file:///a: .*\?…$"), translated_errors("delta+file:///a"):
         raise ConnectionError("PUT https://store/a?X-Amz-Signature=abc")
-    with pytest.raises(OSError, match=r"written: Generic S3 error 501 Not Implemented$"), saying("delta+file:///a"):
+    with (
+        pytest.raises(OSError, match=r"written: Generic S3 error 501 Not Implemented$"),
+        translated_errors("delta+file:///a"),
+    ):
         raise OSError("Generic S3 error\n \x1b[31m↳\x1b[0m 501\n Not Implemented")
 
 
@@ -179,7 +182,10 @@ def test_the_settings_for_amazon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_errors_of_arrow_show_no_value() -> None:
-    with pytest.raises(ValueError, match="do not go together: ArrowInvalid") as caught, saying("delta+file:///a"):
+    with (
+        pytest.raises(ValueError, match="do not fit the table: ArrowInvalid") as caught,
+        translated_errors("delta+file:///a"),
+    ):
         pa.array(["ann@example.com"]).cast(pa.int64())
     assert "ann" not in str(caught.value)
     assert caught.value.__suppress_context__

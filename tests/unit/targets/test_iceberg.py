@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+from collections.abc import Callable
 
 import pyarrow as pa
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from airflow_provider.altcraft.targets import IcebergTarget, Scope, resolve_target
 from airflow_provider.altcraft.targets._writer import InTheWayError
 from airflow_provider.altcraft.targets.iceberg import table
-from airflow_provider.altcraft.targets.iceberg.errors import saying
+from airflow_provider.altcraft.targets.iceberg.errors import translated_errors
 from airflow_provider.altcraft.window import Window
 
 
@@ -79,16 +81,42 @@ def test_errors_without_statements_and_passwords() -> None:
     from sqlalchemy.exc import OperationalError
 
     uri = "iceberg://lake/a.b"
-    with pytest.raises(OSError, match=rf"^{uri}: .*: OperationalError: away$"), saying(uri, "a"):
+    with pytest.raises(OSError, match=rf"^{uri}: .*: OperationalError: away$"), translated_errors(uri, "a"):
         raise OperationalError("UPDATE iceberg_tables SET x = :y", {"y": 1}, Exception("away"))
-    with pytest.raises(InTheWayError, match="CommitStateUnknownException: no answer"), saying(uri, "a"):
+    with pytest.raises(InTheWayError, match="CommitStateUnknownException: no answer"), translated_errors(uri, "a"):
         raise CommitStateUnknownException("no answer")
-    with pytest.raises(OSError, match=r"http://me:\*\*\*@"), saying(uri, "a"):
+    with pytest.raises(OSError, match=r"http://me:\*\*\*@"), translated_errors(uri, "a"):
         raise OSError("http://me:s3cr3t@lake/v1 is away")
 
 
 def test_errors_of_arrow_show_no_value() -> None:
-    with pytest.raises(ValueError, match="do not go together: ArrowInvalid") as caught, saying("iceberg://c/a.b", "a"):
+    with (
+        pytest.raises(ValueError, match="do not fit the table: ArrowInvalid") as caught,
+        translated_errors("iceberg://c/a.b", "a"),
+    ):
         pa.array(["ann@example.com"]).cast(pa.int64())
     assert "ann" not in str(caught.value)
     assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([50_000], [50_000]),
+        ([60_000, 40_000, 0], [50_000, 50_000]),
+        ([50_001], [50_000, 1]),
+        ([], []),
+    ],
+)
+def test_a_file_has_so_many_rows(sizes: list[int], expected: list[int], batch: Callable[..., pa.RecordBatch]) -> None:
+    one = batch(1).take(pa.array([0] * max([1, *sizes])))
+    assert [each.num_rows for each in table._tables(one.slice(0, size) for size in sizes)] == expected
+
+
+def test_a_file_of_large_rows_has_fewer(batch: Callable[..., pa.RecordBatch]) -> None:
+    """They are in memory at once; 50,000 of them would be 5 GB."""
+    large = batch(100, extra=json.dumps("x" * 100_000))
+    found = list(table._tables(iter([large] * 20)))
+    assert sum(each.num_rows for each in found) == 2000
+    assert max(each.nbytes for each in found) < 100 << 20
+    assert len(found) == 3

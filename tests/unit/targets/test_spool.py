@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import pyarrow as pa
@@ -29,6 +30,16 @@ def test_by_key_and_in_order(batch, held):
                 assert read(spool, key).equals(pa.Table.from_batches(batches, SCHEMA))
         spool.add(batch(3, 5000), "a")
         assert read(spool, "a").num_rows == sum(each.num_rows for each in expected["a"]) + 3
+
+
+def test_large_rows_are_not_held(batch):
+    large = batch(100, extra=json.dumps("x" * 100_000))
+    with Spool() as spool:
+        before = pa.total_allocated_bytes()
+        for _ in range(20):
+            spool.add(large.take(pa.array(range(100))))  # a copy, of 10 MB
+        assert pa.total_allocated_bytes() - before < 100 << 20
+        assert read(spool).num_rows == 2000
 
 
 def test_nothing(batch):

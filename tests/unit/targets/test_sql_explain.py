@@ -77,7 +77,7 @@ def test_each_refused_database_is_on_the_page() -> None:
 
 
 def test_a_table_of_clickhouse_cannot_be_appended_to() -> None:
-    with pytest.raises(ValueError, match="write_disposition='append' is not for ClickHouse"):
+    with pytest.raises(ValueError, match="write_disposition='append' is not supported on ClickHouse"):
         explained("clickhouse", "append")
 
 

@@ -1,4 +1,4 @@
-"""What errors of the library for Delta Lake mean, and how they are reported: without any row, which its own show."""
+"""Turns errors of the Delta Lake library into ones that name the table and show no rows."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from airflow_provider.altcraft._redact import redacted
 from airflow_provider.altcraft.targets._writer import InTheWayError, builtin_kind
 
-# Where a text goes on with values, tables of rows or the like.
+# The start of values or rows within a text.
 _VALUE = re.compile(r"""["'`\[({+|\n]""")
 
 _DRAWN = re.compile(r"\x1b\[[0-9;]*m|↳")
 
 
 @contextlib.contextmanager
-def saying(uri: str) -> Iterator[None]:
-    """Raise what the library raises as an ``OSError`` that names the table; not chained, for its errors show rows."""
+def translated_errors(uri: str) -> Iterator[None]:
+    """Raise the library's errors with the table's name; not chained, as they show rows."""
     try:
         yield
     except CommitFailedError as error:
@@ -29,12 +29,12 @@ def saying(uri: str) -> Iterator[None]:
             f"{_said(error)}"
         ) from None
     except DeltaError as error:
-        # Another writer has made the table since it was looked for.
+        # Another writer has made the table since it was opened.
         if "already exists" in str(error):
             raise InTheWayError(f"{uri}: another writer has made the table; a retry may go through") from None
         raise OSError(f"{uri}: the table cannot be read or written: {_said(error)}") from None
     except pa.ArrowException as error:  # its texts show values
-        raise ValueError(f"{uri}: the rows and the table do not go together: {_said(error)}") from None
+        raise ValueError(f"{uri}: the rows do not fit the table: {_said(error)}") from None
     except OSError as error:
         if uri in str(error):
             raise
@@ -46,7 +46,7 @@ def saying(uri: str) -> Iterator[None]:
 
 
 def _in_one_line(text: str) -> str:
-    """The text without the colours and the tree that the library draws for a terminal."""
+    """Return the text without the colours and the tree that the library draws for a terminal."""
     return " ".join(_DRAWN.sub(" ", text).split())
 
 

@@ -1,4 +1,4 @@
-"""Where a Delta Lake table is: its path, the library's settings for its store, and the proof that it can be written.
+"""The place of a Delta Lake table: its path, the library's options for its store, and a check that it can be written.
 
 The credentials are those of the Airflow connection, as for object storage, asked for again at each step: they may be
 temporary, and a pull may take hours.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Table: TypeAlias = "DeltaTable"
 
 PROBE = "_altcraft_probe"
-"""An object that is put next to the table's log and removed. Readers pass over names that begin so."""
+"""An object that the check writes next to the table's log and removes. Readers ignore names with an underscore."""
 
 
 class Place:
@@ -34,7 +34,7 @@ class Place:
         path: as a user gives it.
 
     Raises:
-        ValueError: no path of a table.
+        ValueError: it cannot be the path of a table.
     """
 
     def __init__(self, path: object) -> None:
@@ -47,16 +47,16 @@ class Place:
             known = ", ".join(f"{each}://" for each in _OPTIONS)
             raise ValueError(f"path: expected one of {known} or an absolute path for a Delta table, got {shown}")
         if "{" in rest or "}" in rest:
-            raise ValueError(f"path: {shown} has braces that are no template; a table takes all days and shards")
+            raise ValueError(f"path: {shown} has braces that are not a template; a table takes all days and shards")
         authority, _, self._key = rest.partition("/")
         self._conn_id, _, self._bucket = authority.rpartition("@")
         self.uri = f"delta+{self._uri}"
 
     def prove(self) -> None:
-        """Put something there and remove it.
+        """Check that the place can be written, by an object that is removed again.
 
         Raises:
-            ValueError: the connection or a package is not there, or the store does not keep two writers apart.
+            ValueError: the connection or a package is missing, or the store does not keep two writers apart.
             OSError: the place cannot be reached or written.
         """
         with without_secrets(), located_errors(self.uri):
@@ -73,23 +73,23 @@ class Place:
 
     @contextlib.contextmanager
     def table(self) -> Iterator[Table | None]:
-        """The table as it is now, or ``None``; errors within are reported as of this place."""
+        """Open the table, ``None`` where there is none; errors within the block name this place."""
         from deltalake import DeltaTable
 
-        from airflow_provider.altcraft.targets.delta.errors import saying
+        from airflow_provider.altcraft.targets.delta.errors import translated_errors
 
-        with saying(self.uri):
+        with translated_errors(self.uri):
             options = self.options()
             there = DeltaTable.is_deltatable(self.address, options)
             yield DeltaTable(self.address, storage_options=options) if there else None
 
     @property
     def address(self) -> str:
-        """Where the library finds it."""
+        """The address for the library."""
         return self._local or f"{self.scheme}://{self._bucket}/{self._key}"
 
     def options(self) -> dict[str, str]:
-        """The library's settings for the store.
+        """Return the library's options for the store.
 
         Raises:
             ValueError: the connection's credentials are of a kind that the library does not take.
@@ -101,13 +101,13 @@ class Place:
 
 
 def _prove_conditions(fs: Any, path: str, uri: str) -> None:
-    """A version is committed by an object that must not be there yet; some that speak like S3 write it all the same."""
+    """Check that the store refuses to replace an object, by which versions are committed; not all like S3 do."""
     for _ in range(3):
         try:
             fs.pipe_file(path, b"", mode="create")
         except FileExistsError:
             return
-        # Another attempt, which proves as much, may have removed it.
+        # Another attempt, which checks the same, may have removed it.
     fs.rm_file(path)
     raise ValueError(
         f"{uri}: the store does not put an object on the condition that it is not there yet (If-None-Match), by which "
@@ -116,7 +116,7 @@ def _prove_conditions(fs: Any, path: str, uri: str) -> None:
 
 
 def _prove_folder(folder: Path) -> None:
-    """A commit makes files, and a link to each of the log's, which keeps a second one out."""
+    """Check that files and links can be made: a link to a file of the log keeps a second commit out."""
     with room_in(folder.parent):
         folder.mkdir(parents=True, exist_ok=True)
     for number in range(3):
@@ -124,7 +124,7 @@ def _prove_folder(folder: Path) -> None:
         try:
             with room_in(folder):
                 probe.write_bytes(b"")
-            with contextlib.suppress(FileExistsError):  # of another attempt, which proves as much
+            with contextlib.suppress(FileExistsError):  # of another attempt, which checks the same
                 os.link(probe, link)
         except FileNotFoundError:  # another attempt has removed its own, which is this one
             if number == 2:

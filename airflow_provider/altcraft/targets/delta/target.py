@@ -30,7 +30,7 @@ SCHEMES = ("delta+file", "delta+s3", "delta+abfs", "delta+gs")
 class DeltaTarget(EqualByArguments):
     """A Delta Lake table, partitioned by a column ``date``, which is added last: the day of ``datetime``.
 
-    The pull is put aside on the local disk. A commit reads the rows of the days that the pull touches, and replaces
+    The pull is spooled on the local disk. A commit reads the rows of the days that the pull touches, and replaces
     these days in one transaction; where another writer was in the way, it does so again from what that left.
     The table is made where missing.
 
@@ -71,13 +71,13 @@ class DeltaTarget(EqualByArguments):
         return cls(uri.partition("?")[0].partition("+")[2], **options)
 
     def __repr__(self) -> str:
-        """Return what made the target, alike at each parse of the DAG file."""
+        """Return the arguments, the same at each parse of the DAG file."""
         more = "" if self.timezone == "UTC" else f", timezone={self.timezone!r}"
         path = without_password(str(self.path))
         return f"{type(self).__name__}({path!r}, write_disposition={self.write_disposition!r}{more})"
 
     def open(self, scope: Scope) -> DeltaWriter:
-        """Begin a write: the store is reached, the place proved writable, and the table is one that a commit can write.
+        """Begin a write: check that the store can be written, and that the table fits.
 
         Raises:
             ValueError: an argument, the connection or the table does not fit, or a package is not installed.
@@ -102,7 +102,7 @@ class DeltaTarget(EqualByArguments):
 
 
 class DeltaWriter(DayWriter):
-    """Puts batches aside by day, and commits them in one transaction. An error ends the writer."""
+    """Spools batches by day, and commits them in one transaction. An error ends the writer."""
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class DeltaWriter(DayWriter):
         spool: Spool,
         known: tuple[object, int] | None,
     ) -> None:
-        super().__init__(place.uri, scope, timezone, spool)
+        super().__init__(place.uri, scope, timezone, spool, layout.disposition)
         self._place = place
         self._layout = layout
         self._known = known  # the table's id and version, from before the pull began
@@ -127,7 +127,7 @@ class DeltaWriter(DayWriter):
             return self._layout.commit(self._place, table, self._scope, self._spool, self._began, later)
 
     def _since(self, table: Table | None) -> list[dict[str, Any]]:
-        """What the history tells of the commits since the pull began; of all, where the table was made again."""
+        """Return the history of the commits since the pull began; of all, where the table was made again."""
         if table is None:
             return []
         made, version = self._known or (None, -1)

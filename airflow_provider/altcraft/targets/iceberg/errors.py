@@ -1,4 +1,4 @@
-"""What errors of Iceberg's library and of its catalogs mean, and how they are reported."""
+"""Turns errors of the Iceberg library and its catalogs into ones that name the table."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pyiceberg.exceptions import (
 from airflow_provider.altcraft._redact import redacted
 from airflow_provider.altcraft.targets._writer import InTheWayError, builtin_kind
 
-# After an unknown outcome too, the commit is made again from what the table then holds.
+# Retried, also after an unknown outcome: the next try reads what the table then holds.
 _IN_THE_WAY = (
     CommitFailedException,
     CommitStateUnknownException,
@@ -32,8 +32,8 @@ _IN_THE_WAY = (
 
 
 @contextlib.contextmanager
-def saying(uri: str, namespace: str) -> Iterator[None]:
-    """Raise what the library raises as an error that names the table; without addresses that give access."""
+def translated_errors(uri: str, namespace: str) -> Iterator[None]:
+    """Raise the library's errors with the table's name, and without addresses that give access."""
     try:
         yield
     except _IN_THE_WAY as error:
@@ -46,9 +46,11 @@ def saying(uri: str, namespace: str) -> Iterator[None]:
     except (ForbiddenError, UnauthorizedError) as error:
         raise PermissionError(f"{uri}: the catalog refuses the connection's credentials: {_said(error)}") from None
     except (NotInstalledError, ImportError) as error:
-        raise ValueError(f"{uri}: the catalog or the table needs a package that is not here: {_said(error)}") from None
+        raise ValueError(
+            f"{uri}: the catalog or the table needs a package that is not installed: {_said(error)}"
+        ) from None
     except pa.ArrowException as error:  # its texts show values
-        raise ValueError(f"{uri}: the rows and the table do not go together: {type(error).__name__}") from None
+        raise ValueError(f"{uri}: the rows do not fit the table: {type(error).__name__}") from None
     except ValueError as error:
         if str(error).startswith(uri):
             raise

@@ -1,7 +1,7 @@
-"""An Iceberg table behind its catalog, and what a commit makes of it: the days that a pull touches are replaced.
+"""The commit to an Iceberg table: the days that a pull touches are replaced in one commit of the catalog.
 
-The library's own ways are not taken: ``upsert`` doubles rows where two add the same keys at once, and keeps all in
-memory; ``overwrite`` of a partitioned table takes all its rows as one table in memory.
+The library's own methods do not fit: ``upsert`` doubles rows where two writers add the same keys at once, and keeps all
+rows in memory; ``overwrite`` of a partitioned table needs all its rows in memory.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from pyiceberg.transforms import DayTransform, IdentityTransform, VoidTransform
 from pyiceberg.types import IcebergType, LongType, NestedField, StringType, TimestamptzType
 
 from airflow_provider.altcraft.schema import COLUMNS, SCHEMA
+from airflow_provider.altcraft.targets._day_rows import MergeRows, ReplaceRows, day_rows
 from airflow_provider.altcraft.targets._day_writer import commit_properties, later_windows, refuse_database_rows
 from airflow_provider.altcraft.targets._days import Ranges, by_day, days_touched
-from airflow_provider.altcraft.targets._kept import Newest, Scoped
 from airflow_provider.altcraft.targets._protocols import Scope, check_keys
 from airflow_provider.altcraft.targets._spool import Spool
-from airflow_provider.altcraft.targets.iceberg.errors import saying
+from airflow_provider.altcraft.targets.iceberg.errors import translated_errors
 from airflow_provider.altcraft.window import DAY, UTC, Window, midnight
 
 if TYPE_CHECKING:
@@ -49,8 +49,11 @@ _TYPES: Final[dict[pa.DataType, IcebergType]] = {
 
 _NEWEST_FORMAT = 2
 
-_FILE_ROWS = 100_000
+_FILE_ROWS = 50_000
 """Rows of a data file, at most: so many are in memory at once."""
+
+_FILE_BYTES = 64 << 20
+"""Bytes in memory from which on a data file has enough rows: 50,000 as most are take a quarter of them."""
 
 
 class IcebergTable:
@@ -68,20 +71,20 @@ class IcebergTable:
         self.uri = uri
         self._conn_id = conn_id
         self._name = name
-        self._disposition = disposition
+        self.disposition = disposition
         self._catalog_name = catalog
 
     def prove(self, scope: Scope) -> frozenset[int]:
-        """Refuse what a commit could not write, and put something where the table's files are and remove it.
+        """Check the table, and write and remove a file next to its files.
 
         Returns:
-            The ids of the snapshots that the table has.
+            The ids of the table's snapshots.
 
         Raises:
-            ValueError: it does not fit.
+            ValueError: the table does not fit.
             OSError: the catalog or the place cannot be reached or written.
         """
-        with saying(self.uri, self._namespace):
+        with translated_errors(self.uri, self._namespace):
             catalog = self._catalog()
             table = self._load(catalog)
             if table is not None:
@@ -94,37 +97,33 @@ class IcebergTable:
             return frozenset(each.snapshot_id for each in table.snapshots()) if table is not None else frozenset()
 
     def commit(self, scope: Scope, spool: Spool, began: dt.datetime, known: frozenset[int]) -> int:
-        """Put what was put aside into the table in one commit of the catalog, and give the number of rows.
+        """Write the spooled rows into the table in one commit of the catalog, and return the number of rows written.
 
         Args:
             scope: of the pull.
             spool: its rows by day.
-            began: when it began. Rows that lie where a later pull of the same has written are left out.
-            known: the snapshots that were there then. Their pulls are earlier ones, whatever the clock of their worker
-                said.
+            began: when it began. Rows in windows of later pulls are left out.
+            known: the snapshots from before the pull, which are of earlier pulls, whatever their workers' clocks said.
 
         Raises:
             InTheWayError: another writer has committed since the table was read.
         """
-        with saying(self.uri, self._namespace):
+        with translated_errors(self.uri, self._namespace):
             catalog = self._catalog()
             table = self._load(catalog)
             later = later_windows(_commits(table, known), scope, began, self.uri)
             if table is not None:
                 self._check(table, scope)
-                if self._disposition == "merge" and not spool.rows:
+                if self.disposition == "merge" and not spool.rows:
                     return 0
             transaction = table.transaction() if table is not None else self._creation(catalog)
-            kept: Newest | Scoped
-            if self._disposition == "replace":
-                kept = Scoped(scope, spool, later)
-            else:
-                kept = Newest(spool, later, across_days=scope.event_key_by == "event_id")
-            days = _days_to_write(table, scope, spool, kept)
+            chosen = day_rows(self.disposition, scope, spool, later)
+            days = _days_to_write(table, scope, spool, chosen)
             with _removing_what_fails(transaction._table.io):
-                _replace_days(transaction, table, days, kept, spool, commit_properties(scope, self._disposition, began))
+                properties = commit_properties(scope, self.disposition, began)
+                _replace_days(transaction, table, days, chosen, spool, properties)
             _commit(transaction)
-            return spool.rows - kept.left_out
+            return spool.rows - chosen.skipped
 
     @property
     def _namespace(self) -> str:
@@ -146,7 +145,7 @@ class IcebergTable:
             return None
 
     def _creation(self, catalog: Catalog) -> Transaction:
-        """The transaction that makes the table; nothing is there before it is committed."""
+        """Return the transaction that makes the table."""
         if not catalog.namespace_exists(self._namespace):
             raise ValueError(f"{self.uri}: the catalog has no namespace {self._namespace!r}; make it first")
         fields = [
@@ -169,19 +168,19 @@ class IcebergTable:
         ).to_arrow()
         check_keys(zip(*(with_id[name].to_pylist() for name in ("event_key", "event_id")), strict=True), scope)
         # A whole database replaces all of its list, so only profiles would be doubled.
-        if self._disposition == "replace" and scope.lookups is not None:
+        if self.disposition == "replace" and scope.lookups is not None:
             of_database = table.scan(f"{here} and lookup is null", selected_fields=("lookup",), limit=1)
             refuse_database_rows(of_database.to_arrow().num_rows)
 
 
-def _days_to_write(table: Table | None, scope: Scope, spool: Spool, kept: Newest | Scoped) -> set[dt.date]:
+def _days_to_write(table: Table | None, scope: Scope, spool: Spool, chosen: MergeRows | ReplaceRows) -> set[dt.date]:
     days: set[dt.date] = spool.keys()
     if table is None:
         return days
-    if isinstance(kept, Scoped):
+    if isinstance(chosen, ReplaceRows):
         days |= _days_of(table, _in_window(scope))
     elif scope.event_key_by == "event_id":
-        days |= _days_held(table, kept)
+        days |= _days_with_events(table, chosen)
     # Many ranges of days are removed as one, and so are the days between them.
     removed = sum((last - first + DAY) // DAY for first, last in Ranges.of(days).ranges if first and last)
     return days if removed == len(days) else days | _days_of(table, _on(days))
@@ -191,11 +190,11 @@ def _replace_days(
     transaction: Transaction,
     table: Table | None,
     days: set[dt.date],
-    kept: Newest | Scoped,
+    chosen: MergeRows | ReplaceRows,
     spool: Spool,
     properties: dict[str, str],
 ) -> None:
-    """Remove what the table has of the days, and add all rows that they have after the commit."""
+    """Remove the rows of the days, and add all rows that the days have after the commit."""
     if table is not None and days:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of days on which there is nothing yet
@@ -203,16 +202,17 @@ def _replace_days(
     counter, update = itertools.count(), transaction.update_snapshot(snapshot_properties=properties)
     with update.fast_append() as append:
         for day in sorted(days):
-            for rows in _tables(_rows_of(table, day, kept, spool)):
+            for rows in _tables(_rows_of(table, day, chosen, spool)):
                 files = _dataframe_to_data_files(
                     transaction.table_metadata, rows, transaction._table.io, append.commit_uuid, counter
                 )
                 for file in files:
                     append.append_data_file(file)
+                del rows, files  # before the next file's are gathered
 
 
 def _commits(table: Table | None, known: frozenset[int]) -> list[dict[str, str]]:
-    """What the history tells of each commit that is not one of the known."""
+    """Return the properties of each commit that is not known."""
     snapshots = table.snapshots() if table is not None else []
     summaries = [each.summary for each in snapshots if each.snapshot_id not in known]
     return [each.additional_properties for each in summaries if each is not None]
@@ -220,7 +220,7 @@ def _commits(table: Table | None, known: frozenset[int]) -> list[dict[str, str]]
 
 @contextlib.contextmanager
 def _removing_what_fails(io: Any) -> Iterator[None]:
-    """Remove all files that were begun where an error keeps them from being committed, as on a disk that is full."""
+    """Remove the files of a commit that fails, as on a full disk."""
     begun, new_output = [], io.new_output
 
     def noting(location: str) -> Any:
@@ -231,7 +231,7 @@ def _removing_what_fails(io: Any) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with contextlib.suppress(Exception):  # the store may be away, and each further try would wait for it
+        with contextlib.suppress(Exception):  # the store may be away, and each further removal would wait for it
             for location in begun:
                 with contextlib.suppress(FileNotFoundError):
                     io.delete(location)
@@ -243,9 +243,9 @@ def _removing_what_fails(io: Any) -> Iterator[None]:
 def _commit(transaction: Transaction) -> None:
     """Commit once, and remove nothing where the catalog refuses.
 
-    The library would try again by itself, which is left to the writer: it reads again what another one has left. And it
-    would remove its manifests, though the commit may be there: where an answer is lost, clients such as AWS's ask again
-    by themselves, and hear that the table has changed.
+    The library would retry by itself; here the writer does, which first reads the table again. The library would also
+    remove its manifests, although the commit may have succeeded: where an answer is lost, clients such as AWS's repeat
+    the request, and hear that the table has changed.
     """
     transaction._snapshot_producers = []
     transaction.commit_transaction()
@@ -262,16 +262,16 @@ def _misfits(table: Table) -> Iterator[str]:
         elif found.field_type != _TYPES[field.type]:
             yield f"column {field.name} is {found.field_type}; expected {_TYPES[field.type]}"
         elif field.nullable and found.required:
-            yield f"column {field.name} is required; expected one that may be null"
+            yield f"column {field.name} is required; expected an optional one"
     for name in there:
-        yield f"column {name} is none of a row's"
+        yield f"column {name} is not a column of schema.SCHEMA"
     for part in table.spec().fields:
         if not isinstance(part.transform, (DayTransform, IdentityTransform, VoidTransform)):
             yield f"it is partitioned by {part.transform}; expected day(datetime), columns as they are, or nothing"
 
 
 def _condition(scope: Scope) -> str:
-    """The condition that a row is of the scope's list and window."""
+    """Return the condition that a row is of the scope's list and window."""
     return f"list_id = {scope.list_id} and {_within(scope.window)}"
 
 
@@ -281,18 +281,18 @@ def _within(window: Window) -> str:
 
 
 def _on_days(first: dt.date | None, last: dt.date | None) -> str:
-    """The condition that a row is on one of the days from the first to the last; ``None`` is no bound."""
+    """Return the condition that a row is on one of the days from the first to the last; ``None`` is no bound."""
     start = None if first is None else midnight(first, UTC)
     return _within(Window(start, None if last is None else midnight(last, UTC) + DAY))
 
 
 def _in_window(scope: Scope) -> str:
-    """The condition that a row is on a day of which the window has a part."""
+    """Return the condition that a row is on a day that the window touches."""
     return _on_days(*days_touched(scope.window, UTC))
 
 
 def _on(days: Collection[dt.date]) -> str:
-    """The condition that a row is on one of the days."""
+    """Return the condition that a row is on one of the days."""
     return " or ".join(f"({_on_days(first, last)})" for first, last in Ranges.of(days).ranges)
 
 
@@ -304,37 +304,43 @@ def _days_of(table: Table, where: str) -> set[dt.date]:
     return {day for batch in _scan(table, where, "datetime") for day in _unique_days(batch)}
 
 
-def _days_held(table: Table, kept: Newest) -> set[dt.date]:
-    """The days on which the table has events of the pull."""
+def _days_with_events(table: Table, merged: MergeRows) -> set[dt.date]:
+    """Return the days on which the table has events of the pull."""
     found: set[dt.date] = set()
     for batch in _scan(table, _within(Window()), "event_key", "datetime"):
-        found.update(_unique_days(batch.filter(kept.held(batch.column("event_key").cast(pa.string())))))
+        found.update(_unique_days(batch.filter(merged.pull_has(batch.column("event_key").cast(pa.string())))))
     return found
 
 
 def _unique_days(batch: pa.RecordBatch) -> Iterator[dt.date]:
-    for day, _ in by_day(batch, "UTC"):
+    for day, _, _ in by_day(batch, "UTC"):
         yield day
 
 
-def _rows_of(table: Table | None, day: dt.date, kept: Newest | Scoped, spool: Spool) -> Iterator[pa.RecordBatch]:
-    """All rows that a day has after the commit."""
-    with kept.on(day) as (left, new):
-        if table is not None:
-            for batch in _scan(table, _on([day]), *COLUMNS):
-                yield left(batch.select(list(COLUMNS)).cast(SCHEMA))
-        for batch in spool.read(day):
-            yield new(batch)
+def _rows_of(
+    table: Table | None, day: dt.date, chosen: MergeRows | ReplaceRows, spool: Spool
+) -> Iterator[pa.RecordBatch]:
+    """Yield all rows of a day after the commit."""
+    stays, added = chosen.filters(day)
+    if table is not None:
+        for batch in _scan(table, _on([day]), *COLUMNS):
+            yield stays(batch.select(list(COLUMNS)).cast(SCHEMA))
+    for batch in spool.read(day):
+        yield added(batch)
 
 
 def _tables(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """The rows as tables of which each makes a file."""
-    held: list[pa.RecordBatch] = []
+    """Yield the rows as tables of ``_FILE_ROWS``, or fewer where they are large, one for each file."""
+    gathered: list[pa.RecordBatch] = []
+    room, size = _FILE_ROWS, 0
     for batch in batches:
-        if batch.num_rows:
-            held.append(batch)
-        if sum(each.num_rows for each in held) >= _FILE_ROWS:
-            yield pa.Table.from_batches(held, SCHEMA)
-            held = []
-    if held:
-        yield pa.Table.from_batches(held, SCHEMA)
+        rest = batch
+        while rest.num_rows:
+            some = rest.slice(0, room)
+            gathered.append(some)
+            rest, room, size = rest.slice(some.num_rows), room - some.num_rows, size + some.nbytes
+            if not room or size >= _FILE_BYTES:
+                yield pa.Table.from_batches(gathered, SCHEMA)
+                gathered, room, size = [], _FILE_ROWS, 0
+    if gathered:
+        yield pa.Table.from_batches(gathered, SCHEMA)

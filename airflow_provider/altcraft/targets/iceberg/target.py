@@ -30,7 +30,7 @@ _CONN_ID: Final = re.compile(r"[^\s/?#@:]+")
 class IcebergTarget(EqualByArguments):
     """An Apache Iceberg table behind a connection of Airflow's Iceberg provider: REST, Glue, SQL and other catalogs.
 
-    The pull is put aside on the local disk. A commit reads the rows of the days (UTC) that the pull touches, and
+    The pull is spooled on the local disk. A commit reads the rows of the days (UTC) that the pull touches, and
     replaces these days in one commit of the catalog; where another writer was in the way, it does so again from what
     that left. The table is made where missing, partitioned by the day of ``datetime``; its namespace has to be there.
 
@@ -77,17 +77,17 @@ class IcebergTarget(EqualByArguments):
 
     @property
     def uri(self) -> str:
-        """What results, errors and lineage call it."""
+        """The URI in results, errors and lineage."""
         return f"iceberg://{self.conn_id}/{self.table}"
 
     def __repr__(self) -> str:
-        """Return what made the target, alike at each parse of the DAG file."""
+        """Return the arguments, the same at each parse of the DAG file."""
         more = "" if self.catalog is None else f", catalog={self.catalog!r}"
         arguments = f"{self.conn_id!r}, {self.table!r}, write_disposition={self.write_disposition!r}{more}"
         return f"{type(self).__name__}({arguments})"
 
     def open(self, scope: Scope) -> IcebergWriter:
-        """Begin a write: the catalog is reached, the table's place proved writable, and the table one that fits.
+        """Begin a write: check the catalog, that the table's place can be written, and that the table fits.
 
         Raises:
             ValueError: an argument, the connection, the namespace or the table does not fit, or a package is not
@@ -121,10 +121,10 @@ class IcebergTarget(EqualByArguments):
 
 
 class IcebergWriter(DayWriter):
-    """Puts batches aside by day, and commits them in one commit of the catalog. An error ends the writer."""
+    """Spools batches by day, and commits them in one commit of the catalog. An error ends the writer."""
 
     def __init__(self, table: IcebergTable, scope: Scope, spool: Spool, known: frozenset[int]) -> None:
-        super().__init__(table.uri, scope, "UTC", spool)
+        super().__init__(table.uri, scope, "UTC", spool, table.disposition)
         self._table = table
         self._known = known  # snapshots, from before the pull began
 

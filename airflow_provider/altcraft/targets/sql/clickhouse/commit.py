@@ -1,20 +1,20 @@
-"""What a commit does in a table of ClickHouse, and what is tried before the first request."""
+"""The commit to a table of ClickHouse: rows are staged in another table, then put in place day by day."""
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from functools import reduce
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
 import pyarrow.compute as _pc  # noqa: TID253 - the same
 
-from airflow_provider.altcraft._arrow import between
 from airflow_provider.altcraft.schema import COLUMNS
+from airflow_provider.altcraft.targets._day_rows import MergeRows
 from airflow_provider.altcraft.targets._day_writer import later_windows, refuse_database_rows
+from airflow_provider.altcraft.targets._masks import of_another_list, within
 from airflow_provider.altcraft.targets._protocols import Scope, check_keys
 from airflow_provider.altcraft.targets._spool import Spool
 from airflow_provider.altcraft.targets.sql.clickhouse.notes import Notes
@@ -42,14 +42,14 @@ _ROWS = 50_000
 """Rows of one ``INSERT``."""
 
 _FIRST, _LAST = dt.datetime(1970, 1, 1, tzinfo=UTC), dt.datetime(2149, 6, 6, tzinfo=UTC)
-"""The instants from the first to before the last are those whose day the type ``Date`` has."""
+"""The type ``Date`` holds the days from the first instant to before the last."""
 
 
 def refuse_far(batch: pa.RecordBatch, uri: str) -> None:
-    """Refuse a row whose day cannot be a partition of the table.
+    """Refuse rows whose day cannot be a partition of the table.
 
     Raises:
-        ValueError: there is one.
+        ValueError: there are such rows.
     """
     for at in pc.min_max(batch.column("datetime")).as_py().values():
         if at is not None and not _FIRST <= at < _LAST:
@@ -60,7 +60,7 @@ def refuse_far(batch: pa.RecordBatch, uri: str) -> None:
 
 
 class Commit:
-    """One connection that writes one table.
+    """A connection that writes one table.
 
     Args:
         server: the connection.
@@ -78,7 +78,7 @@ class Commit:
         self._notes = Notes(server, name)
 
     def prove(self, scope: Scope) -> dt.datetime:
-        """Do what can be done of a commit without a change of the table, and return the time by the server's clock.
+        """Try the steps of a commit that do not change the table, and return the time by the server's clock.
 
         Raises:
             ValueError: the table, its database or its rows do not fit.
@@ -99,7 +99,7 @@ class Commit:
         return began
 
     def write(self, scope: Scope, spool: Spool, began: dt.datetime) -> int:
-        """Put what was put aside into the table, day by day, and return the number of rows that were written.
+        """Write the spooled rows into the table, day by day, and return the number of rows written.
 
         Args:
             scope: of the pull.
@@ -107,7 +107,7 @@ class Commit:
             began: when it began, by the server's clock.
 
         Raises:
-            InTheWayError: another writer has taken the turn; some days may be written, and the others not.
+            InTheWayError: another writer has taken the turn; some days may be written already.
         """
         with Turn(self._server, self._name) as turn:
             self._server.run(f"CREATE TABLE IF NOT EXISTS {self._table} {definition(self._disposition)}")
@@ -117,7 +117,7 @@ class Commit:
                 return self._merge(turn, scope, spool, began)
             return self._replace(turn, shape, scope, spool, began)
 
-    # Before
+    # Checks
 
     def _check_database(self) -> None:
         database = str(self._name.schema)
@@ -137,8 +137,8 @@ class Commit:
         return shape
 
     def _check_rows(self, scope: Scope) -> None:
-        """Refuse rows whose keys are of another kind, or of the other kind of pull, which would double events."""
-        where = f"{_here(scope.list_id, scope.window)}"
+        """Refuse a table that already has the scope's events by other keys or by the other kind of pull."""
+        where = _in_window(scope)
         select = f"SELECT event_key, event_id FROM {self._table} WHERE {where} AND event_id IS NOT NULL LIMIT 100"
         check_keys(self._server.rows(select), scope)
         if self._disposition == "replace" and scope.lookups is not None:
@@ -148,11 +148,16 @@ class Commit:
     # Merge
 
     def _merge(self, turn: Turn, scope: Scope, spool: Spool, began: dt.datetime) -> int:
-        """Add the days' rows; the engine keeps of each event the row of the later pull."""
+        """Add the rows; of each event the engine keeps the row of the latest pull."""
         place = turn.stage(f"AS {self._table}")
         staged, days = full_name(place), sorted(spool.keys())
+        merged = MergeRows(spool, (), across_days=True) if scope.event_key_by == "event_id" else None
         for day in days:
-            self._stage_day(turn, staged, spool.read(day), began)
+            rows = spool.read(day)
+            if merged is not None:  # the engine unites rows of one day only
+                _, added = merged.filters(day)
+                rows = map(added, rows)
+            self._stage_day(turn, staged, rows, began)
             self._make_one_part(place, day)
         for day in days:
             turn.live()
@@ -162,10 +167,9 @@ class Commit:
         return spool.rows
 
     def _remove_moved(self, staged: str, began: dt.datetime) -> None:
-        """Remove what the table has of the pull's events on other days: the engine unites rows of one day only.
+        """Remove the pull's events on other days than before: the engine merges rows of one day only.
 
-        By their keys in the text of the statement: one that reads another table would wait for ever for one that is
-        not there any more.
+        The keys stand in the statement: a DELETE that reads another table would wait forever if that is dropped.
         """
         select = (
             f"SELECT DISTINCT {DAY}, event_key FROM {self._table} WHERE event_key IN (SELECT event_key FROM {staged})"
@@ -183,16 +187,15 @@ class Commit:
     # Replace
 
     def _replace(self, turn: Turn, shape: Shape, scope: Scope, spool: Spool, began: dt.datetime) -> int:
-        """Put in place of each day what it holds beyond the scope, and the pull's rows."""
+        """Replace each day by its rows outside the scope and the pull's rows."""
         self._check_rows(scope)
         self._notes.make()
         later = later_windows(self._notes.read(), scope, began, self._uri)
         place = turn.stage(f"AS {self._table}")
         staged = full_name(place)
         stays = self._stays(turn, scope, spool, later)
-        inside = _here(scope.list_id, scope.window)
-        held = self._server.rows(f"SELECT DISTINCT {DAY} FROM {self._table} WHERE {inside}")
-        days = sorted({*spool.keys(), *(day for (day,) in held)})
+        found = self._server.rows(f"SELECT DISTINCT {DAY} FROM {self._table} WHERE {_in_window(scope)}")
+        days = sorted({*spool.keys(), *(day for (day,) in found)})
         columns, written = ", ".join(f"`{name}`" for name in shape.stored), 0
         for day in days:
             rows = (_not_overtaken(batch, scope, later) for batch in spool.read(day))
@@ -210,17 +213,17 @@ class Commit:
         return written
 
     def _stays(self, turn: Turn, scope: Scope, spool: Spool, later: Sequence[Window]) -> str:
-        """The condition that a row of the table stays."""
-        held = [_here(scope.list_id, scope.window), *(f"NOT ({_inside(window)})" for window in later)]
+        """Return the condition that a row of the table stays."""
+        replaced = [_in_window(scope), *(f"NOT ({_inside(window)})" for window in later)]
         if scope.lookups is not None:
             asked = self._stage_texts(turn, LOOKUP, lookups(scope.lookups))
-            held.append(f"({', '.join(LOOKUP)}) IN (SELECT {', '.join(LOOKUP)} FROM {asked})")
-        stays = f"NOT ifNull({' AND '.join(held)}, 0)"
+            replaced.append(f"({', '.join(LOOKUP)}) IN (SELECT {', '.join(LOOKUP)} FROM {asked})")
+        stays = f"NOT ifNull({' AND '.join(replaced)}, 0)"
         # Rows of another list are no part of the scope, but this or an earlier pull may have written them.
         foreign = self._foreign(spool, scope.list_id)
         first = next(foreign, None)
         if first is not None:
-            again = self._stage_texts(turn, IDENTITY, _with_first(first, foreign))
+            again = self._stage_texts(turn, IDENTITY, chain([first], foreign))
             names = ", ".join(f"ifNull({name}, '\\0')" for name in IDENTITY)
             stays += f" AND NOT (ifNull(list_id, -1) != {scope.list_id} AND ({names}) IN (SELECT {names} FROM {again}))"
         return stays
@@ -228,7 +231,7 @@ class Commit:
     def _foreign(self, spool: Spool, list_id: int) -> Iterator[pa.RecordBatch]:
         for day in sorted(spool.keys()):
             for batch in spool.read(day):
-                found = batch.filter(_is_foreign(batch, list_id))
+                found = batch.filter(of_another_list(batch, list_id))
                 if found.num_rows:
                     yield found.select(list(IDENTITY))
 
@@ -243,7 +246,7 @@ class Commit:
         return staged
 
     def _stage_day(self, turn: Turn, staged: str, batches: Iterable[pa.RecordBatch], began: dt.datetime) -> int:
-        """Insert rows of one day, and return their number."""
+        """Stage the rows of one day, and return their number."""
         count = 0
         for batch in slices(batches, _ROWS):
             turn.live()
@@ -257,7 +260,7 @@ class Commit:
         self._server.insert(into, rows.append_column(PULLED_AT, instants))
 
     def _make_one_part(self, staged: Name, day: dt.date) -> None:
-        """Have the day's rows in one part, which is there whole or not at all should the server die."""
+        """Merge the day's rows into one part, so that a crash of the server leaves all or none of them."""
         where = f"database = {text(str(staged.schema))} AND table = {text(staged.table)}"
         ((parts,),) = self._server.rows(
             f"SELECT count() FROM system.parts WHERE {where} AND active AND partition = {text(str(day))}"
@@ -266,26 +269,15 @@ class Commit:
             self._server.run(f"OPTIMIZE TABLE {full_name(staged)} PARTITION '{day}' FINAL")
 
 
-def _is_foreign(batch: pa.RecordBatch, list_id: int) -> Any:
-    return pc.fill_null(pc.not_equal(batch.column("list_id"), list_id), True)
-
-
 def _not_overtaken(batch: pa.RecordBatch, scope: Scope, later: Sequence[Window]) -> pa.RecordBatch:
     if not later:
         return batch
-    instants = batch.column("datetime")
-    overtaken = reduce(pc.or_, (between(instants, window.start, window.end) for window in later))
-    return batch.filter(pc.or_(_is_foreign(batch, scope.list_id), pc.invert(overtaken)))
+    return batch.filter(pc.or_(of_another_list(batch, scope.list_id), pc.invert(within(batch, later))))
 
 
-def _with_first(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    yield first
-    yield from rest
-
-
-def _here(list_id: int, window: Window) -> str:
-    """The condition that a row is of a list and within a window."""
-    return f"list_id = {list_id} AND {_inside(window)}"
+def _in_window(scope: Scope) -> str:
+    """Return the condition that a row is of the scope's list and window."""
+    return f"list_id = {scope.list_id} AND {_inside(scope.window)}"
 
 
 def _inside(window: Window) -> str:

@@ -1,7 +1,7 @@
-"""Which pulls have replaced rows of a table, and when each began: the same small table as other databases have.
+"""The table ``…_pulls`` next to a ClickHouse table: which pulls have replaced its rows, and when each began.
 
-An earlier pull must never replace what a later one has written. A merge needs none of this: each row says in
-``pulled_at`` when its pull began, and the engine keeps the later.
+An earlier pull must never replace the rows of a later one, see ``sql.pulls``. A merge needs no notes: ``pulled_at`` of
+each row says when its pull began, and the engine keeps the latest.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ DEFINITION: Final = (
 
 
 class Notes:
-    """The notes of a table's pulls.
+    """The pulls of a table.
 
     Args:
         server: the connection.
-        name: the table that they are of, with its database.
+        name: the written table, with its database.
     """
 
     def __init__(self, server: Server, name: Name) -> None:
@@ -41,12 +41,12 @@ class Notes:
         self._server.run(f"CREATE TABLE IF NOT EXISTS {self._table} {DEFINITION}")
 
     def read(self) -> Iterator[dict[str, str]]:
-        """What is noted of each pull, by the names that ``commit_properties`` gives."""
+        """Yield each pull, as ``commit_properties`` gives it."""
         for row in self._server.rows(f"SELECT {', '.join(_COLUMNS)} FROM {self._table}"):
             yield {f"altcraft.{name}": value for name, value in zip(_COLUMNS, row, strict=True)}
 
     def add(self, scope: Scope, began: dt.datetime) -> None:
-        """Note a pull that is written."""
+        """Note a pull."""
         noted = commit_properties(scope, "replace", began)
         values = ", ".join(text(noted[f"altcraft.{name}"]) for name in _COLUMNS)
         self._server.run(f"INSERT INTO {self._table} ({', '.join(_COLUMNS)}) VALUES ({values})")

@@ -1,11 +1,10 @@
-"""A connection to a server of ClickHouse: statements, rows that go in, and what its errors mean."""
+"""A connection to a ClickHouse server: statements, inserts, and its errors in words."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime as dt
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Any, Final, Self
 
 import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
@@ -17,7 +16,7 @@ from airflow_provider.altcraft.targets.sql.errors import UnreachableError
 from airflow_provider.altcraft.window import UTC
 
 ALREADY_THERE: Final = 57
-"""The number of the error of a table that is there."""
+"""The number of the error that a table exists already."""
 
 _UNKNOWN_TABLE: Final = 60
 _UNKNOWN_DATABASE: Final = 81
@@ -25,7 +24,7 @@ _DENIED: Final = 497
 _NOT_LET_IN: Final = frozenset({192, 193, 194, 516})
 
 _FROM_NOTHING: Final = "allow_replace_partition_from_empty_source"
-"""Without this setting, where the server knows it, a day cannot be replaced by nothing."""
+"""Without this setting newer servers do not replace a day by nothing."""
 
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -54,25 +53,23 @@ class Server:
         """Return the connection."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close it."""
         with contextlib.suppress(Exception):  # of a connection that was closed
             self._client.close()
 
     def rows(self, sql: str) -> list[Any]:
-        """The rows of a query."""
+        """Run a query, and return its rows."""
         return list(self._client.query(sql).result_rows)
 
     def run(self, sql: str) -> None:
-        """Run a statement; it is never sent twice."""
+        """Run a statement, without retries."""
         known = "REPLACE PARTITION" in sql and _FROM_NOTHING in self._client.server_settings
         settings = {_FROM_NOTHING: 1} if known else {}
         self._client.command(sql, settings=settings)
 
     def insert(self, into: str, rows: pa.Table) -> None:
-        """Insert rows; they are not sent twice, and are there once this returns."""
+        """Insert rows, without retries; once this returns, they are in the table."""
         stream = pa.BufferOutputStream()
         with pa.ipc.new_stream(stream, rows.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
             writer.write_table(rows)
@@ -81,31 +78,31 @@ class Server:
         self._client.command(sql, data=stream.getvalue().to_pybytes(), settings={"async_insert": 0})
 
     def now(self) -> dt.datetime:
-        """The time by the server's clock."""
+        """Return the time by the server's clock."""
         ((microseconds,),) = self.rows("SELECT toUnixTimestamp64Micro(now64(6))")
         return _EPOCH + dt.timedelta(microseconds=microseconds)
 
 
 def quote(name: str) -> str:
-    """A name as it stands in SQL."""
+    """Return a name in SQL's quotes."""
     escaped = name.replace("\\", "\\\\").replace("`", "\\`")
     return f"`{escaped}`"
 
 
 def text(value: str) -> str:
-    """A text as it stands in SQL."""
+    """Return a text as an SQL literal."""
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
 
 
 def code_of(error: BaseException) -> int | None:
-    """The number of a server's error; ``None`` where the server did not answer."""
+    """Return the number of a server's error; ``None`` where the server did not answer."""
     return getattr(error, "code", None)
 
 
 @contextlib.contextmanager
-def saying(uri: str) -> Iterator[None]:
-    """Raise what the driver raises with the table's name and without values of rows, which some errors show."""
+def translated_errors(uri: str) -> Iterator[None]:
+    """Raise the driver's errors with the table's name, and without values of rows."""
     try:
         yield
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""The table of ClickHouse: its definition, and what hinders one that is there already."""
+"""The ClickHouse table: its definition, and the check of an existing one."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from airflow_provider.altcraft.targets.sql.clickhouse.server import Server, quot
 from airflow_provider.altcraft.targets.sql.names import Name
 
 PULLED_AT: Final = "pulled_at"
-"""When the pull began that has written a row: of two of one event the later stays."""
+"""The column that says when a row's pull began: of two rows of an event the latest stays."""
 
 INSTANT: Final = "DateTime64(6, 'UTC')"
 
 DAY: Final = "toDate(datetime)"
-"""By what the table is partitioned."""
+"""The expression by which the table is partitioned."""
 
 KEYS: Final = {"merge": ("event_key",), "replace": ("event_key", "matching", "lookup")}
-"""What tells one row from all others."""
+"""The columns that identify a row, by write disposition."""
 
 _FEW_VALUES: Final = frozenset({"action", "channel", "message_name", "campaign_name", "matching"})
 
@@ -28,12 +28,12 @@ _LOW: Final = re.compile(r"LowCardinality\((.*)\)")
 
 
 def full_name(name: Name) -> str:
-    """A table with its database as it stands in SQL."""
+    """Return a table's quoted name with its database."""
     return f"{quote(str(name.schema))}.{quote(name.table)}"
 
 
 def type_of(name: str) -> str:
-    """The type of a column."""
+    """Return the type of a column."""
     if name in {"datetime", PULLED_AT}:
         return INSTANT
     found = "Int64" if name in INTEGERS else "String"
@@ -43,20 +43,20 @@ def type_of(name: str) -> str:
 
 
 def refuse_append(disposition: str) -> None:
-    """Refuse the disposition that no table of ClickHouse can have.
+    """Refuse the write disposition that ClickHouse cannot have.
 
     Raises:
         ValueError: it is ``append``.
     """
     if disposition == "append":
         raise ValueError(
-            "write_disposition='append' is not for ClickHouse: its engine keeps one row of an event, and without "
-            "transactions a part of a pull could be there twice; use 'merge' or 'replace'"
+            "write_disposition='append' is not supported on ClickHouse: its engine keeps one row of an event, and "
+            "without transactions a part of a pull could be there twice; use 'merge' or 'replace'"
         )
 
 
 def definition(disposition: str) -> str:
-    """What stands after ``CREATE TABLE`` and the name."""
+    """Return the part of ``CREATE TABLE`` after the name."""
     columns = ",\n".join(f"  {name} {type_of(name)}" for name in (*COLUMNS, PULLED_AT))
     settings = "min_age_to_force_merge_seconds = 600, min_age_to_force_merge_on_partition_only = 1"
     if disposition == "replace":
@@ -69,7 +69,7 @@ def definition(disposition: str) -> str:
 
 @dataclass(slots=True)
 class Shape:
-    """A table that is there."""
+    """An existing table."""
 
     engine: str
     full_engine: str
@@ -77,16 +77,16 @@ class Shape:
     order: str
     columns: dict[str, str] = field(default_factory=dict)
     computed: frozenset[str] = frozenset()
-    """Columns that nobody inserts."""
+    """Columns that the database computes, and nobody inserts."""
 
     @property
     def stored(self) -> tuple[str, ...]:
-        """The columns that a copy of a row needs."""
+        """The columns to copy with a row."""
         return tuple(name for name in self.columns if name not in self.computed)
 
 
 def shape_of(server: Server, name: Name) -> Shape | None:
-    """The table as it is there."""
+    """Return the existing table; ``None`` where there is none."""
     database, table = text(str(name.schema)), text(name.table)
     found = server.rows(
         f"SELECT engine, engine_full, partition_key, sorting_key FROM system.tables"
@@ -107,7 +107,7 @@ def check(name: Name, shape: Shape, disposition: str) -> None:
     """Refuse a table that a commit cannot write.
 
     Raises:
-        ValueError: it does not fit; the message has all that does not, and the DDL that makes it fit.
+        ValueError: it does not fit; the message lists every reason, with the DDL that makes it fit.
     """
     full = full_name(name)
     found = [*_of_table(shape, disposition)]
@@ -143,6 +143,6 @@ def _of_columns(shape: Shape) -> Iterator[tuple[str, str]]:
 
 
 def _bare(type_: str) -> str:
-    """The type without what only decides how it is kept."""
+    """Return the type without ``LowCardinality``, which only decides how values are stored."""
     found = _LOW.fullmatch(type_)
     return found[1] if found else type_

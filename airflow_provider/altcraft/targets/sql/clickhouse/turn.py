@@ -1,12 +1,12 @@
-"""Whose turn it is to write a table, so that no commit loses what another one writes, and what dead ones left goes.
+"""The lock of a ClickHouse table: one commit writes it at a time, and removes what killed commits have staged.
 
-There is no lock in ClickHouse that ends with who holds it. A commit makes a table ``…_altcraft_lock``, which can be
-there only once, and writes into its comment from time to time to show that it lives. One that finds the lock waits, and
-takes it where its comment has not changed for ``Turn.lease`` seconds.
+ClickHouse has no lock that ends with its holder. So a commit makes a table ``…_altcraft_lock``, which can exist only
+once, and changes its comment from time to time to show that it lives. Another commit waits for the lock, and takes it
+over once the comment has not changed for ``Turn.lease`` seconds.
 
-What makes this safe is not the lock, whose holder may only have been slow. Who has it removes the staged rows of all
-others, once no statement uses them any more, and reads the table after that. So the others' next statement fails, and a
-day is never replaced by one that has not seen what the table held.
+The lock alone is not safe, as its holder may only have been slow. So the new holder first drops the staged tables of
+all others, which waits for statements that use them, and reads the table after that. The next statement of the old
+holder fails, so no day is replaced by a commit that has not read what the table held.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import contextlib
 import logging
 import time
 import uuid
-from types import TracebackType
 from typing import ClassVar, Self
 
 from clickhouse_connect.driver.exceptions import Error
@@ -28,11 +27,11 @@ from airflow_provider.altcraft.targets.sql.names import Name
 log = logging.getLogger(__name__)
 
 STAGED = "altcraft_[0-9a-f]{32}"
-"""What the name of a table of staged rows has after that of the table and an underscore."""
+"""The name of a table of staged rows, after the table's name and an underscore."""
 
 
 class Turn:
-    """The right to write a table, held from entering to leaving.
+    """The right to write a table, held within a ``with`` block.
 
     Args:
         server: the connection.
@@ -40,10 +39,10 @@ class Turn:
     """
 
     lease: ClassVar[float] = 60.0
-    """Seconds for which a lock that shows no life is respected."""
+    """Seconds without a sign of life after which a lock may be taken over."""
 
     poll: ClassVar[float] = 0.2
-    """Seconds between two looks at another's lock."""
+    """Seconds between two polls of another's lock."""
 
     def __init__(self, server: Server, name: Name) -> None:
         self._server = server
@@ -55,12 +54,12 @@ class Turn:
         self._lock = self._full(self._lock_name)
 
     def __enter__(self) -> Self:
-        """Wait for the turn, and remove what others have staged."""
-        seen, since = "", time.monotonic()
+        """Wait for the turn, and drop what others have staged."""
+        comment, since = "", time.monotonic()
         while not self._take():
             found = self._comment()
-            if found != seen:
-                seen, since = found, time.monotonic()
+            if found != comment:
+                comment, since = found, time.monotonic()
                 log.info("%s: another task writes the table; waiting for it", self._name)
             elif time.monotonic() - since > self.lease:
                 log.warning("%s: a task that wrote the table has shown no life for %.0f s", self._name, self.lease)
@@ -74,10 +73,8 @@ class Turn:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Remove what was staged, and give the turn away."""
+    def __exit__(self, *_: object) -> None:
+        """Drop what was staged, and release the lock."""
         self._leave()
 
     def stage(self, definition: str) -> Name:
@@ -92,7 +89,7 @@ class Turn:
         table = f"{self._name.table}_altcraft_{uuid.uuid4().hex}"
         self._made.append(table)
         self._server.run(f"CREATE TABLE {self._full(table)} {definition}")
-        self.live()  # only now: who has taken the turn since removes the table or has let it be made first
+        self.live()  # only now: a writer that has taken the turn since either drops this table, or is noticed here
         return Name(table, self._name.schema)
 
     def live(self) -> None:

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def open_table(hook: Any, name: Name, uri: str, disposition: str, scope: Scope) -> ClickHouseWriter:
-    """Begin a write: the server is reached, and what a commit does is tried without a change of the table.
+    """Begin a write: try the steps of a commit that do not change the table.
 
     Raises:
         ValueError: the disposition, the provider, the database or the table does not fit.
@@ -43,7 +43,7 @@ class Place:
 
     Args:
         hook: of the connection.
-        name: the table; without a database, that of the connection is meant.
+        name: the table; without a database, it is in the connection's.
         uri: what errors call it.
         disposition: ``merge`` or ``replace``.
     """
@@ -52,34 +52,34 @@ class Place:
         self.uri = uri
         self._hook = hook
         self._name = name
-        self._disposition = disposition
+        self.disposition = disposition
 
     @contextmanager
     def commit(self) -> Iterator[Commit]:
-        """Connect; errors say in words what is wrong, and show no row."""
+        """Connect; errors name the table and show no row."""
         try:
             from airflow_provider.altcraft.targets.sql.clickhouse.commit import Commit
-            from airflow_provider.altcraft.targets.sql.clickhouse.server import Server, saying
+            from airflow_provider.altcraft.targets.sql.clickhouse.server import Server, translated_errors
         except ImportError as error:
             raise ValueError(f"{self.uri}: {not_installed('clickhouse', error)}") from error
-        with saying(self.uri), Server(self._hook) as server:
+        with translated_errors(self.uri), Server(self._hook) as server:
             name = Name(self._name.table, self._name.schema or server.database)
-            yield Commit(server, name, self.uri, self._disposition)
+            yield Commit(server, name, self.uri, self.disposition)
 
 
 class ClickHouseWriter(DayWriter):
-    """Puts batches aside by day, and puts each day in place at once. An error ends the writer."""
+    """Spools batches by day, and replaces each day at once. An error ends the writer."""
 
     reconnects_for: ClassVar[float] = 30.0
     """Seconds for which a commit tries to connect: the pull is done, and its rows would be lost with the task."""
 
     def __init__(self, place: Place, scope: Scope, began: dt.datetime, spool: Spool) -> None:
-        super().__init__(place.uri, scope, "UTC", spool)
+        super().__init__(place.uri, scope, "UTC", spool, place.disposition)
         self._place = place
         self._began = began
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Put one batch aside."""
+        """Spool a batch."""
         super().write(batch)
         from airflow_provider.altcraft.targets.sql.clickhouse.commit import refuse_far
 
