@@ -69,7 +69,7 @@ def test_all_that_is_wrong_is_reported_and_fixed(database: Any, batch: Any, disp
     wrong = made_wrong(database, table)
     target = database.target(table, disposition)
     said, ddl = refused(target)
-    for what in [*wrong, *["event_key is no primary key"] * (disposition == "merge")]:
+    for what in [*wrong, *["event_key is not the primary key"] * (disposition == "merge")]:
         assert what in said
     fixed(database, ddl)
     wanted = written(target, batch)

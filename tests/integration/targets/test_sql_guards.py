@@ -62,7 +62,7 @@ def test_a_trigger_that_swallows_rows(request: pytest.FixtureRequest, batch: Any
     for statement in SWALLOWS[kind]:
         database.execute(statement.format(table))
     said, _ = refused(database.target(table, disposition))
-    assert "the table took a row and does not hold it" in said
+    assert "the table accepted a row but does not hold it" in said
     assert database.count(table) == 5
 
 
@@ -96,7 +96,7 @@ def test_a_table_that_keeps_the_rows_to_replace(
     guard(database, table, *KEPT_BACK[kind, disposition, how])
     for scope in [SCOPE, DATABASE] if disposition == "merge" else [SCOPE]:
         said, _ = refused(database.target(table, disposition), scope)
-        assert "the table holds a row that a statement has" in said
+        assert "the table still holds a row that a statement has" in said
     same(database, table, expected)
 
 

@@ -80,7 +80,9 @@ def test_a_database_that_is_not_there(request: pytest.FixtureRequest, tmp_path: 
     else:
         make_file = of_sqlite if kind == "sqlite" else of_duckdb
         elsewhere = make_file("altcraft_elsewhere", tmp_path / "no_such_folder" / "a.db")
-    with pytest.raises(FileNotFoundError, match=r"^sql://altcraft_elsewhere/.*the connection leads to no database"):
+    with pytest.raises(
+        FileNotFoundError, match=r"^sql://altcraft_elsewhere/.*the connection names a database that is not there"
+    ):
         elsewhere.target("history", "merge").open(SCOPE)
     assert not (tmp_path / "no_such_folder").exists()
 
@@ -162,7 +164,7 @@ def test_a_primary_key_of_the_users_own(database: Database, like: str, batch: An
     target = database.target(table, disposition)
     if disposition == "merge":
         said, proposed = refused(target)
-        assert "event_key is no primary key" in said
+        assert "event_key is not the primary key" in said
         run(database, proposed)
         write(target, batch)
     same(database, table, write(target, batch))
@@ -268,7 +270,7 @@ def test_a_server_that_only_speaks_like_postgresql(postgres: Database, poor: Dat
     postgres.execute(f"ALTER ROLE {user} SET search_path = {schema}, pg_catalog")
     try:
         said, _ = refused(poor.target("history"))
-        assert "the server is no PostgreSQL but 'PostgreSQL 8.0.2 on" in said
+        assert "the server is not PostgreSQL but 'PostgreSQL 8.0.2 on" in said
     finally:
         postgres.execute(f"DROP SCHEMA {schema} CASCADE")
 
@@ -312,7 +314,7 @@ def test_a_server_that_wants_a_key_of_each_table(own: Database, batch: Any, disp
     try:
         if disposition != "merge":
             said, proposed = refused(target)
-            assert "the server wants a primary key of each table" in said
+            assert "the server requires a primary key in each table" in said
             run(own, proposed)
         write(target, batch)
         writer = target.open(SCOPE)

@@ -215,7 +215,7 @@ def test_a_users_own_table_of_that_name_is_left_alone(
     end(later, "later", 0, 1)
     assert end(earlier, "earlier", 0, 1) == 2
     assert held(place, target) == [(0, "earlier"), (1, "earlier")]
-    assert f"{target.table}_pulls is not of this package's making" in caplog.text
+    assert f"{target.table}_pulls was not made by this package" in caplog.text
     assert place.count(f"{target.table}_pulls") == 0
 
 

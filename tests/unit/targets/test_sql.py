@@ -145,7 +145,9 @@ def test_no_such_connection():
 
 def test_a_connection_of_another_kind(monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_LAKE", "aws://")
-    with pytest.raises(ValueError, match=r"^sql://lake/t: the connection is of type 'aws', which is no SQL database"):
+    with pytest.raises(
+        ValueError, match=r"^sql://lake/t: the connection is of type 'aws', which is not a SQL database"
+    ):
         SqlTarget("lake", "t").open(Scope(1, None))
 
 
@@ -259,7 +261,7 @@ def test_columns_of_the_users_own():
 @pytest.mark.parametrize(
     ("disposition", "unique", "says"),
     [
-        ("merge", [], "event_key is no primary key"),
+        ("merge", [], "event_key is not the primary key"),
         ("merge", [("event_key",), ("event_id",)], "(event_id) is unique, but merge"),
         ("merge", [("event_key",), ("id",), ("event_key", "lookup")], None),
         ("replace", [("event_key",)], "(event_key) is unique, but replace"),

@@ -26,7 +26,7 @@ def test_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_database(monkeypatch: pytest.MonkeyPatch) -> None:
     said = refused(monkeypatch, ValueError, conn_type="altcraft", host="https://example.com", password="s3cr3t")
-    assert "of type 'altcraft', which is no SQL database" in said
+    assert "of type 'altcraft', which is not a SQL database" in said
 
 
 def test_a_type_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What a session refuses: a table that does not fit, rows of the other kind, what the database does not let it do."""
+"""The checks of a session: a table that does not fit, rows of the other kind of pull, and missing rights."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ log = logging.getLogger(__name__)
 
 
 def refuse_unfit(session: Connection, shape: Shape) -> None:
-    """Refuse what is there in the table's place, with the DDL that makes it fit.
+    """Refuse a table that does not fit, or a view of its name, with the DDL that helps.
 
     Raises:
-        ValueError: it is no table, or one that does not fit.
+        ValueError: it is not a table, or one that does not fit.
     """
     if shape.instead:
         other = table.define(
@@ -46,7 +46,7 @@ def refuse_unfit(session: Connection, shape: Shape) -> None:
 
 
 def refuse_other_kind(session: Connection, scope: Scope) -> None:
-    """Refuse a table with rows of the other kind: each event that both have asked would be there twice."""
+    """Refuse a table with rows of profiles for a whole database, or the reverse: events would be there twice."""
     where, values = session.where(scope)
     database = scope.lookups is None
     where += f" AND {session.quote('lookup')} IS {'NOT NULL' if database else 'NULL'}"
@@ -81,20 +81,20 @@ def refuse_lost_row(session: Connection, before: pa.RecordBatch, after: pa.Recor
     advice = "Name a table without, and let that one fill yours"
     if not held:
         raise ValueError(
-            f"the table took a row and does not hold it: a trigger or a policy of it keeps back, changes or hides what "
-            f"is written. {advice}"
+            f"the table accepted a row but does not hold it: one of its triggers or policies drops, changes or "
+            f"hides rows. {advice}"
         )
     if len(held) > 1 or held[0][0] == before.column("count")[0].as_py():
         done, kept = ("deleted", "double rows") if session.disposition == "replace" else ("updated", "keep old values")
         raise ValueError(
-            f"the table holds a row that a statement has {done}: a trigger, a rule or a policy of it undoes that, so "
-            f"write_disposition={session.disposition!r} would {kept}. {advice}"
+            f"the table still holds a row that a statement has {done}: one of its triggers, rules or policies undoes "
+            f"that, so write_disposition={session.disposition!r} would {kept}. {advice}"
         )
 
 
 @contextmanager
 def refusing(session: Connection) -> Iterator[None]:
-    """Take for a refusal what no retry would change; what only the values of the row break tells nothing."""
+    """Raise a ``ValueError`` for an error that no retry would change; ignore one that only the sample row causes."""
     try:
         yield
     except Exception as error:  # whatever a driver raises
@@ -110,8 +110,8 @@ def refusing(session: Connection) -> Iterator[None]:
 
 
 def prove_rights(session: Connection) -> None:
-    """Run without effect what the commit will run; a right that lacks is refused with its GRANT."""
-    columns, key = ", ".join(map(session.quote, COLUMNS)), session.quote("event_key")
+    """Run the statements of a commit without effect; name the GRANT for a right that is missing."""
+    columns, key = session.columns(COLUMNS), session.quote("event_key")
     insert = f"INSERT INTO {session.target} ({columns}) SELECT {columns} FROM {session.target} WHERE 1 = 0"
     rights, more = {
         "merge": (", UPDATE", [f"UPDATE {session.target} SET {key} = {key} WHERE 1 = 0"]),
@@ -125,7 +125,7 @@ def prove_rights(session: Connection) -> None:
 
 @contextmanager
 def proving_right(what: str) -> Iterator[None]:
-    """Refuse, with the GRANT for it, what the user has no right to do."""
+    """Raise a ``ValueError`` that names what the user may not do."""
     try:
         yield
     except Exception as error:  # whatever a driver raises

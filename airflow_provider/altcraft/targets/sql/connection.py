@@ -1,4 +1,4 @@
-"""What a session of a database offers to the modules that write by it: statements, names and the table."""
+"""The protocol of a session, for the modules that a session itself imports."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ class Connection(Protocol):
         ...
 
     def try_ddl(self, ddl: str) -> None:
-        """Run a statement that may fail without an end to the transaction."""
+        """Run a statement whose failure leaves the transaction usable."""
         ...
 
     def instant(self, value: dt.datetime) -> Any:
-        """An instant in UTC as the driver takes it for a value."""
+        """Return an instant in UTC as a value for the driver."""
         ...
 
     def quote(self, name: str) -> str:
-        """Return a column's name as it stands in SQL."""
+        """Return a column's name, quoted where SQL needs it."""
         ...
 
-    def columns(self, names: Iterable[str], before: str = "") -> str:
-        """Return names of columns as they stand in SQL, with a table's name before each."""
+    def columns(self, names: Iterable[str]) -> str:
+        """Return a list of columns for SQL."""
         ...
 
     def columns_of(self, name: Name) -> set[str]:
-        """The columns of another table; none where it is not there."""
+        """Return the names of a table's columns; none where there is no such table."""
         ...
 
     def where(self, scope: Scope) -> tuple[str, list[Any]]:
-        """The condition that a row is of the scope's list and window, and its values."""
+        """Return the condition, and its values, that a row is of the scope's list and window."""
         ...

@@ -1,4 +1,4 @@
-"""What a database's errors mean, and how they are reported."""
+"""The kinds of database errors, by the codes and texts of the drivers, and their texts without values of rows."""
 
 from __future__ import annotations
 
@@ -33,49 +33,49 @@ _NEVER = {"ProgrammingError", "NotSupportedError"}
 
 
 class UnreachableError(OSError):
-    """No connection could be made, so nothing was done; a later try may go through."""
+    """No connection could be made, and nothing was done; a retry may succeed."""
 
 
 def of_driver(error: BaseException) -> BaseException | None:
-    """The error of the database's driver, where it is one, from within what SQLAlchemy makes of it."""
+    """Return the driver's error, also from within one of SQLAlchemy's; ``None`` for any other error."""
     error = getattr(error, "orig", None) or error
     # PEP 249 names the root of a driver's errors.
     return error if any(each.__name__ == "Error" for each in type(error).__mro__) else None
 
 
 def in_the_way(error: BaseException) -> bool:
-    """Whether a driver's error says that two transactions met."""
+    """Return whether a driver's error says that two transactions met."""
     return _is_of(error, _IN_THE_WAY)
 
 
 def denied(error: BaseException) -> bool:
-    """Whether an error, a driver's or what SQLAlchemy makes of it, says that the user lacks a right."""
+    """Return whether an error, a driver's or SQLAlchemy's, says that the user lacks a right."""
     return _is_of(getattr(error, "orig", None) or error, _DENIED)
 
 
 def refused(error: BaseException) -> bool:
-    """Whether a driver's error says that the database does not do such a thing, now or later."""
+    """Return whether a driver's error says that the database will refuse a retry too."""
     return denied(error) or _is_of(getattr(error, "orig", None) or error, _REFUSED) or _is_a(error, _NEVER)
 
 
 def unreachable(error: BaseException) -> bool:
-    """Whether a driver's error says that no connection could be made, of a server that is restarted, say."""
+    """Return whether a driver's error says that no connection could be made, as while the server restarts."""
     return _is_of(error, _UNREACHABLE) or _UNREACHABLE_TEXT.search(str(error)) is not None
 
 
 def no_database(error: BaseException) -> bool:
-    """Whether a driver's error says that the database is not there, or not the folder of its file."""
+    """Return whether a driver's error says that the database, or the folder of its file, does not exist."""
     return _is_of(error, _NO_DATABASE) or _NO_DATABASE_TEXT.search(str(error)) is not None
 
 
 def of_values(error: BaseException) -> bool:
-    """Whether a driver's error is about the values of a row."""
+    """Return whether a driver's error is about the values of a row."""
     driver = getattr(error, "orig", None) or error
     return not _is_of(driver, _DENIED | _REFUSED) and _is_a(error, {"IntegrityError", "DataError"})
 
 
 def of_list(error: BaseException) -> bool:
-    """Whether a driver's error says that the list of a row is not among those that a foreign key allows."""
+    """Return whether a driver's error says that a foreign key does not allow the row's ``list_id``."""
     # PostgreSQL names the column in the detail, MariaDB and MySQL in the constraint.
     return of_values(error) and _KEY_OF_LIST.search(str(error)) is not None
 
@@ -88,12 +88,12 @@ def _is_a(error: BaseException, names: set[str]) -> bool:
     return driver is not None and any(each.__name__ in names for each in type(driver).__mro__)
 
 
-def _is_of(error: BaseException, wanted: set[str | int]) -> bool:
+def _is_of(error: BaseException, codes: set[str | int]) -> bool:
     names = ("sqlstate", "pgcode", "errno", "sqlite_errorname")
-    codes = [getattr(error, name, None) for name in names] + [*error.args[:1]]
-    return any(isinstance(code, str | int) and code in wanted for code in codes)
+    found = [getattr(error, name, None) for name in names] + [*error.args[:1]]
+    return any(isinstance(code, str | int) and code in codes for code in found)
 
 
 def message_of(error: BaseException) -> str:
-    """What a database says, without the values of rows that some say with it."""
+    """Return a database's message without values of rows."""
     return database_message(getattr(error, "orig", None) or error)

@@ -1,7 +1,7 @@
-"""The statements that a pull would send to a database, found without one.
+"""Returns the statements that a pull would send to a database, without one.
 
-The sessions themselves are run, over a driver that only notes what it is given. Nothing is there yet for them: they
-make the table, and write two rows of an event that there is not.
+It runs the sessions themselves over a driver that only records statements. The recorded database is empty: the session
+makes the table and writes a sample row.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _ANSWERS: Final = (
     ("SELECT DISTINCT matching", [_LOOKUP]),
     ("coalesce(?, database())", [(None,)]),
 )
-"""What a new place answers where a session reads on: by a part of the query."""
+"""The answers of an empty database, by a part of the query."""
 
 
 def explain(conn_type: str, name: Name, disposition: Disposition) -> str:
@@ -85,7 +85,7 @@ def _dialect(conn_type: str) -> tuple[Any, list[str]]:
         name = "postgresql"  # the DDL is the same
     try:
         make: Any = sa.dialects.registry.load(name)
-        # As SQL Server's says of itself once it is connected to one since 2012.
+        # SQL Server's dialect sets this itself when connected to a version from 2012 on.
         return make(**({"deprecate_large_types": True} if name == "mssql" else {})), []
     except sa.exc.NoSuchModuleError:
         from sqlalchemy.engine.default import DefaultDialect
@@ -133,7 +133,7 @@ def _of_clickhouse(name: Name, disposition: Disposition) -> list[str]:
 
 
 class _Driver:
-    """A connection, its cursor and SQLAlchemy's view of it, which note what they are given."""
+    """A connection, cursor and SQLAlchemy connection in one, which records statements."""
 
     description = None
 
@@ -179,13 +179,12 @@ class _Driver:
 
 
 class _Noting:
-    """What a session does of its own is put in place of what needs a database."""
+    """A mix-in for a session that replaces the methods that need a database."""
 
     driver: _Driver
     dialect: Any
     table: sa.Table
     name: Name
-    isolation_level: object = None
 
     def _connect(self) -> None:
         self.raw = self._raw = self._sa = self.driver
@@ -214,12 +213,12 @@ class _Noting:
         return self.name.schema
 
     def _read(self, batch: Any, sql: str) -> None:
-        """DuckDB's way to read a batch."""
+        """Record how DuckDB reads a batch."""
         self.driver.note(sql)
 
 
 class _NotingOther(_Noting):
-    """The same of a database that has no session of its own."""
+    """The same for ``OtherSession``."""
 
     placeholder = "%s"
     prepare_pulls: Any

@@ -64,7 +64,7 @@ class Name:
 
 
 def parse(table: object) -> Name:
-    """Return the name that is meant; nothing in it is ever taken for SQL.
+    """Return a name as the database has it; nothing in it is ever taken for SQL.
 
     Raises:
         ValueError: not the name of a table.

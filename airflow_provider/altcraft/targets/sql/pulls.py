@@ -1,9 +1,9 @@
-"""Which pulls have written a table, and when each began, in a small table of its own next to it.
+"""The table ``…_pulls`` next to a target's table: which pulls have written it, and when each began.
 
-An earlier pull must never replace what a later one has written. So each commit of a merge or a replacement notes there
-what it covers, list, lookups and window, and when it began, by the server's clock where there is one. One that began
-earlier and commits later finds, under the same lock and in the same transaction, the notes of those that began after
-it, and leaves their part of its window as it is.
+An earlier pull must never replace the rows of a later one. So each commit of a merge or a replacement notes its list,
+lookups and window, and when the pull began, by the clock of ``Session.now``. A pull that began earlier but
+commits later reads these notes, under the same lock and in the same transaction, and leaves the later pulls' windows
+as they are.
 """
 
 from __future__ import annotations
@@ -15,12 +15,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Self
 
-import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
-import pyarrow.compute as pc  # noqa: TID253 - the same
-import sqlalchemy as sa  # noqa: TID253 - the same
+import sqlalchemy as sa  # noqa: TID253 - imported by a writer, at run time
 from sqlalchemy.dialects import mysql  # noqa: TID253 - the same
 
-from airflow_provider.altcraft._arrow import between, flag_array
 from airflow_provider.altcraft.targets._order import lookups_digest, say_overtaken
 from airflow_provider.altcraft.targets.sql import table
 from airflow_provider.altcraft.targets.sql.errors import message_of, refused
@@ -37,14 +34,14 @@ KEY = ("list_id", "lookups", "window_start", "window_end")
 COLUMNS = (*KEY, "began")
 
 _KEPT = dt.timedelta(days=30)
-"""How long a note is kept: longer than any pull takes."""
+"""Notes are kept for longer than any pull takes."""
 
-# Texts, which sort as the instants do: drivers and databases do not give the ends of time back alike.
+# Instants are texts that sort by time: drivers and databases differ in the first and last instants that they take.
 _OPEN_START, _OPEN_END = "0001-01-01T00:00:00.000000", "9999-12-31T23:59:59.999999"
 
 
 def pulls_table_name(name: str, max_identifier_bytes: int) -> str:
-    """The name of the table that has the notes of another, which must not be longer than a name may be."""
+    """Return the name of the table of pulls, a digest where it would be too long."""
     own = f"{name}_pulls"
     if len(own.encode()) <= max_identifier_bytes:
         return own
@@ -52,7 +49,7 @@ def pulls_table_name(name: str, max_identifier_bytes: int) -> str:
 
 
 def define(name: Name, main: sa.Table) -> sa.Table:
-    """Return the definition of the table of notes, whose options are those of the main one."""
+    """Return the definition of the table of pulls, with the options of the target's table."""
     collation = main.kwargs.get("mysql_collate")
     text: Any = mysql.VARCHAR(32, collation=collation) if collation else sa.String(32)
     options: dict[str, Any] = {key: main.kwargs[key] for key in main.kwargs if key.startswith("mysql_")}
@@ -67,7 +64,7 @@ def define(name: Name, main: sa.Table) -> sa.Table:
 
 @dataclass(frozen=True, slots=True)
 class Pull:
-    """What a pull covers, its lookups as a digest, and when it began."""
+    """A pull as it is noted: its scope, with the lookups as a digest, and when it began."""
 
     list_id: int
     lookups: str
@@ -76,16 +73,16 @@ class Pull:
 
     @classmethod
     def of(cls, scope: Scope, began: dt.datetime) -> Self:
-        """The pull of a scope."""
+        """Return the pull of a scope."""
         return cls(scope.list_id, lookups_digest(scope), scope.window, began)
 
 
 class Pulls:
-    """The notes of the table that a session writes.
+    """The pulls of the table that a session writes.
 
     Args:
-        session: it, in whose transaction they are read and written.
-        place: the schema and name of the table of notes.
+        session: in its transaction the notes are read and written.
+        place: the schema and name of the table of pulls.
     """
 
     def __init__(self, session: Connection, place: Name) -> None:
@@ -98,11 +95,11 @@ class Pulls:
         """Make the table where missing, and prove the rights to it.
 
         Args:
-            make: whether to make it; else one that is missing is not used.
-            say: whether to log why it cannot be used.
+            make: whether to make a missing table.
+            say: whether to log why the table cannot be used.
 
         Returns:
-            Whether it can be used. The pull goes on without.
+            Whether it can be used; else the pull goes on without it.
         """
         session = self._session
         (ddl,) = table.create(self.table, session.dialect)
@@ -111,7 +108,7 @@ class Pulls:
             if found and found != set(COLUMNS):
                 if say:
                     log.warning(
-                        "%s: the table %s is not of this package's making (its columns are not %s), so it is left "
+                        "%s: the table %s was not made by this package (its columns are not %s), so it is left "
                         "alone, and nothing keeps an earlier pull that commits later from replacing what a later one "
                         "has written. Rename it, and the next pull makes one",
                         session.name,
@@ -131,7 +128,7 @@ class Pulls:
             if say:
                 log.info(
                     "%s: the connection's user may not make or write the table %s (%s), so nothing keeps an earlier "
-                    "pull that commits later from replacing what a later one has written. Who may, can: %s; "
+                    "pull that commits later from replacing what a later one has written. An administrator can: %s; "
                     "GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO …",
                     session.name,
                     self._place,
@@ -143,11 +140,11 @@ class Pulls:
         return True
 
     def clear(self) -> None:
-        """Forget all pulls: what they wrote was in a table that is there no longer."""
+        """Forget all pulls: the table that they wrote was dropped."""
         self._session.execute(f"DELETE FROM {self._target}")
 
     def later(self, pull: Pull) -> list[Window]:
-        """The windows of the pulls of the same list and lookups that began later; says of each what it has of this."""
+        """Return the windows of the later pulls of the same list and lookups, and log what each has written."""
         start, end = _texts(pull.window)
         found = self._session.execute(
             f"SELECT {self._columns('window_start', 'window_end', 'began')} FROM {self._target}"
@@ -161,7 +158,7 @@ class Pulls:
         return [_window(*borders) for *borders, _ in found]
 
     def note(self, pull: Pull) -> None:
-        """Note a pull that is written, in place of those that it covers."""
+        """Note a pull in place of those that it covers."""
         execute, began = self._session.execute, _text(pull.began)
         key = (pull.list_id, pull.lookups, *_texts(pull.window))
         same = self._where(**dict.fromkeys(KEY, "="))
@@ -175,7 +172,7 @@ class Pulls:
             execute(f"INSERT INTO {self._target} ({self._columns(*COLUMNS)}) VALUES (?, ?, ?, ?, ?)", *key, began)
 
     def _proofs(self) -> list[str]:
-        """Statements without effect that take all the rights."""
+        """Return statements without effect that need each of the rights."""
         columns, began = self._columns(*COLUMNS), self._columns("began")
         return [
             f"INSERT INTO {self._target} ({columns}) SELECT {columns} FROM {self._target} WHERE 1 = 0",
@@ -191,23 +188,13 @@ class Pulls:
 
 
 def cover(windows: Sequence[Window], window: Window) -> bool:
-    """Whether windows, in the order of their starts, have all of another between them."""
+    """Return whether windows, in the order of their starts, together cover another one."""
     at, until = _texts(window)
     for start, end in map(_texts, windows):
         if start > at:
             return False
         at = max(at, end)
     return at >= until
-
-
-def within(batch: pa.RecordBatch, windows: Sequence[Window]) -> pa.Array[Any]:
-    """Which rows of a batch lie in one of the windows."""
-    compute: Any = pc
-    at: Any = batch.column("datetime")
-    found: Any = flag_array([False] * batch.num_rows)
-    for each in windows:
-        found = compute.or_(found, between(at, each.start, each.end))
-    return found  # type: ignore[no-any-return]
 
 
 def _text(instant: dt.datetime) -> str:

@@ -1,4 +1,4 @@
-"""The batches of rows, lookups and samples that a session writes."""
+"""Batches of rows, lookups and samples for a session to write."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LAST = dt.datetime.max.replace(microsecond=0, tzinfo=dt.UTC)
 
 
 def rows(batch: pa.RecordBatch, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """A batch's rows, instants as text in UTC that sorts."""
+    """Return a batch's rows, with instants as texts in UTC that sort by time."""
     found = [batch.column(name) for name in columns]
     texts = [
         each.cast(pa.timestamp("us")).cast(pa.string()) if pa.types.is_timestamp(each.type) else each for each in found
@@ -43,14 +43,14 @@ def rows(batch: pa.RecordBatch, columns: Sequence[str]) -> Iterator[tuple[Any, .
 
 
 def slices(batches: Iterable[pa.RecordBatch], most: int = ROWS) -> Iterator[pa.RecordBatch]:
-    """The same rows, no more than so many at once."""
+    """Cut batches into slices of at most ``most`` rows."""
     for batch in batches:
         for at in range(0, batch.num_rows, most):
             yield batch.slice(at, most)
 
 
 def numbered(batches: Iterable[pa.RecordBatch], name: str) -> Iterator[pa.RecordBatch]:
-    """The same rows with their number."""
+    """Add a column of row numbers to batches."""
     at = 0
     for batch in batches:
         numbers = integer_array(range(at, at + batch.num_rows))
@@ -68,13 +68,13 @@ def lookups(pairs: Iterable[tuple[str, str]]) -> Iterator[pa.RecordBatch]:
 
 
 def nowhere(scope: Scope) -> Scope:
-    """A scope of the same form that holds no row."""
+    """Return a scope of the same form that holds no row."""
     at = scope.window.start or scope.window.end or _LONG_AGO
     return Scope(scope.list_id, None if scope.lookups is None else [_NOBODY], Window(at, at))
 
 
 def samples(scope: Scope) -> list[pa.RecordBatch]:
-    """Two states of one row of the scope, of an event that there is not: an earlier one and what replaces it."""
+    """Return two versions of a sample row of the scope: an earlier one and its replacement."""
     matching, lookup = (None, None) if scope.lookups is None else _NOBODY
     row: dict[str, Any] = {
         "list_id": scope.list_id,
@@ -87,7 +87,7 @@ def samples(scope: Scope) -> list[pa.RecordBatch]:
 
 
 def around(scope: Scope) -> Scope:
-    """A scope of the same form that holds the samples and, of a whole database, what else is of their microsecond."""
+    """Return a scope of the same form with the samples and, for a whole database, all events of their microsecond."""
     at = _moment(scope)
     window = Window(at, at + dt.timedelta(microseconds=1))
     return Scope(scope.list_id, None if scope.lookups is None else [_NOBODY], window)
@@ -95,9 +95,3 @@ def around(scope: Scope) -> Scope:
 
 def _moment(scope: Scope) -> dt.datetime:
     return min(scope.window.start or scope.window.end or _LONG_AGO, _LAST)
-
-
-def chain(first: pa.RecordBatch, rest: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Yield a batch and then the others."""
-    yield first
-    yield from rest

@@ -1,6 +1,6 @@
-"""What differs between databases in the table of a target: types, which others fit, and DDL that repairs it.
+"""The rules of a database for the table of a target: column types, other types that fit, and DDL that repairs it.
 
-``TableRules`` is PostgreSQL's; the module of another dialect has a subclass, which its session names.
+``TableRules`` is for PostgreSQL; the modules of other dialects have subclasses.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ _MANY = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class FoundColumn:
-    """A column that is there."""
+    """An existing column."""
 
     type: Any
     nullable: bool
     filled: bool = False
-    """Whether the database has a value for it where a row gives none."""
+    """Whether the database fills the column in where a row gives no value."""
 
 
 @dataclass(slots=True)
 class Shape:
-    """A table that is there: columns by name, the columns of each unique key and of each index."""
+    """An existing table: columns by name, the columns of each unique key and of each index."""
 
     columns: dict[str, FoundColumn]
     unique: list[tuple[str, ...]] = field(default_factory=list)
     indexes: list[tuple[str, ...]] = field(default_factory=list)
     problems: list[tuple[str, str | None]] = field(default_factory=list)
-    """What else hinders, with the DDL that removes it."""
+    """Other problems, each with the DDL that removes it."""
     primary: tuple[str, ...] = ()
     """The columns of the primary key."""
     partitioned: tuple[str, ...] = ()
     """The columns or expressions by which the table is partitioned; an expression may be an empty text."""
     instead: str | None = None
-    """What has the name, where that is no table."""
+    """The kind of object that has the name, where it is not a table."""
     binding: tuple[str, ...] = ()
-    """Names of indexes that the table cannot be renamed with."""
+    """Names of indexes that prevent renaming the table."""
 
     def has_index(self) -> bool:
-        """Whether some index begins with the list and the time."""
+        """Return whether an index begins with the list and the time."""
         return any(columns[:2] == ("list_id", "datetime") for columns in (*self.indexes, *self.unique))
 
 
@@ -54,10 +54,10 @@ class TableRules:
     key_by_index: bool = False
     """Whether a key is added to a table as a unique index."""
     indexes_follow_table: bool = False
-    """Whether a table's indexes have names of its own, or nobody knows, so that renaming it frees them."""
+    """Whether renaming a table frees the names of its indexes, or this is not known."""
 
     def types(self, collation: str | None) -> Mapping[str, sa.types.TypeEngine[Any]]:
-        """The type of each role; see ``table.role``."""
+        """Return the type of each role; see ``table.role``."""
         # JSONB would alter numbers and refuse \u0000.
         return {
             "key": sa.Text(),
@@ -68,54 +68,54 @@ class TableRules:
         }
 
     def fits_integer(self, found: Any) -> bool:
-        """Whether a column of this type takes the whole numbers and gives them back unaltered."""
+        """Return whether a column of this type stores whole numbers unaltered."""
         return isinstance(found, sa.BigInteger)
 
     def fits_instant(self, found: Any) -> bool:
-        """The same of instants."""
+        """Return whether it stores instants unaltered."""
         return bool(
             isinstance(found, sa.TIMESTAMP) and found.timezone and getattr(found, "precision", None) in {None, 6}
         )
 
     def fits_json(self, found: Any) -> bool:
-        """The same of JSON."""
+        """Return whether it stores JSON text unaltered."""
         if isinstance(found, sa.JSON):
             return not isinstance(found, postgresql.JSONB)
         length = length_of(found)
         return length is not None and length >= _MANY
 
     def fits_key(self, found: Any) -> bool:
-        """The same of ``event_key``."""
+        """Return whether it stores an ``event_key`` unaltered."""
         length = length_of(found)
         return length is not None and length >= 32
 
     def fits_text(self, found: Any) -> bool:
-        """The same of any other text."""
+        """Return whether it stores any other text unaltered."""
         length = length_of(found)
         return length is not None and length >= 255
 
     def is_fixed(self, shape: Shape, name: str) -> bool:
-        """Whether the database cannot alter the column."""
+        """Return whether the database cannot alter the column."""
         return any(name in each for each in shape.partitioned)
 
     def indexed_type(self, column: sa.Column[Any]) -> Any:
-        """The type to give a column that is in a key or an index."""
+        """Return the type for a column in a key or an index."""
         return column.type
 
     def change_type(self, column: sa.Column[Any], name: str, type_: str) -> str:
-        """The end of the ``ALTER TABLE`` that gives a column another type."""
+        """Return the end of the ``ALTER TABLE`` that changes a column's type."""
         using = f"{name} AT TIME ZONE 'UTC'" if column.name == "datetime" else f"{name}::{type_}"
         return f"ALTER COLUMN {name} TYPE {type_} USING {using}"
 
     def drop_not_null(self, name: str, type_: str) -> str:
-        """The end of the ``ALTER TABLE`` after which a column may be null."""
+        """Return the end of the ``ALTER TABLE`` that lets a column be null."""
         return f"ALTER COLUMN {name} DROP NOT NULL"
 
 
 def length_of(found: Any) -> int | None:
-    """How many characters a text column holds at least; ``None`` for one that is no text, or alters it."""
+    """Return how many characters a text column surely holds; ``None`` where it is not a text, or alters it."""
     if not isinstance(found, sa.String) or isinstance(found, sa.Enum | sa.CHAR | mysql.TINYTEXT):
-        # Of a fixed length, but a key always has that.
+        # Of a fixed length, which a key always has.
         return found.length if isinstance(found, sa.CHAR) and found.length == 32 else None
     if type(found).__name__ == "CITEXT":
         return None

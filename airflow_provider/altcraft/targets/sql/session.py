@@ -1,6 +1,6 @@
-"""One connection to a database in one transaction, and what a commit does in it.
+"""The session: one connection to a database in one transaction, in which a commit writes the rows of a pull.
 
-What differs from database to database is in a module of each, and in ``dialects.generic`` for those without one.
+Each database has a subclass in ``dialects``; ``dialects.generic`` has that of all others.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Iterable, Sequence
-from types import TracebackType
+from itertools import chain
 from typing import Any, ClassVar, Self
 
 import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
@@ -17,6 +17,7 @@ import sqlalchemy as sa  # noqa: TID253 - the same
 
 from airflow_provider.altcraft._arrow import text_array
 from airflow_provider.altcraft.schema import COLUMNS
+from airflow_provider.altcraft.targets._masks import within
 from airflow_provider.altcraft.targets._protocols import Scope
 from airflow_provider.altcraft.targets._spool import Spool, SpoolReader
 from airflow_provider.altcraft.targets.sql import table
@@ -30,14 +31,13 @@ from airflow_provider.altcraft.targets.sql.checks import (
 from airflow_provider.altcraft.targets.sql.errors import message_of
 from airflow_provider.altcraft.targets.sql.keys import check_table_keys
 from airflow_provider.altcraft.targets.sql.names import Disposition, Name
-from airflow_provider.altcraft.targets.sql.pulls import Pull, Pulls, cover, pulls_table_name, within
+from airflow_provider.altcraft.targets.sql.pulls import Pull, Pulls, cover, pulls_table_name
 from airflow_provider.altcraft.targets.sql.rows import (
     IDENTITY,
     LISTED,
     LOOKUP,
     NEWS,
     around,
-    chain,
     lookups,
     nowhere,
     samples,
@@ -67,20 +67,20 @@ class Session:
     placeholder: str = "%s"
     eq: ClassVar[str] = "{0} = {1}"
     null_safe_eq: ClassVar[str] = "{0} IS NOT DISTINCT FROM {1}"
-    """``eq``, but that two nulls are the same."""
+    """As ``eq``, but two nulls are equal."""
     temp_prefix: ClassVar[str] = ""
-    """What stands before the names of temporary tables."""
+    """The prefix of temporary tables' names."""
     holds_nul: ClassVar[bool] = True
-    """Whether its texts can have the character U+0000."""
+    """Whether texts may hold the character U+0000."""
     max_identifier_bytes: ClassVar[int] = 63
     """Bytes that a name may have."""
     transactional_ddl: ClassVar[bool] = True
     """Whether a transaction can roll back the creation of a table."""
 
     overtaken: Sequence[Window] = ()
-    """Windows that pulls of the same have written which began later; a replacement leaves them."""
+    """Windows that later pulls of the same list and lookups have written; a replacement leaves their rows."""
     _pulls: Pulls | None = None
-    """The notes of pulls, where they can be kept."""
+    """The table of pulls, where there can be one."""
 
     table: sa.Table
     dialect: sa.Dialect
@@ -102,11 +102,11 @@ class Session:
             raise
         self.target = self.dialect.identifier_preparer.format_table(self.table)
 
-    # What each database does in its own way.
+    # For subclasses.
 
     @classmethod
     def check_hook(cls, hook: Any) -> None:
-        """Look at the connection once, before its first session."""
+        """Check the connection before its first session."""
 
     def _connect(self) -> None:
         raise NotImplementedError
@@ -130,32 +130,32 @@ class Session:
         raise NotImplementedError
 
     def shape(self) -> Shape | None:
-        """The table as it is there."""
+        """Return the table as it is in the database; ``None`` where there is none."""
         raise NotImplementedError
 
     def columns_of(self, name: Name) -> set[str]:
-        """The columns of any table; none where it is not there."""
+        """Return the names of a table's columns; none where there is no such table."""
         raise NotImplementedError
 
     def schemas(self) -> list[str]:
-        """The schemas that are there."""
+        """Return the names of the database's schemas."""
         raise NotImplementedError
 
     def schema_of_table(self) -> str | None:
-        """The schema in which the table is, once it is there; ``None`` where a name without one means it too."""
+        """Return the schema that holds the table; ``None`` where a name without a schema finds it too."""
         return self.name.schema
 
     def check_place(self, exists: bool) -> None:
-        """Refuse a place where nothing can be written or, where there is no table yet, made."""
+        """Refuse a database that cannot be written or, where the table is missing, in which it cannot be made."""
 
     def lock(self) -> None:
-        """Wait until no other task writes the table, and keep others out to the end."""
+        """Wait until no other task writes the table, and keep others out until the transaction ends."""
 
     def begin_after_ddl(self) -> None:
-        """Begin the transaction after the DDL, where that was not part of it."""
+        """Begin the transaction, where the DDL before it was not part of one."""
 
     def try_ddl(self, sql: str) -> None:
-        """Run a statement that may fail without an end to the transaction."""
+        """Run a statement whose failure leaves the transaction usable."""
         self.execute(sql)
 
     def load(self, into: str, columns: Sequence[str], batches: Iterable[pa.RecordBatch]) -> None:
@@ -167,44 +167,42 @@ class Session:
         raise NotImplementedError
 
     def now(self) -> dt.datetime:
-        """The time by the clock that all who write the table share, where the database has one; else this worker's."""
+        """Return the time by the server's clock on PostgreSQL, MariaDB and MySQL; else by this worker's."""
         return dt.datetime.now(UTC)
 
     def instant(self, value: dt.datetime) -> Any:
-        """An instant in UTC as the driver takes it for a value."""
+        """Return an instant in UTC as a value for the driver."""
         return value
 
     def temp_table_ddl(self, columns: Sequence[str]) -> str:
-        """The end of the statement that creates a temporary table of these columns."""
+        """Return the end of ``CREATE TEMPORARY TABLE`` for these columns."""
         return f"AS SELECT {self.columns(columns)} FROM {self.target} WHERE 1 = 0"
 
-    # What they have in common.
+    # Common to all databases.
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def quote(self, name: str) -> str:
-        """Return a column's name as it stands in SQL."""
+        """Return a column's name, quoted where SQL needs it."""
         return self.dialect.identifier_preparer.quote(name)
 
-    def columns(self, names: Iterable[str], before: str = "") -> str:
-        """Return names of columns as they stand in SQL, with a table's name before each."""
-        return ", ".join(before + self.quote(name) for name in names)
+    def columns(self, names: Iterable[str]) -> str:
+        """Return a list of columns for SQL."""
+        return ", ".join(map(self.quote, names))
 
     def assignments(self, new: str) -> str:
-        """Return what an upsert sets, each column to its new value as the database writes that: ``excluded.{}``."""
+        """Return the assignments of an upsert; ``new`` is the form of a new value, such as ``excluded.{}``."""
         return ", ".join(f"{name} = {new.format(name)}" for name in map(self.quote, NEWS))
 
     def check(self, scope: Scope) -> None:
-        """Prove that the table can be written, or made: all that a commit does is done, and nothing is committed.
+        """Prove that the table can be written, or made, by doing all that a commit does without committing it.
 
         Raises:
-            ValueError: it cannot; the message has all that hinders.
+            ValueError: it cannot; the message lists every reason.
         """
         with refusing(self):
             shape = self.shape()
@@ -222,7 +220,7 @@ class Session:
             self.rehearse(scope, shape)
 
     def rehearse(self, scope: Scope, shape: Shape | None) -> None:
-        """Do what a commit does, with a row in place of an earlier one. The end of the session rolls it back."""
+        """Do what a commit does, with a sample row that replaces another. The end of the session rolls it back."""
         if shape is None or self.disposition != "append":
             self.lock()
             shape = self.shape()
@@ -239,22 +237,22 @@ class Session:
         refuse_lost_row(self, before, after)
 
     def prepare_pulls(self, *, make: bool, say: bool) -> None:
-        """Let the session keep notes of pulls, where the database lets it; see ``Pulls.prepare``."""
+        """Use the table of pulls, where the database allows it; see ``Pulls.prepare``."""
         if self.disposition != "append":
             most = min(self.max_identifier_bytes, self.dialect.max_identifier_length)
             pulls = Pulls(self, Name(pulls_table_name(self.name.table, most), self.schema_of_table()))
             self._pulls = pulls if pulls.prepare(make=make, say=say) else None
 
     def try_make(self) -> bool:
-        """Make the table, or prove what can be proved without; whether there is one now to be written."""
+        """Make the table, or prove that it could be made; return whether there is now a table to write."""
         self.make()
         return True
 
     def ensure(self) -> None:
-        """Make the table, its index, or the table of its pulls, where missing.
+        """Make the table, its index and the table of its pulls, where missing.
 
         Raises:
-            ValueError: the table has come to be one that does not fit.
+            ValueError: the table does not fit any more.
         """
         shape = self.shape()
         if self.disposition != "append" or shape is None or not shape.has_index():
@@ -279,13 +277,13 @@ class Session:
     def write(
         self, scope: Scope, pull: Pull | None, batches: Iterable[pa.RecordBatch], foreign: Iterable[pa.RecordBatch]
     ) -> int:
-        """Write the rows of a pull, but where pulls of the same that began later have written.
+        """Write the rows of a pull, except where later pulls of the same list and lookups have written.
 
-        There a replacement changes nothing, and a merge adds the events that the table lacks: it holds the same then as
-        if the earlier pull had been the first to commit.
+        There a replacement changes nothing, and a merge adds only the events that the table lacks, as if the earlier
+        pull had been the first to commit.
 
         Returns:
-            How many rows were left out.
+            The number of rows that were left out.
         """
         if pull is None or self._pulls is None:
             self.put(scope, batches, foreign)
@@ -306,7 +304,7 @@ class Session:
         return count
 
     def _leave_out(self, batch: pa.RecordBatch, left: Spool) -> int:
-        """Put aside the rows of a batch that are to be written, and return their number."""
+        """Spool the rows of a batch that are to be written, and return their number."""
         out: Any = within(batch, self.overtaken)
         if self.disposition == "merge":
             held = self._held(batch.filter(out).column("event_key").to_pylist())
@@ -316,7 +314,7 @@ class Session:
         return rows.num_rows
 
     def _held(self, keys: list[Any]) -> list[str]:
-        """Those of some keys that the table has."""
+        """Return the given keys that are in the table."""
         key = self.quote("event_key")
         held: list[Any] = []
         for at in range(0, len(keys), LISTED):
@@ -326,7 +324,7 @@ class Session:
         return [found for (found,) in held]
 
     def put(self, scope: Scope, batches: Iterable[pa.RecordBatch], foreign: Iterable[pa.RecordBatch]) -> None:
-        """Write rows as the disposition says; ``foreign`` are those of another list than the scope's."""
+        """Write rows by the write disposition; ``foreign`` are those of another list than the scope's."""
         if self.disposition == "merge":
             self.upsert(batches)
         elif self.disposition == "replace":
@@ -336,7 +334,7 @@ class Session:
             self.append(batches)
 
     def replace(self, scope: Scope, batches: Iterable[pa.RecordBatch], foreign: Iterable[pa.RecordBatch]) -> None:
-        """Put rows in place of all that the scope holds.
+        """Replace the rows of the scope.
 
         Args:
             scope: the list, the lookups and the window.
@@ -353,7 +351,7 @@ class Session:
         self.append(batches)
 
     def where(self, scope: Scope) -> tuple[str, list[Any]]:
-        """The condition that a row is of the scope's list and window, and not overtaken, and its values."""
+        """Return the condition, and its values, that a row is of the scope's list and window and of no later pull."""
         condition, values = f"{self.quote('list_id')} = ?", [scope.list_id]
         for window, how in ((scope.window, "{}"), *((each, "NOT ({})") for each in self.overtaken)):
             if bounds := window.bounds:
@@ -381,11 +379,11 @@ class Session:
     def _delete_again(self, foreign: Iterable[pa.RecordBatch]) -> None:
         first = next(iter(foreign := iter(foreign)), None)
         if first is not None:
-            staged = self.stage("foreign", IDENTITY, chain(first, foreign))
+            staged = self.stage("foreign", IDENTITY, chain([first], foreign))
             self.execute(f"DELETE FROM {self.target} WHERE {self._among(staged, IDENTITY, self.null_safe_eq)}")
 
     def _among(self, staged: str, columns: Sequence[str], how: str) -> str:
-        """The condition that a row of the table has its like in a temporary one."""
+        """Return the condition that a row of the table equals one of a temporary table in some columns."""
         likeness = " AND ".join(
             how.format(f"staged.{self.quote(name)}", f"{self.target}.{self.quote(name)}") for name in columns
         )

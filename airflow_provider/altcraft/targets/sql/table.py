@@ -1,4 +1,4 @@
-"""The table of a target: its definition for a database's dialect, and what hinders one that is there already."""
+"""The table of a target: its definition for a dialect, and what an existing table lacks, with the DDL to repair it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def define(
 
     Args:
         name: the table.
-        rules: of which database.
+        rules: of the database.
         disposition: decides the key. An event is one row on ``merge``, and a row for each lookup that asked for it on
             the others, in which a whole database's events have none.
         collation: by which the texts of MariaDB and MySQL compare.
@@ -48,7 +48,7 @@ def define(
 
 
 def role(column: pa.Field[Any]) -> str:
-    """What a column holds, to a database: ``key``, ``text``, ``integer``, ``instant`` or ``json``."""
+    """Return the kind of a column: ``key``, ``text``, ``integer``, ``instant`` or ``json``."""
     if column.name in {"event_key", "extra"}:
         return "key" if column.name == "event_key" else "json"
     if pa.types.is_timestamp(column.type):
@@ -69,7 +69,7 @@ def create_index(table: sa.Table, dialect: sa.Dialect) -> list[str]:
 def differences(
     table: sa.Table, shape: Shape, rules: TableRules, disposition: Disposition, dialect: sa.Dialect
 ) -> list[tuple[str, str | None]]:
-    """Return what hinders a table that is there, each with the DDL that removes it, where there is such."""
+    """Return what an existing table lacks, each with the DDL that repairs it, where there is such DDL."""
     repair = _Repair(table, shape, rules, dialect)
     found = [
         *shape.problems,
@@ -100,7 +100,7 @@ def _of_columns(table: sa.Table, shape: Shape, rules: TableRules, repair: _Repai
 def _of_keys(shape: Shape, disposition: Disposition, repair: _Repair) -> Iterator[tuple[str, str | None]]:
     if disposition == "merge" and ("event_key",) not in shape.unique:
         if set(shape.partitioned) <= {"event_key"}:
-            yield "event_key is no primary key, by which to merge", repair.key()
+            yield "event_key is not the primary key, by which a merge finds rows", repair.key()
         else:
             by = ", ".join(name or "an expression" for name in shape.partitioned)
             yield (
@@ -123,7 +123,7 @@ def _of_keys(shape: Shape, disposition: Disposition, repair: _Repair) -> Iterato
 
 
 def _fits(found: Any, each: pa.Field[Any], rules: TableRules) -> bool:
-    """Whether a column's type takes the values and gives them back unaltered."""
+    """Return whether a column's type takes the values and gives them back unaltered."""
     fits: bool = getattr(rules, f"fits_{role(each)}")(found)
     return fits
 
@@ -181,7 +181,7 @@ class _Repair:
 
     @property
     def move_away(self) -> str:
-        """The next pull makes the table again, and its index: one name for both would be in the way."""
+        """DDL that renames the table and frees the name of its index: the next pull makes both again."""
         rename = f"{self._alter} RENAME TO {self._quote(self._table.name + '_before')}"
         if self._rules.indexes_follow_table:
             return rename

@@ -40,9 +40,9 @@ class SqlTarget(EqualByArguments):
 
     And of ClickHouse, which has no transactions: there each day of the pull becomes visible at once, see docs/sql.md.
 
-    The pull is put aside on the local disk, and a commit writes it in one transaction: until it is through, readers see
-    what was there. The table and an index on ``list_id, datetime`` are made where missing, and for ``merge`` and
-    ``replace`` a small table ``…_pulls``, by which what a pull of the same that began later has written stays.
+    The pull is spooled on the local disk, and a commit writes it in one transaction: until it ends, readers see the old
+    rows. The table and an index on ``list_id, datetime`` are made where missing, and for ``merge`` and ``replace`` a
+    small table ``…_pulls``, by which an earlier pull leaves the rows of a later one.
 
     Args:
         conn_id: the connection.
@@ -90,7 +90,7 @@ class SqlTarget(EqualByArguments):
         return cls(**arguments)
 
     def __repr__(self) -> str:
-        """Return what made the target, alike at each parse of the DAG file."""
+        """Return the arguments, the same at each parse of the DAG file."""
         nul = "" if self.nul_replacement is None else f", nul_replacement={self.nul_replacement!r}"
         what = f"{self.conn_id!r}, {self.table!r}, write_disposition={self.write_disposition!r}"
         return f"{type(self).__name__}({what}{nul})"
@@ -134,7 +134,7 @@ class SqlTarget(EqualByArguments):
         lookups = scope.lookups
         if lookups is not None and not place.holds_nul:
             lookups = _LookupsWithoutNul(lookups, place)
-            deque(lookups, maxlen=0)  # one that cannot be is refused here
+            deque(lookups, maxlen=0)  # a lookup that cannot be stored is refused here
         with place.session() as session:
             began = session.now()  # before any request
             session.check(scope)
@@ -168,16 +168,16 @@ class _Place:
         self.disposition = disposition
         self._nul_replacement = nul_replacement
         self._hook = hook
-        with self._saying():
+        with self._translated_errors():
             self._session_class = _session_class(self._hook)
             self._session_class.check_hook(self._hook)
             self.holds_nul = self._session_class.holds_nul
 
     def without_nul(self, text: str) -> str:
-        """The text as the database can hold it.
+        """Return the text with U+0000 replaced.
 
         Raises:
-            ValueError: it cannot, and there is nothing to write instead.
+            ValueError: it holds U+0000, and no replacement is given.
         """
         if "\0" not in text:
             return text
@@ -190,12 +190,12 @@ class _Place:
 
     @contextlib.contextmanager
     def session(self) -> Iterator[Session]:
-        """Connect; errors say in words what is wrong, and show no row."""
-        with self._saying(), self._session_class(self._hook, self.name, self.disposition) as session:
+        """Connect; errors name the table and show no row."""
+        with self._translated_errors(), self._session_class(self._hook, self.name, self.disposition) as session:
             yield session
 
     @contextlib.contextmanager
-    def _saying(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         try:
             yield
         except ValueError as error:
@@ -212,12 +212,12 @@ class _Place:
                 raise
             if errors.no_database(driver):
                 raise FileNotFoundError(
-                    f"{self.uri}: the connection leads to no database: {errors.message_of(driver)}; look at its "
-                    f"schema (the database's name) or host (the path of a file, whose folder must be there)"
+                    f"{self.uri}: the connection names a database that is not there: {errors.message_of(driver)}; look "
+                    f"at its schema (the database's name) or host (the path of a file, whose folder must be there)"
                 ) from None
             if errors.unreachable(driver):
                 raise errors.UnreachableError(f"{self.uri}: {errors.message_of(driver)}") from None
-            # Not chained: some databases tell the row that they did not take.
+            # Not chained: some databases show the row that they refused.
             if errors.in_the_way(driver):
                 raise InTheWayError(
                     f"{self.uri}: another writer of the table was in the way, and nothing was written; "
@@ -227,7 +227,7 @@ class _Place:
 
 
 class _LookupsWithoutNul(Collection[tuple[str, str]]):
-    """A scope's lookups as the database can hold them, one by one: there may be millions."""
+    """A scope's lookups with U+0000 replaced, one by one: there may be millions."""
 
     def __init__(self, lookups: Collection[tuple[str, str]], place: _Place) -> None:
         self._lookups = lookups
@@ -258,7 +258,7 @@ def _hook(conn_id: str, uri: str) -> Any:
 
     if not isinstance(hook, DbApiHook):
         raise ValueError(
-            f"{uri}: the connection is of type {getattr(hook, 'conn_type', '?')!r}, which is no SQL database"
+            f"{uri}: the connection is of type {getattr(hook, 'conn_type', '?')!r}, which is not a SQL database"
         )
     return hook
 
@@ -271,7 +271,7 @@ def _session_class(hook: Any) -> type[Session]:
 
 
 class SqlWriter(BaseWriter):
-    """Puts batches aside and commits them in one transaction. An error ends the writer and leaves nothing behind."""
+    """Spools batches and commits them in one transaction. An error ends the writer and leaves nothing behind."""
 
     reconnects_for = 30.0
     """Seconds for which a commit tries to connect: the pull is done, and its rows would be lost with the task."""
@@ -285,8 +285,9 @@ class SqlWriter(BaseWriter):
         self._rows = 0
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Put one batch aside."""
+        """Spool a batch."""
         from airflow_provider.altcraft.schema import check_schema
+        from airflow_provider.altcraft.targets._masks import of_another_list
 
         with self._guard():
             check_schema(batch)
@@ -295,23 +296,23 @@ class SqlWriter(BaseWriter):
             self._spool.add(batch, "rows")
             self._rows += batch.num_rows
             if self._place.disposition == "replace":
-                self._spool.add(_foreign(batch, self._scope.list_id), "foreign")
+                self._spool.add(batch.filter(of_another_list(batch, self._scope.list_id)), "foreign")
 
     def commit(self) -> Written:
         """Write all in one transaction, after waiting for other tasks that write the table.
 
-        What a pull of the same that began later has written stays, and the rows that are left out for it do not count.
-        Where the database gave way to another writer, by a deadlock and the like, all is done once more. Where no
-        connection can be made, as while the server is restarted, it is tried for half a minute.
+        Rows of later pulls of the same list and lookups stay; the rows that are left out for them do not count. After a
+        deadlock and the like the commit is retried. Where no connection can be made, as while the server restarts, it
+        is tried for half a minute.
         """
         with self._guard():
-            rows = self._write_in_the_end()
+            rows = self._write_with_retries()
             self._ended = "committed"
             self._spool.close()
         return Written(uris=(self._place.uri,), rows=rows)
 
-    def _write_in_the_end(self) -> int:
-        """Write all, at the latest when patience ends; nothing was written by a try that failed so."""
+    def _write_with_retries(self) -> int:
+        """Write all; the errors that are retried mean that nothing was written."""
         from airflow_provider.altcraft.targets.sql.errors import UnreachableError
 
         pauses, deadline = iter(_PAUSES), time.monotonic() + self.reconnects_for
@@ -341,13 +342,6 @@ class SqlWriter(BaseWriter):
 
     def _drop(self) -> None:
         self._spool.close()
-
-
-def _foreign(batch: pa.RecordBatch, list_id: int) -> pa.RecordBatch:
-    """The rows of another list."""
-    from airflow_provider.altcraft._arrow import flag_array
-
-    return batch.filter(flag_array([each != list_id for each in batch.column("list_id").to_pylist()]))
 
 
 def _without_nul(batch: pa.RecordBatch, place: _Place) -> pa.RecordBatch:

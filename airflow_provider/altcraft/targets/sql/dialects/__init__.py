@@ -19,7 +19,7 @@ _SESSIONS = {
 
 
 def session_class(conn_type: str) -> type[Session]:
-    """The session of databases that are reached by connections of this type."""
+    """Return the session of databases that are reached by connections of this type."""
     module, name = _SESSIONS.get(conn_type, "generic.OtherSession").split(".")
     found: type[Session] = getattr(import_module(f"{__name__}.{module}"), name)
     return found

@@ -1,13 +1,17 @@
-"""A session by way of SQLAlchemy, for the databases that it has a dialect for."""
+"""Sessions by way of SQLAlchemy, for the databases that it has a dialect for."""
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
 
-import sqlalchemy as sa  # noqa: TID253 - imported by a writer, at run time
+import pyarrow as pa  # noqa: TID253 - imported by a writer, at run time
+import sqlalchemy as sa  # noqa: TID253 - the same
 
 from airflow_provider.altcraft._airflow.databases import connect
+from airflow_provider.altcraft.schema import COLUMNS
 from airflow_provider.altcraft.targets.sql.names import Name
 from airflow_provider.altcraft.targets.sql.rules import FoundColumn, Shape
 from airflow_provider.altcraft.targets.sql.session import Session
@@ -41,32 +45,49 @@ class AlchemySession(Session):
         raise NotImplementedError
 
     def execute(self, sql: str, *values: Any) -> list[Any]:
-        """Run a statement with ``?`` for its values, and return its rows."""
         result = self._sa.exec_driver_sql(sql.replace("?", self.placeholder) if values else sql, values)
         return list(result.fetchall()) if result.returns_rows else []
 
     def commit(self) -> None:
-        """Commit."""
         self.raw.commit()  # SQLAlchemy's own does nothing where it has not seen a statement
 
     def close(self) -> None:
-        """Roll back and close; does not fail."""
         try:
             self._sa.close()
         except Exception as error:  # of a connection that was closed
             log.debug("%s: closing: %s", self.name, type(error).__name__)
 
     def schemas(self) -> list[str]:
-        """The schemas that are there."""
         return list(sa.inspect(self._sa).get_schema_names())
 
     def shape(self) -> Shape | None:
-        """The table as it is there."""
         return reflect(sa.inspect(self._sa), self.name)
 
     def columns_of(self, name: Name) -> set[str]:
-        """The columns of any table; none where it is not there."""
         return columns_of(sa.inspect(self._sa), name)
+
+
+class InsertSession(AlchemySession):
+    """A session that writes by ``INSERT``, and whose database keeps instants in UTC without a time zone."""
+
+    upsert_clause: ClassVar[str]
+    """The beginning of the clause that updates a row whose key is there; the assignments follow."""
+    new_value: ClassVar[str]
+    """The value that an upsert would insert into a column."""
+
+    def instant(self, value: dt.datetime) -> Any:
+        return value.replace(tzinfo=None).isoformat(" ", "microseconds")
+
+    def load(self, into: str, columns: Sequence[str], batches: Iterable[pa.RecordBatch]) -> None:
+        self._insert(into, columns, batches, "")
+
+    def upsert(self, batches: Iterable[pa.RecordBatch]) -> None:
+        clause = f" {self.upsert_clause} {self.assignments(self.new_value)}"
+        self._insert(self.target, COLUMNS, batches, clause)
+
+    def _insert(self, into: str, columns: Sequence[str], batches: Iterable[pa.RecordBatch], end: str) -> None:
+        """Insert rows by statements that end with ``end``."""
+        raise NotImplementedError
 
 
 def columns_of(inspector: Any, name: Name) -> set[str]:

@@ -20,10 +20,10 @@ from airflow_provider.altcraft.targets.sql.rows import NEWS, numbered, slices
 from airflow_provider.altcraft.targets.sql.rules import FoundColumn, Shape, TableRules
 from airflow_provider.altcraft.targets.sql.session import PATIENCE, Session
 
-# The file is another process's, or this process is about to close it or has it open to read only.
 log = logging.getLogger(__name__)
 
 _BUSY = ("Could not set lock", "already attached", "different configuration")
+"""Errors of a file that another process has open, or that this one is about to close or has open for reading."""
 
 
 class DuckDbRules(TableRules):
@@ -32,7 +32,7 @@ class DuckDbRules(TableRules):
     key_by_index = True
 
     def is_fixed(self, shape: Shape, name: str) -> bool:
-        """Whether the table has a key or an index, with which no column can be altered."""
+        """Return whether the table has a key or an index, with which no column can be altered."""
         return bool(shape.unique or shape.indexes)
 
 
@@ -83,27 +83,22 @@ class DuckDbSession(Session):
         self._raw.execute("BEGIN TRANSACTION")
 
     def execute(self, sql: str, *values: Any) -> list[Any]:
-        """Run a statement with ``?`` for its values, and return its rows."""
         return list(self._raw.execute(sql, list(values)).fetchall())
 
     def commit(self) -> None:
-        """Commit."""
         self._raw.execute("COMMIT")
 
     def close(self) -> None:
-        """Roll back and close; does not fail."""
         try:
             self._raw.close()
         finally:
             self._one.release()
 
     def schemas(self) -> list[str]:
-        """The schemas that are there."""
         found = self.execute("SELECT schema_name FROM duckdb_schemas() WHERE database_name = current_database()")
         return [name for (name,) in found]
 
     def shape(self) -> Shape | None:
-        """The table as it is there."""
         place = "database_name = current_database() AND lower(schema_name) = lower(?) AND lower({}) = lower(?)"
         ((schema,),) = self.execute("SELECT coalesce(?, current_schema())", self.name.schema)
         table, view = place.format("table_name"), place.format("view_name")
@@ -132,7 +127,6 @@ class DuckDbSession(Session):
         return Shape(columns, unique, [names for names, _ in named], binding=tuple(name for *_, name in indexes))
 
     def columns_of(self, name: Name) -> set[str]:
-        """The columns of any table; none where it is not there."""
         found = self.execute(
             "SELECT column_name FROM duckdb_columns() WHERE database_name = current_database()"
             " AND lower(schema_name) = lower(coalesce(?, current_schema())) AND lower(table_name) = lower(?)",
@@ -142,13 +136,11 @@ class DuckDbSession(Session):
         return {column for (column,) in found}
 
     def load(self, into: str, columns: Sequence[str], batches: Iterable[pa.RecordBatch]) -> None:
-        """Insert columns of batches."""
         names = self.columns(columns)
         for batch in slices(batches):
             self._read(batch.select(list(columns)), f"INSERT INTO {into} ({names}) SELECT {names} FROM altcraft_batch")
 
     def stage(self, name: str, columns: Sequence[str], batches: Iterable[pa.RecordBatch]) -> str:
-        """Load batches into a temporary table, and return its name."""
         # With more, DuckDB 2.0 finds none of over 122,880 rows (a row group) that the same transaction has added.
         self.execute("SET threads = 1")
         return super().stage(name, columns, batches)
@@ -168,7 +160,6 @@ class DuckDbSession(Session):
         run_in_thread(run, self._raw.interrupt)
 
     def upsert(self, batches: Iterable[pa.RecordBatch]) -> None:
-        """Insert rows by ``event_key``, the last of each replacing all before it."""
         columns, key, number = self.columns(COLUMNS), self.quote("event_key"), "altcraft_number"
         settings = self.assignments("excluded.{}")
         # A row that is the same already is not written again: DuckDB deletes and inserts what has an index.
@@ -186,7 +177,7 @@ class DuckDbSession(Session):
 
 
 def _dialect() -> sa.Dialect:
-    """PostgreSQL's: the DDL is the same."""
+    """Return PostgreSQL's dialect, whose DDL is the same."""
     make: Any = postgresql.dialect
     dialect: sa.Dialect = make()
     return dialect

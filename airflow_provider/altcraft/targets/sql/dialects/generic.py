@@ -1,4 +1,4 @@
-"""Databases without a path of their own: the table by SQLAlchemy, the rows by the common SQL hook's dialect."""
+"""All other databases: the table is made by SQLAlchemy, the rows are written by the hook's SQL dialect."""
 
 from __future__ import annotations
 
@@ -26,13 +26,12 @@ log = logging.getLogger(__name__)
 
 
 class OtherRules(TableRules):
-    """Tables of a database of which nothing is known but its dialect of SQLAlchemy."""
+    """Tables of a database known only by its SQLAlchemy dialect."""
 
     indexes_follow_table = True
 
     def types(self, collation: str | None) -> Mapping[str, sa.types.TypeEngine[Any]]:
-        """The type of each role."""
-        # What may stand in a key and be compared on any; Oracle's DateTime would have no fractions of a second.
+        # Types that any database can index and compare; Oracle's DateTime has no fractions of a second.
         instant = sa.DateTime(timezone=True).with_variant(sa.TIMESTAMP(timezone=True), "oracle")
         return {
             "key": sa.String(64),
@@ -43,40 +42,37 @@ class OtherRules(TableRules):
         }
 
     def fits_integer(self, found: Any) -> bool:
-        """Whether it is a number that is not rounded."""
+        """Return whether it is a number that is not rounded."""
         return isinstance(found, sa.Integer | sa.Numeric) and not isinstance(found, sa.Float)
 
     def fits_instant(self, found: Any) -> bool:
-        """Whether it is a date-time."""
+        """Return whether it is a date-time."""
         return isinstance(found, sa.DateTime)
 
     def fits_json(self, found: Any) -> bool:
-        """Whether it is a text, or JSON that keeps it."""
+        """Return whether it is a text, or JSON that keeps it."""
         return super().fits_json(found) or length_of(found) is not None
 
     def change_type(self, column: sa.Column[Any], name: str, type_: str) -> str:
-        """The end of the ``ALTER TABLE`` that gives a column another type."""
         return f"ALTER COLUMN {name} TYPE {type_}"
 
 
 class SqlServerRules(OtherRules):
-    """Tables of SQL Server, of whose types of the same kind some alter what they are given."""
+    """Tables of SQL Server, some of whose types alter values."""
 
     def fits_text(self, found: Any) -> bool:
-        """Whether it has all characters: a ``VARCHAR`` in a code page has a question mark for those that lack there."""
+        """Return whether it has all characters: a ``VARCHAR`` in a code page stores a question mark for others."""
         return super().fits_text(found) and _is_unicode(found)
 
     def fits_json(self, found: Any) -> bool:
-        """The same of JSON."""
         return super().fits_json(found) and _is_unicode(found)
 
     def fits_instant(self, found: Any) -> bool:
-        """Whether it has microseconds: ``DATETIME`` rounds to 1/300 of a second, ``SMALLDATETIME`` to a minute."""
+        """Return whether it has microseconds: ``DATETIME`` rounds to 1/300 s, ``SMALLDATETIME`` to a minute."""
         exact = type(found).__name__ in {"DATETIMEOFFSET", "DATETIME2"}
         return super().fits_instant(found) and exact and getattr(found, "precision", None) in {None, 6, 7}
 
     def change_type(self, column: sa.Column[Any], name: str, type_: str) -> str:
-        """The end of the ``ALTER TABLE`` that gives a column another type."""
         return f"ALTER COLUMN {name} {type_}{'' if column.nullable else ' NOT NULL'}"
 
 
@@ -86,9 +82,9 @@ def _is_unicode(found: Any) -> bool:
 
 
 class OtherSession(Session):
-    """Plain statements that every database has: a merge deletes by key and inserts.
+    """Statements that every database supports: a merge deletes by key and inserts.
 
-    The table is made before the transaction, since not every database can make it within.
+    The table is made before the transaction, as not every database can make it within one.
     """
 
     rules: ClassVar[TableRules] = OtherRules()
@@ -113,7 +109,7 @@ class OtherSession(Session):
         if self.hook.supports_autocommit:
             self.hook.set_autocommit(self._raw, False)
         if self.disposition == "replace":
-            # Two that replace the same scope would each not see, and so not delete, what the other inserts.
+            # Two replacements of the same scope would not see, and so not delete, each other's rows.
             with suppress(NotImplementedError):  # of a database that has no levels, or none that SQLAlchemy knows
                 self.dialect.set_isolation_level(self._raw, "SERIALIZABLE")
         binders = {name: self._binder(name) for name in COLUMNS}
@@ -124,7 +120,6 @@ class OtherSession(Session):
         return type_.dialect_impl(self.dialect).bind_processor(self.dialect)
 
     def execute(self, sql: str, *values: Any) -> list[Any]:
-        """Run a statement with ``?`` for its values, and return its rows."""
         cursor = self._raw.cursor()
         try:
             if values:
@@ -136,29 +131,24 @@ class OtherSession(Session):
             cursor.close()
 
     def commit(self) -> None:
-        """Commit."""
         self._raw.commit()
 
     def close(self) -> None:
-        """Roll back and close; does not fail."""
         for step in (self._raw.rollback, self._raw.close):
             with suppress(Exception):  # of a connection that was closed
                 step()
 
     def schemas(self) -> list[str]:
-        """The schemas that are there."""
         return list(sa.inspect(self._engine).get_schema_names())
 
     def shape(self) -> Shape | None:
-        """The table as it is there."""
         return reflect(sa.inspect(self._engine), self.name)
 
     def columns_of(self, name: Name) -> set[str]:
-        """The columns of any table; none where it is not there."""
         return columns_of(sa.inspect(self._engine), name)
 
     def rehearse(self, scope: Scope, shape: Shape | None) -> None:
-        """Do what a commit does, without a row: whether it would be rolled back is not known of each database."""
+        """Do what a commit does, without a row, as not every database may roll it back."""
         if shape is not None:
             self.put(nowhere(scope), [], [])
             return
@@ -168,11 +158,6 @@ class OtherSession(Session):
             raise ValueError(f"SQLAlchemy's dialect {self.dialect.name!r} cannot make the table: {error}") from None
 
     def ensure(self) -> None:
-        """Make the table, its index, or the table of its pulls, where missing.
-
-        Raises:
-            ValueError: the table has come to be one that does not fit.
-        """
         shape = self.shape()
         if shape is None:
             try:
@@ -188,36 +173,31 @@ class OtherSession(Session):
         self.prepare_pulls(make=True, say=True)
 
     def try_ddl(self, sql: str) -> None:
-        """Run a statement that may fail without an end to the transaction."""
         with self._engine.begin() as connection:
             connection.exec_driver_sql(sql)
 
     def instant(self, value: dt.datetime) -> Any:
-        """An instant in UTC as the driver takes it for a value."""
         bind = self._binders.get("datetime")
         return bind(value) if bind else value
 
     def upsert(self, batches: Iterable[pa.RecordBatch]) -> None:
-        """Insert rows by ``event_key``, the last of each replacing all before it."""
         for batch in slices(batches):
             latest = {row[COLUMNS.index("event_key")]: row for row in self._rows(batch, COLUMNS)}
             self._delete_listed("event_key", list(latest))
             self._insert(self.target, COLUMNS, list(latest.values()))
 
     def load(self, into: str, columns: Sequence[str], batches: Iterable[pa.RecordBatch]) -> None:
-        """Insert columns of batches."""
         for batch in slices(batches):
             self._insert(into, columns, list(self._rows(batch, columns)))
 
     def replace(self, scope: Scope, batches: Iterable[pa.RecordBatch], foreign: Iterable[pa.RecordBatch]) -> None:
-        """Put rows in place of all that the scope holds."""
-        # Begins the transaction where a database, such as SQLite, does so only at a change.
+        # Begins the transaction in a database, such as SQLite, that does so only at a change.
         self.execute(f"DELETE FROM {self.target} WHERE 1 = 0")
         where, values = self.where(scope)
         if scope.lookups is None:
             self.execute(f"DELETE FROM {self.target} WHERE {where}", *values)
         else:
-            # No statement can name millions, so only those are named that the table holds.
+            # A statement cannot list millions of lookups, so only those in the table are listed.
             sql = f"SELECT DISTINCT {self.columns(LOOKUP)} FROM {self.target} WHERE {where}"
             held = {tuple(row) for row in self.execute(sql, *values)} & set(scope.lookups)
             for matching in sorted({mode for mode, _ in held}):

@@ -15,10 +15,10 @@ import sqlalchemy as sa  # noqa: TID253 - the same
 from sqlalchemy.dialects import mysql  # noqa: TID253 - the same
 
 from airflow_provider.altcraft._arrow import text_scalar
-from airflow_provider.altcraft.schema import COLUMNS, SCHEMA
+from airflow_provider.altcraft.schema import SCHEMA
 from airflow_provider.altcraft.targets.sql import table
 from airflow_provider.altcraft.targets.sql.checks import proving_right
-from airflow_provider.altcraft.targets.sql.dialects.alchemy import AlchemySession
+from airflow_provider.altcraft.targets.sql.dialects.alchemy import InsertSession
 from airflow_provider.altcraft.targets.sql.names import Disposition, Name
 from airflow_provider.altcraft.targets.sql.rows import EPOCH, slices
 from airflow_provider.altcraft.targets.sql.rules import Shape, TableRules
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 _NUMBER = "altcraft_number"
 _BYTES = 1 << 20
-"""Of one statement, as long as no row is larger."""
+"""Bytes of one statement, unless a single row is larger."""
 
 
 class MySqlRules(TableRules):
@@ -36,7 +36,6 @@ class MySqlRules(TableRules):
     indexes_follow_table = True
 
     def types(self, collation: str | None) -> Mapping[str, sa.types.TypeEngine[Any]]:
-        """The type of each role."""
         # TEXT ends at 64 kB. MariaDB's JSON is that with a check that refuses deep nesting; MySQL's alters numbers.
         return {
             "key": mysql.VARCHAR(64, collation=collation),
@@ -47,40 +46,40 @@ class MySqlRules(TableRules):
         }
 
     def fits_instant(self, found: Any) -> bool:
-        """Whether it has microseconds, and no zone of the session's."""
+        """Return whether it has microseconds, and no zone of the session's."""
         return isinstance(found, mysql.DATETIME) and found.fsp == 6
 
     def fits_json(self, found: Any) -> bool:
-        """Whether it is long enough, and no JSON, which alters numbers."""
+        """Return whether it is long enough, and no JSON, which alters numbers."""
         return isinstance(found, mysql.LONGTEXT | mysql.MEDIUMTEXT)
 
     def fits_key(self, found: Any) -> bool:
-        """Whether it can be a key."""
+        """Return whether it can be a key."""
         return super().fits_key(found) and not isinstance(found, sa.Text)
 
     def indexed_type(self, column: sa.Column[Any]) -> Any:
-        """A type that can be indexed, as a longer one cannot."""
+        """Return a type that can be indexed, as a longer one cannot."""
         type_ = column.type
         return mysql.VARCHAR(255, collation=type_.collation) if isinstance(type_, mysql.LONGTEXT) else type_
 
     def change_type(self, column: sa.Column[Any], name: str, type_: str) -> str:
-        """The end of the ``ALTER TABLE`` that gives a column another type."""
         return f"MODIFY COLUMN {name} {type_}{'' if column.nullable else ' NOT NULL'}"
 
     def drop_not_null(self, name: str, type_: str) -> str:
-        """The end of the ``ALTER TABLE`` after which a column may be null."""
         return f"MODIFY COLUMN {name} {type_} NULL"
 
 
-class MySqlSession(AlchemySession):
+class MySqlSession(InsertSession):
     """A transaction of MariaDB or MySQL, by mysqlclient or mysql-connector-python."""
 
     rules: ClassVar[TableRules] = MySqlRules()
     null_safe_eq = "{0} <=> {1}"
-    # Texts of the table may compare by a collation that takes different ones for equal.
+    # The table may have a collation by which different texts are equal.
     eq = "({0} = {1} AND BINARY {0} = BINARY {1})"
     max_identifier_bytes = 64
     transactional_ddl = False
+    upsert_clause = "ON DUPLICATE KEY UPDATE"
+    new_value = "VALUES({})"
 
     def __init__(self, hook: Any, name: Name, disposition: Disposition) -> None:
         for part in filter(None, (name.schema, name.table)):
@@ -89,7 +88,7 @@ class MySqlSession(AlchemySession):
         super().__init__(hook, name, disposition)
 
     def _url(self) -> str:
-        # Before SQLAlchemy asks for it, to quote names accordingly. If not strict, what is too long is cut off.
+        # Before SQLAlchemy reads the mode, by which it quotes names. Not in strict mode, long values are cut off.
         with closing(self.raw.cursor()) as cursor:
             cursor.execute("SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', autocommit = 0")
         if type(self.raw).__module__.startswith("MySQLdb"):
@@ -113,7 +112,6 @@ class MySqlSession(AlchemySession):
         )
 
     def shape(self) -> Shape | None:
-        """The table as it is there."""
         shape = super().shape()
         if shape is not None and not shape.instead:
             shape.problems += self._problems()
@@ -152,7 +150,6 @@ class MySqlSession(AlchemySession):
                 self.execute("CREATE TEMPORARY TABLE altcraft_proof (id INT PRIMARY KEY)")
 
     def lock(self) -> None:
-        """Wait until no other task writes the table, and keep others out to the end."""
         ((schema,),) = self.execute("SELECT coalesce(?, database())", self.name.schema)
         digest = blake2b(f"{schema}.{self.name.table}".encode(), digest_size=16).hexdigest()
         while (had := self.execute("SELECT GET_LOCK(?, 5)", f"altcraft {digest}")[0][0]) != 1:
@@ -161,24 +158,25 @@ class MySqlSession(AlchemySession):
             log.info("%s: another task writes it; waiting", self.name)
 
     def now(self) -> dt.datetime:
-        """The time by the server's clock."""
+        """Return the time by the server's clock."""
         ((microseconds,),) = self.execute("SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))")
         return EPOCH + dt.timedelta(microseconds=microseconds)
 
     def make(self) -> None:
-        """Make the table and its index, which is not worth the table: a right of its own may be missing."""
+        """Make the table, and its index if the user has the right to it."""
         self.execute(table.create(self.table, self.dialect)[0])
         self._add_index()
 
     def try_make(self) -> bool:
-        """Prove that the table can be made, which no transaction rolls back, and make a temporary one in its place."""
+        """Prove that the table can be made, and make a temporary one instead: no transaction rolls back the making."""
         ddl = table.create(self.table, self.dialect)[0]
         if self.disposition != "merge" and self._needs_key():
-            # Whose number nobody sees, where there is such.
+            # Named as the key of the temporary tables is.
             keyed = ddl.replace("(", f"(\n\t{_NUMBER} BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,", 1)
             raise ValueError(
-                f"the server wants a primary key of each table, and a table of write_disposition={self.disposition!r} "
-                f"has none of its own; make it with one that numbers the rows: {' '.join(keyed.split())};"
+                f"the server requires a primary key in each table, and a table of "
+                f"write_disposition={self.disposition!r} has none of its own; make it with one that numbers the rows: "
+                f"{' '.join(keyed.split())};"
             )
         with proving_right(f"make the table: GRANT CREATE ON {self.target} TO …"):
             self.execute("PREPARE altcraft_proof FROM ?", ddl)
@@ -193,28 +191,15 @@ class MySqlSession(AlchemySession):
         return bool(found)
 
     def temp_table_ddl(self, columns: Sequence[str]) -> str:
-        """The end of ``CREATE TEMPORARY TABLE``: with a key, as a server may demand; an index added later commits."""
+        """Return the end of ``CREATE TEMPORARY TABLE``, with a key: a server may demand it, and an index commits."""
         own = f"{_NUMBER} BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, KEY ({self.quote(columns[-1])}(180))"
         return f"({own}) {super().temp_table_ddl(columns)}"
 
     def index(self, name: str, table: str, columns: Sequence[str]) -> None:
-        """It was made with the table."""
+        """Do nothing: the index was made with the table."""
 
     def begin_after_ddl(self) -> None:
-        """Begin the transaction after the DDL, where that was not part of it."""
         self.commit()
-
-    def instant(self, value: dt.datetime) -> Any:
-        """An instant in UTC as the driver takes it for a value."""
-        return value.replace(tzinfo=None).isoformat(" ", "microseconds")
-
-    def load(self, into: str, columns: Sequence[str], batches: Iterable[pa.RecordBatch]) -> None:
-        """Insert columns of batches."""
-        self._insert(into, columns, batches, "")
-
-    def upsert(self, batches: Iterable[pa.RecordBatch]) -> None:
-        """Insert rows by ``event_key``, the last of each replacing all before it."""
-        self._insert(self.target, COLUMNS, batches, f" ON DUPLICATE KEY UPDATE {self.assignments('VALUES({})')}")
 
     def _insert(self, into: str, columns: Sequence[str], batches: Iterable[pa.RecordBatch], end: str) -> None:
         begin = f"INSERT INTO {into} ({self.columns(columns)}) VALUES ".encode()
@@ -226,10 +211,10 @@ class MySqlSession(AlchemySession):
 
 
 def _literals(batch: pa.RecordBatch) -> pa.Array[Any]:
-    """Each row as it stands in SQL. Drivers would escape value by value, at five times the cost.
+    """Return each row as an SQL literal. Drivers would escape value by value, at five times the cost.
 
-    Sound because the session has set the SQL mode, in which a backslash escapes, and a character set whose characters
-    hold no byte of ASCII within.
+    This is safe as the session has set an SQL mode in which a backslash escapes, and a character set in which no other
+    character holds a byte of ASCII.
     """
     compute: Any = pc
     mark, nothing = text_scalar("'"), text_scalar("")
@@ -247,7 +232,7 @@ def _literals(batch: pa.RecordBatch) -> pa.Array[Any]:
 
 
 def _chunks(lines: pa.Array[Any], most: int) -> Iterator[bytes]:
-    """Rows joined by commas, as many as a packet takes."""
+    """Join rows by commas, as many as a packet takes."""
     held: list[bytes] = []
     size = 0
     found: list[Any] = lines.cast(pa.binary()).to_pylist()

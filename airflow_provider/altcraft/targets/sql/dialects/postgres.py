@@ -1,4 +1,4 @@
-"""PostgreSQL: COPY, for a merge into a temporary table and from there with one upsert."""
+"""PostgreSQL: rows by COPY; a merge copies into a temporary table and upserts from there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from airflow_provider.altcraft.targets.sql.rows import EPOCH, NEWS, numbered, sl
 from airflow_provider.altcraft.targets.sql.rules import Shape
 
 _PIECE = 1_000
-"""Rows that are spelled at once."""
+"""Rows of a piece of CSV."""
 _TABLES = {"r", "p", "f"}
 _NO_TABLES = {"v": "a view", "m": "a materialized view", "S": "a sequence", "c": "a type", "i": "an index"}
 
@@ -36,7 +36,7 @@ class PostgresSession(AlchemySession):
         if encoding != "UTF8":
             raise ValueError(f"the database's encoding is {encoding}; only UTF8 holds every character")
         self.raw.autocommit = False
-        # A connection may ask for rows of another kind, which SQLAlchemy would not understand.
+        # The connection may set another class of rows, which SQLAlchemy does not understand.
         if type(self.raw).__module__.startswith("psycopg2"):
             self.raw.cursor_factory = None
             return "postgresql+psycopg2://"
@@ -47,12 +47,11 @@ class PostgresSession(AlchemySession):
         return "postgresql+psycopg://"
 
     def _begin(self) -> None:
-        # Any stricter level would see the table as it was before the lock was waited for.
+        # A stricter level would see the table as it was before the wait for the lock.
         self.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         self.execute("SET LOCAL client_encoding TO 'UTF8'")
 
     def check_place(self, exists: bool) -> None:
-        """Refuse a place where nothing can be written or, where there is no table yet, made."""
         ((version, read_only, temporary, schema),) = self.execute(
             "SELECT version(), current_setting('transaction_read_only'),"
             " has_database_privilege(current_database(), 'TEMP'), coalesce(?, current_schema())",
@@ -60,22 +59,23 @@ class PostgresSession(AlchemySession):
         )
         if not version.startswith(("PostgreSQL ", "EnterpriseDB ")) or "Redshift" in version:
             raise ValueError(
-                f"the server is no PostgreSQL but {version.partition('(')[0].strip()!r}, whose locks, temporary tables "
-                f"and keys are not the same; write to PostgreSQL"
+                f"the server is not PostgreSQL but {version.partition('(')[0].strip()!r}, whose locks, temporary "
+                f"tables and keys are not the same; write to PostgreSQL"
             )
         if read_only == "on":
             raise OSError("the server takes no writes; it may be a standby")
         if not temporary and self.disposition != "append":
-            raise ValueError("the connection's user may make no temporary tables: GRANT TEMP ON DATABASE … TO …")
+            raise ValueError("the connection's user may not create temporary tables: GRANT TEMP ON DATABASE … TO …")
         if not exists:
             if schema is None:
                 raise ValueError("none of the schemas of the connection's search_path is there; name one")
             ((may,),) = self.execute("SELECT has_schema_privilege(?, 'CREATE')", schema)
             if not may:
-                raise ValueError(f"the connection's user may make no tables in {schema}: GRANT CREATE ON SCHEMA … TO …")
+                raise ValueError(
+                    f"the connection's user may not create tables in {schema}: GRANT CREATE ON SCHEMA … TO …"
+                )
 
     def shape(self) -> Shape | None:
-        """The table as it is there."""
         found = self.execute(
             "SELECT relkind::text, array(SELECT coalesce(attname, '')::text FROM unnest(partattrs::int2[]) number"
             " LEFT JOIN pg_catalog.pg_attribute ON attrelid = partrelid AND attnum = number AND number > 0)"
@@ -91,7 +91,7 @@ class PostgresSession(AlchemySession):
         return shape
 
     def schema_of_table(self) -> str | None:
-        """The schema in which the table is: for a name without one, the first of the search path that has it."""
+        """Return the schema in which the table is: for a name without one, the first of the search path that has it."""
         found = self.execute(
             "SELECT nspname::text FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace space"
             " ON space.oid = relnamespace WHERE pg_class.oid = to_regclass(?)",
@@ -100,7 +100,6 @@ class PostgresSession(AlchemySession):
         return str(found[0][0]) if found else self.name.schema
 
     def lock(self) -> None:
-        """Wait until no other task writes the table, and keep others out to the end."""
         self.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended('altcraft ' || coalesce("
             "(SELECT relnamespace::regnamespace::text FROM pg_catalog.pg_class WHERE oid = to_regclass(?)),"
@@ -112,23 +111,21 @@ class PostgresSession(AlchemySession):
         )
 
     def now(self) -> dt.datetime:
-        """The time by the server's clock."""
+        """Return the time by the server's clock."""
         ((microseconds,),) = self.execute("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
         return EPOCH + dt.timedelta(microseconds=microseconds)
 
     def temp_table_ddl(self, columns: Sequence[str]) -> str:
-        """The end of the statement that creates a temporary table of these columns."""
         return f"ON COMMIT DROP AS SELECT {self.columns(columns)} FROM {self.target} WHERE 1 = 0"
 
     def load(self, into: str, columns: Sequence[str], batches: Iterable[pa.RecordBatch]) -> None:
-        """Insert columns of batches."""
         sql = f"COPY {into} ({self.columns(columns)}) FROM STDIN WITH (FORMAT csv)"
         with self.raw.cursor() as cursor:
             if hasattr(cursor, "copy_expert"):  # it would report an error in making the pieces as its own
                 for batch in slices(batches):
                     cursor.copy_expert(sql, io.BytesIO(self._csv(batch.select(list(columns)))))
                 return
-            # One statement for all, so that the server takes in one piece while the next is spelled.
+            # One statement for all, so that the server reads one piece while the next is made.
             with cursor.copy(sql) as copy:
                 for batch in slices(batches, _PIECE):
                     copy.write(self._csv(batch.select(list(columns))))
@@ -144,12 +141,12 @@ class PostgresSession(AlchemySession):
         self.execute(f"DROP TABLE {staged}")
 
     def rehearse(self, scope: Scope, shape: Shape | None) -> None:
-        """Do what a commit does; the end of the transaction, which checks what was deferred, included."""
+        """Do what a commit does, including the check of deferred constraints."""
         super().rehearse(scope, shape)
         self.execute("SET CONSTRAINTS ALL IMMEDIATE")
 
     def make(self) -> None:
-        """Make the table; for a merge without key and index, which are made twice as fast once the rows are there."""
+        """Make the table; for a merge without key and index, which are made twice as fast after the rows are copied."""
         if self.disposition != "merge":
             super().make()
             return
@@ -158,14 +155,13 @@ class PostgresSession(AlchemySession):
         self._bare = True
 
     def upsert(self, batches: Iterable[pa.RecordBatch]) -> None:
-        """Insert rows by ``event_key``, the last of each replacing all before it."""
         if not (self._bare and self._filled(batches)):
             if self._bare:
                 self._finish()
             self._upsert(batches)
 
     def _filled(self, batches: Iterable[pa.RecordBatch]) -> bool:
-        """Copy rows into the new table; not where an event is there twice, as when two lookups asked it."""
+        """Copy rows into the new table, and return whether this was possible: not where an event comes twice."""
         try:
             with self._sa.begin_nested():
                 self.load(self.target, COLUMNS, batches)
@@ -195,7 +191,7 @@ class PostgresSession(AlchemySession):
         self.execute(
             f"INSERT INTO {self.target} AS held ({columns}) SELECT DISTINCT ON ({key}) {columns} FROM {staged}"
             f" ORDER BY {key}, {number} DESC"
-            # A row that is the same already is not written again: most are, where days are pulled again.
+            # Equal rows, which most are where days are pulled again, are not written again.
             f" ON CONFLICT ({key}) DO UPDATE SET {settings} WHERE ({old}) IS DISTINCT FROM ({new})"
         )
 
@@ -204,14 +200,13 @@ class PostgresSession(AlchemySession):
         return ", ".join(f"{before}{self.quote(name)}{'::text' if name == 'extra' else ''}" for name in NEWS)
 
     def try_ddl(self, sql: str) -> None:
-        """Run a statement that may fail without an end to the transaction."""
         with self._sa.begin_nested():
             self.execute(sql)
 
     @staticmethod
     def _csv(batch: pa.RecordBatch) -> bytes:
         buffer = io.BytesIO()
-        # A quoted nothing is an empty text, a bare one a null.
+        # A quoted empty field is an empty text, a bare one a null.
         options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="all_valid")
         pyarrow.csv.write_csv(batch, buffer, options)
         return buffer.getvalue()
