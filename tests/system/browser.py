@@ -10,14 +10,23 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import airflow
 import psutil
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import TimeoutException, WebDriverException
+from selenium.webdriver import Keys
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+_Result = TypeVar("_Result")
+STEP_SECONDS = 30
 
 ON_AIRFLOW_3 = airflow.__version__.startswith("3.")
 _SERVER, _HEALTH = ("api-server", "/api/v2/monitor/health") if ON_AIRFLOW_3 else ("webserver", "/health")
@@ -111,3 +120,79 @@ def chromium(profile: Path) -> Iterator[webdriver.Chrome]:
         yield driver
     finally:
         driver.quit()
+
+
+class Screen:
+    """What a browser shows, whose elements a page's script, or a new page, may replace between any two commands.
+
+    So an element is found and used within one step, which is done once the element can be seen and used; nobody keeps
+    an element. A step that does not come about in ``STEP_SECONDS`` fails the test with what the page
+    shows.
+
+    Args:
+        driver: the browser.
+    """
+
+    def __init__(self, driver: webdriver.Chrome) -> None:
+        self.driver = driver
+
+    def use(self, path: str, use: Callable[[WebElement], _Result]) -> _Result:
+        """Do something with the first element at an XPath that can be seen; returns what that returns."""
+
+        def step(driver: webdriver.Chrome) -> tuple[_Result] | Literal[False]:
+            shown = next((each for each in driver.find_elements(By.XPATH, path) if each.is_displayed()), None)
+            return shown is not None and (use(shown),)
+
+        return self._until(step, path)[0]
+
+    def click(self, path: str) -> None:
+        self.use(path, lambda element: element.click())
+
+    def text(self, path: str) -> str:
+        return self.use(path, lambda element: element.text)
+
+    def value(self, path: str) -> str:
+        return self.use(path, lambda field: field.get_attribute("value") or "")
+
+    def write(self, path: str, text: str) -> None:
+        """Replace what a field holds."""
+        self.use(path, lambda field: field.send_keys(Keys.CONTROL, "a", Keys.NULL, text))
+
+    def wait_for_text(self, path: str, words: str, frame: str | None = None) -> None:
+        """Wait until the first element at an XPath shows these words.
+
+        Args:
+            path: the element.
+            words: what it shows in the end.
+            frame: the frame that has it. It is entered at each look, as Airflow may make another in its place, and
+                left by ``driver.switch_to.default_content()``.
+        """
+
+        def step(driver: webdriver.Chrome) -> bool:
+            if frame:
+                driver.switch_to.default_content()
+                driver.switch_to.frame(driver.find_element(By.XPATH, frame))
+            return words in driver.find_element(By.XPATH, path).text
+
+        self._until(step, f"{path} with {words!r}")
+
+    def _until(self, step: Callable[[webdriver.Chrome], _Result | Literal[False]], what: str) -> _Result:
+        last = ""
+
+        def tried(driver: webdriver.Chrome) -> _Result | Literal[False]:
+            nonlocal last
+            try:
+                return step(driver)
+            except WebDriverException as error:  # Chromium has a dozen errors for what has just been replaced
+                last = error.msg or ""
+                return False
+
+        try:
+            return WebDriverWait(self.driver, STEP_SECONDS, 0.1).until(tried)
+        except TimeoutException:
+            self.driver.switch_to.default_content()
+            driver: Any = self.driver  # some of its methods have no types
+            log = [entry["message"] for entry in driver.get_log("browser")]
+            text = driver.execute_script("return document.body.innerText")
+            where = driver.current_url
+            pytest.fail(f"{what} is not shown on {where}\n{text}\n{log}\n{last}", pytrace=False)

@@ -13,14 +13,10 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
 from selenium.webdriver import Chrome, Keys
-from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
 
 from airflow_provider.altcraft.testing import Emulator
-from tests.system.browser import ON_AIRFLOW_3, chromium, served
+from tests.system.browser import ON_AIRFLOW_3, Screen, chromium, served
 
 TOKEN = "token-that-no-page-shows"
 SEES = "the token sees 2 databases: 1 Database #1, 7 Loyalty"
@@ -36,23 +32,8 @@ class Form(ABC):
 
     def __init__(self, driver: Chrome, url: str) -> None:
         self.driver = driver
+        self.screen = Screen(driver)
         self.url = url
-        self._wait = WebDriverWait(driver, 20, 0.1, ignored_exceptions=[StaleElementReferenceException])
-
-    def find(self, path: str) -> WebElement:
-        """The element at an XPath, as soon as it is there to be seen."""
-        try:
-            return self._wait.until(lambda driver: next(filter(_shown, driver.find_elements(By.XPATH, path)), None))
-        except TimeoutException:
-            log = [entry["message"] for entry in self.driver.get_log("browser")]
-            text = self.driver.find_element(By.TAG_NAME, "body").text
-            pytest.fail(f"{path} is not shown on {self.driver.current_url}\n{text}\n{log}", pytrace=False)
-
-    def write(self, path: str, text: str) -> None:
-        """Replace what a field holds."""
-        field = self.find(path)
-        field.send_keys(Keys.CONTROL, "a")
-        field.send_keys(text)
 
     @abstractmethod
     def begin(self, conn_id: str, hook_name: str) -> None:
@@ -92,33 +73,33 @@ class FormOfAirflow3(Form):
 
     def begin(self, conn_id: str, hook_name: str) -> None:
         self.driver.get(f"{self.url}/connections")
-        self.find("//button[contains(., 'Add Connection')]").click()
-        self.write("//input[@name='connection_id']", conn_id)
-        self.find("//*[@role='dialog']//input[@role='combobox']").send_keys(hook_name, Keys.ENTER)
-        self.find("//button[contains(., 'Standard Fields')]")
+        self.screen.click("//button[contains(., 'Add Connection')]")
+        self.screen.write("//input[@name='connection_id']", conn_id)
+        self.screen.write("//*[@role='dialog']//input[@role='combobox']", hook_name + Keys.ENTER)
+        self.screen.text("//button[contains(., 'Standard Fields')]")
 
     def edit(self, conn_id: str) -> None:
         self.driver.get(f"{self.url}/connections")
-        self.find(f"{self._row(conn_id)}//button[contains(@aria-label, 'Edit')]").click()
-        self.find("//button[contains(., 'Standard Fields')]")
+        self.screen.click(f"{self._row(conn_id)}//button[contains(@aria-label, 'Edit')]")
+        self.screen.text("//button[contains(., 'Standard Fields')]")
 
     def fill(self, **fields: str) -> None:
         for name, text in fields.items():
             path = self._open(name)
-            self.write(path, text + Keys.ENTER if name == "auth" else text)
+            self.screen.write(path, text + Keys.ENTER if name == "auth" else text)
 
     def shown(self, name: str) -> str:
         path = self._open(name)
-        return self.find("//*[@id='element_auth']").text if name == "auth" else _value(self.find(path))
+        return self.screen.text("//*[@id='element_auth']") if name == "auth" else self.screen.value(path)
 
     def save(self) -> None:
-        self.find("//*[@role='dialog']//button[contains(., 'Save')]").click()
-        self.find("//*[@data-scope='toast' and @data-part='title'][contains(., 'Connection')]")
+        self.screen.click("//*[@role='dialog']//button[contains(., 'Save')]")
+        self.screen.text("//*[@data-scope='toast' and @data-part='title'][contains(., 'Connection')]")
 
     def tested(self, conn_id: str) -> str:
         self.driver.get(f"{self.url}/connections")
-        self.find(f"{self._row(conn_id)}//button[contains(@aria-label, 'Test')]").click()
-        return self.find("//*[@data-scope='toast' and @data-part='description']").text
+        self.screen.click(f"{self._row(conn_id)}//button[contains(@aria-label, 'Test')]")
+        return self.screen.text("//*[@data-scope='toast' and @data-part='description']")
 
     @staticmethod
     def _row(conn_id: str) -> str:
@@ -126,9 +107,9 @@ class FormOfAirflow3(Form):
 
     def _open(self, name: str) -> str:
         """Unfold the fields among which one is; returns where this is."""
-        heading = self.find(f"//*[@role='dialog']//button[contains(., '{self._PLACES[name]}')]")
-        if heading.get_attribute("aria-expanded") != "true":
-            heading.click()
+        heading = f"//*[@role='dialog']//button[contains(., '{self._PLACES[name]}')]"
+        if self.screen.use(heading, lambda button: button.get_attribute("aria-expanded")) != "true":
+            self.screen.click(heading)
         choice = f"@role='combobox' and ancestor::*[@id='element_{name}']"
         return f"//*[@role='dialog']//input[@name='{name}' or @name='element_{name}' or {choice}]"
 
@@ -139,45 +120,37 @@ class FormOfAirflow2(Form):
     def begin(self, conn_id: str, hook_name: str) -> None:
         # By way of the list, to which Airflow returns in the end: an edited page's script replaces what it says.
         self.driver.get(f"{self.url}/connection/list/")
-        self.find("//a[contains(@href, '/connection/add')]").click()
-        self.write("//input[@name='conn_id']", conn_id)
+        self.screen.click("//a[contains(@href, '/connection/add')]")
+        self.screen.write("//input[@name='conn_id']", conn_id)
         if hook_name != "Altcraft":  # the first by name, with which the page opens
-            self.find("//*[@id='select2-conn_type-container']").click()
-            self.write("//input[contains(@class, 'select2-search__field')]", hook_name + Keys.ENTER)
+            self.screen.click("//*[@id='select2-conn_type-container']")
+            self.screen.write("//input[contains(@class, 'select2-search__field')]", hook_name + Keys.ENTER)
 
     def edit(self, conn_id: str) -> None:
         self.driver.get(f"{self.url}/connection/list/")
-        self.find(f"//tr[td[normalize-space()='{conn_id}']]//a[contains(@href, '/connection/edit/')]").click()
-        self.find("//input[@name='conn_id']")
+        self.screen.click(f"//tr[td[normalize-space()='{conn_id}']]//a[contains(@href, '/connection/edit/')]")
+        self.screen.text("//input[@name='conn_id']")
 
     def fill(self, **fields: str) -> None:
         for name, text in fields.items():
-            self.write(self._path(name), text)
+            self.screen.write(self._path(name), text)
 
     def shown(self, name: str) -> str:
-        return _value(self.find(self._path(name)))
+        return self.screen.value(self._path(name))
 
     def save(self) -> None:
-        self.find("//form[@id='model_form']//button[@type='submit']").click()
-        self.find("//*[contains(@class, 'alert')][contains(., 'Row')]")
+        self.screen.click("//form[@id='model_form']//button[@type='submit']")
+        self.screen.text("//*[contains(@class, 'alert')][contains(., 'Row')]")
 
     def tested(self, conn_id: str) -> str:
         assert self.shown("conn_id") == conn_id
         self.driver.get_log("browser")  # what opening the page brought is Airflow's own
-        self.find("//button[@id='test-connection']").click()
-        return self.find("//*[contains(@class, 'alert-success') or contains(@class, 'alert-error')]").text
+        self.screen.click("//button[@id='test-connection']")
+        return self.screen.text("//*[contains(@class, 'alert-success') or contains(@class, 'alert-error')]")
 
     @staticmethod
     def _path(name: str) -> str:
         return f"//input[@name='{name}' or @name='extra__altcraft__{name}']"
-
-
-def _shown(element: WebElement) -> bool:
-    return element.is_displayed()
-
-
-def _value(field: WebElement) -> str:
-    return field.get_attribute("value") or ""
 
 
 @pytest.fixture(scope="module")
@@ -255,19 +228,22 @@ def test_a_connection_with_nothing_filled_in(form: Form) -> None:
 
 def test_what_must_be_filled_in_comes_first_and_is_marked(form: Form) -> None:
     form.begin("altcraft_looked_at", "Altcraft")
-    form.find("//*[normalize-space()='Base URL *']")
-    form.find("//*[normalize-space()='API token *']")
-    first = [form.find(f"//input[@name='{name}']").location["y"] for name in ("host", "password", "port")]
+    form.screen.text("//*[normalize-space()='Base URL *']")
+    form.screen.text("//*[normalize-space()='API token *']")
+    first = [
+        form.screen.use(f"//input[@name='{name}']", lambda field: field.location["y"])
+        for name in ("host", "password", "port")
+    ]
     assert first == sorted(first)
     form.fill(list_id="1")
-    form.find("//*[normalize-space()='Database (list_id) * unless each task names one']")
-    form.find("//*[contains(text(), 'the connection test lists those that the token sees')]")
+    form.screen.text("//*[normalize-space()='Database (list_id) * unless each task names one']")
+    form.screen.text("//*[contains(text(), 'the connection test lists those that the token sees')]")
     if ON_AIRFLOW_3:
         assert form.shown("auth") == "not set: the request's body"
         form.fill(auth="an Authorization")
         assert form.shown("auth") == "an Authorization header"
     else:
-        form.find("//*[contains(text(), 'an Authorization header')]")
+        form.screen.text("//*[contains(text(), 'an Authorization header')]")
 
 
 def test_another_type_is_tested_where_this_provider_is_installed(form: Form, tmp_path: Path) -> None:

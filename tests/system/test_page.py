@@ -13,12 +13,10 @@ from urllib.parse import quote
 
 import pytest
 from selenium.webdriver import Chrome
-from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
 
 from airflow_provider.altcraft.testing import Emulator
 from tests.system import page
-from tests.system.browser import ON_AIRFLOW_3, chromium
+from tests.system.browser import ON_AIRFLOW_3, Screen, chromium
 
 ALLOWED = {
     "html",
@@ -224,8 +222,9 @@ def test_connections_and_their_last_tests(site: page.Site, platform: str, driver
     driver.add_cookie({"name": "_token", "value": site.tokens["root"]})
     driver.get(f"{site.url}/altcraft/")
     row = "//tr[.//button][td[normalize-space()='shop']]"
-    driver.find_element(By.XPATH, f"{row}//button").click()
-    WebDriverWait(driver, 30, 0.2).until(lambda _: "passed" in driver.find_element(By.XPATH, row).text)
+    screen = Screen(driver)
+    screen.click(f"{row}//button")
+    screen.wait_for_text(row, "passed")
     assert driver.current_url == f"{site.url}/altcraft/"
     driver.add_cookie({"name": "_token", "value": site.tokens["ann"]})
     passed = r"passed , \d{4}-\d\d-\d\d \d\d:\d\d UTC, by root: The platform answers; the token sees 3 databases"
@@ -275,15 +274,13 @@ def test_airflow_itself_takes_the_plugin(site: page.Site) -> None:
 
 def test_the_tab_opens_in_airflow(site: page.Site, driver: Chrome) -> None:
     """Of a task instance, of a DAG, and from the menu; dark where the browser is."""
-    wait = WebDriverWait(driver, 30, 0.2)
+    screen = Screen(driver)
     run = quote(site.runs["shop"][-1], safe="")
 
     def shown(path: str, tab: str, words: str) -> str:
         driver.get(site.url + path)
-        wait.until(lambda _: driver.find_elements(By.XPATH, tab))[0].click()
-        frame = wait.until(lambda _: driver.find_elements(By.XPATH, "//iframe[@title='Altcraft']"))[0]
-        driver.switch_to.frame(frame)
-        wait.until(lambda _: words in driver.find_element(By.TAG_NAME, "body").text)
+        screen.click(tab)
+        screen.wait_for_text("//body", words, frame="//iframe[@title='Altcraft']")
         colour: str = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
         driver.switch_to.default_content()
         return colour
