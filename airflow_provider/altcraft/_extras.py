@@ -25,7 +25,7 @@ _EXTRAS: Final = {
 
 
 def not_installed(kind: str, error: BaseException | None = None) -> str:
-    """Say that a package is missing, and how to install it.
+    """Return a sentence that names the missing package and how to install it.
 
     Args:
         kind: a scheme, or a type of connection.

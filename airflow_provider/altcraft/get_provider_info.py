@@ -1,4 +1,4 @@
-"""What Airflow discovers of this package, by the entry point ``apache_airflow_provider``."""
+"""The provider's metadata, which Airflow discovers by the entry point ``apache_airflow_provider``."""
 
 from __future__ import annotations
 

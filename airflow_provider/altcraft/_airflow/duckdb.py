@@ -56,7 +56,7 @@ def _file(place: str, connection: Any, more: str) -> str:
 
 
 def served_by(hook: Any) -> str | None:
-    """Say which provider a hook is of, where both are installed."""
+    """Return a sentence that names the provider of a hook where both are installed, else ``None``."""
     names = {module: name for module, name in _PROVIDERS.items() if _is_there(module)}
     ours = next((name for module, name in names.items() if f"{type(hook).__module__}.".startswith(f"{module}.")), None)
     if ours is None or len(names) < len(_PROVIDERS):
@@ -73,7 +73,7 @@ def _is_there(module: str) -> bool:
 
 
 def refuse_newer(error: BaseException) -> None:
-    """Say in words that a file was made by a DuckDB newer than the one installed; no retry would read it.
+    """Raise a clear error for a file of a DuckDB newer than the one installed, which no retry would read.
 
     Raises:
         ValueError: it was.

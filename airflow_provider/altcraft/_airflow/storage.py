@@ -41,7 +41,7 @@ def reach(uri: str) -> tuple[Any, str]:
 
 
 def _attach(scheme: str, conn_id: str | None) -> None:
-    """Give Airflow the file system of a store that only Airflow's own providers serve.
+    """Register the file system of a store that only Airflow's own providers serve.
 
     Airflow itself would import the packages of all stores to find it, Google's and Azure's for S3 too: 0.6 s and 60 MB
     in every task.

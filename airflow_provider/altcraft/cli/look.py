@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SHOWN: Final = ("datetime", "action", "channel", "message_id", "message_name", "campaign_name")
-"""What a table of events has. The other formats have all."""
+"""The columns of a table of events. The other formats have all fields."""
 
 
 def history(options: Namespace) -> Rows:
@@ -100,7 +100,7 @@ def test(options: Namespace) -> Record:
 
 
 def _keep(conn_id: str, status: bool, message: str) -> None:
-    """Keep the test for the page that lists connections; without Airflow's database there is none."""
+    """Store the test for the page that lists connections, where Airflow has a database."""
     from airflow.utils.session import create_session
     from sqlalchemy.exc import SQLAlchemyError
 

@@ -22,7 +22,7 @@ Profile: TypeAlias = ProfileLookup | Mapping[str, object] | str
 
 @contextmanager
 def named(call: Call) -> Iterator[None]:
-    """Give errors the method of the call, and remove the request from them."""
+    """Add the method of the call to errors, and remove the request from them."""
     try:
         yield
     except AltcraftError as error:

@@ -9,7 +9,7 @@ log = logging.getLogger(__name__)
 
 
 class MissingProfiles:
-    """How many histories are empty because the platform has no such profile. May be used from any thread."""
+    """Counts histories that are empty because the platform has no such profile. May be used from any thread."""
 
     def __init__(self) -> None:
         self.count = 0

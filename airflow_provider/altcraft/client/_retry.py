@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How retriable errors are retried. The calls only read, so a repeat does no harm.
+    """The policy of retries after retriable errors. The calls only read, so a repeat does no harm.
 
     Attributes:
         attempts: tries in all, the first included.

@@ -1,4 +1,4 @@
-"""What a long pull says of itself while it runs: lines of its log, and a small record that a page may show."""
+"""The progress of a pull that runs: lines in the log, and a small record that the page shows."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ An XCom, as for the record of a wait (``waiting.progress.WAIT_KEY``): Airflow 2.
 
 
 class PullProgress(TypedDict):
-    """How far a pull is. Plain JSON; it holds counts and nothing of a profile."""
+    """The progress of a pull. Plain JSON; it holds counts and nothing of a profile."""
 
     unit: Literal["profile", "walk"]
-    """What is counted: profiles, or walks over the pages of a database."""
+    """The unit of ``done`` and ``total``: profiles, or walks over the pages of a database."""
 
     done: int
     """Profiles that are answered, or walks that are done, those of an earlier attempt included."""
@@ -40,13 +40,13 @@ class PullProgress(TypedDict):
     """Events that have come, those of an earlier attempt included."""
 
     seconds: float
-    """How long this attempt has run."""
+    """The duration of this attempt so far."""
 
     seconds_left: float | None
-    """About how long it has left; ``None`` where nobody knows, as of walks."""
+    """An estimate of the time left; ``None`` where it is unknown, as of walks."""
 
     recorded_at: str
-    """When this was recorded, UTC, ISO 8601."""
+    """The time of this record, UTC, ISO 8601."""
 
 
 class Progress:
@@ -76,7 +76,7 @@ class Progress:
             log.info("%s", self.line(now))
 
     def resume(self, profiles: int, events: int) -> None:
-        """So many were done by an earlier attempt; rate and time left are of what is done from now on."""
+        """Begin with the counts of an earlier attempt; rate and time left count what follows."""
         self.profiles = self._before = profiles
         self.events = events
 
@@ -118,7 +118,7 @@ class Progress:
 
 
 class WalkProgress(Progress):
-    """The same of walks over pages, of which nobody knows beforehand how many there are.
+    """The progress of walks over pages, whose number is unknown.
 
     Args:
         total: walks to do.
@@ -136,12 +136,12 @@ class WalkProgress(Progress):
         self._add(events)
 
     def resume_walks(self, *, done: int, pages: int, events: int) -> None:
-        """So much was done by an earlier attempt; the rate is of what is done from now on."""
+        """Begin with the counts of an earlier attempt; the rate counts what follows."""
         self.profiles, self.pages, self.events = done, pages, events
         self._events_before = events
 
     def record(self) -> PullProgress:
-        """Return the same as a record; nobody knows how many pages are left."""
+        """Return the same as a record, without an estimate of the time left."""
         return {**super().record(), "unit": "walk", "pages": self.pages, "seconds_left": None}
 
     def line(self, now: float | None = None) -> str:

@@ -218,7 +218,7 @@ class AltcraftHook(BaseHook):
 
 
 def _listed(databases: Sequence[Database]) -> str:
-    """Say how many databases there are, and which ones, by id and name."""
+    """Return the number of databases and a list of them, by id and name."""
     names = [f"{each.id} {each.name}".strip() for each in databases[:_LISTED]]
     more = [f"and {len(databases) - _LISTED} more"] if len(databases) > _LISTED else []
     count = counted(len(databases), "database")

@@ -1,4 +1,4 @@
-"""What operators share that pull history into a target: open, pull apart, commit, and say what came of it."""
+"""The base class of the operators that pull history into a target: open, pull, commit, report."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ if TYPE_CHECKING:
     from airflow_provider.altcraft.targets import Scope, Target, TargetWriter, Written
 
     Record = Callable[[PullProgress], object]
-    """Keeps how far a pull is."""
+    """Stores the progress of a pull."""
 
 log = logging.getLogger(__name__)
 
 SUMMARY = "summary"
-"""Where the result, and what is kept of a pull for a retry, have the counts of its events."""
+"""The key of the counts of events, in the result and in a checkpoint."""
 
 
 class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, BaseOperator):
@@ -77,7 +77,7 @@ class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, 
     ui_color = "#e8f4ec"
 
     follow: Callable[[Progress], object] | None = None
-    """Called with what counts a pull's progress, as often as it begins; for who shows it outside of a task."""
+    """Called with the progress of each pull that begins; for a progress bar outside of a task."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, 
 
     @property
     def instance_name(self) -> str:
-        """What this instance of a mapped task is called; empty where only its number tells it from others."""
+        """The name of this instance of a mapped task; empty where only its number tells it from others."""
         return name_by_shard(self.shard)
 
     def _check_in_group(self) -> None:
@@ -149,7 +149,7 @@ class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, 
         """Pull and write, also where there is no task; the result is that of ``execute``.
 
         Args:
-            record: is given how far the pull is, now and then, in a thread.
+            record: called with the progress every ten seconds, in a thread.
         """
         from airflow_provider.altcraft.client import FatalError
 
@@ -226,7 +226,7 @@ class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, 
                     log.info("Going on from an earlier attempt: %s", pull.progress.line())
             log.info("Pulling %s; events %s", pull.plan, pull.window.words)
             with _heap_left_out():
-                run_apart(_hand_on(pull, writer, summary, self.event_key_by, record))
+                run_apart(_transfer(pull, writer, summary, self.event_key_by, record))
             failed_uri = writer.keep_failures(pull.failed) if isinstance(writer, SupportsFailureReport) else None
             self._written = written = writer.commit()
         except BaseException:
@@ -249,7 +249,7 @@ def _heap_left_out() -> Iterator[None]:
         gc.unfreeze()
 
 
-async def _hand_on(
+async def _transfer(
     pull: Pull, writer: TargetWriter, summary: EventSummary, event_key_by: str, record: Record | None
 ) -> None:
     without, alone = 0, asyncio.Lock()
@@ -269,7 +269,7 @@ async def _hand_on(
 
 @asynccontextmanager
 async def _recorded(progress: Progress, record: Record | None, alone: asyncio.Lock) -> AsyncIterator[None]:
-    """Record every ten seconds how far the pull is, also while the platform does not answer.
+    """Record the progress every ten seconds, also while the platform does not answer.
 
     Not while a piece is written, as a target of others may ask Airflow for something then: before Airflow 3.2, two
     threads of a task that ask at once may get each other's answers.

@@ -143,7 +143,7 @@ class AltcraftDatabaseHistoryOperator(PullOperator):
             return super().execute(context)
         self._before = _counts_before(context, self.task_id)
         result = super().execute(context)
-        _hand_on(context, result.pop(COUNTS))
+        _report_counts(context, result.pop(COUNTS))
         return result
 
     def _prepare(self, client: BulkClient, list_id: int, window: Window) -> tuple[DatabasePull, Scope]:
@@ -284,7 +284,7 @@ def _counts_before(context: Context, task_id: str) -> Any:
     return task.xcom_pull(task_ids=task_id, key=COUNTS, include_prior_dates=True, map_indexes=task.map_index)
 
 
-def _hand_on(context: Context, counts: dict[str, Any]) -> None:
+def _report_counts(context: Context, counts: dict[str, Any]) -> None:
     task: Any = context.get("ti")
     if task is not None:
         task.xcom_push(key=COUNTS, value=counts)

@@ -154,7 +154,7 @@ class Ledger:
             self._mark_moved(other)
 
     def _mark_moved(self, store: Store) -> None:
-        """Have a store say that another one has the ledger: a run that reads only this one would not know.
+        """Mark a store whose ledger has moved to another one, so that a run which reads only this one is refused.
 
         Looked at each time, as a run may have been killed before it.
         """

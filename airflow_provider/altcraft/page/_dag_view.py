@@ -1,4 +1,4 @@
-"""What the pages of a DAG and of the menu show: rows, duration and lateness of pulls, side by side."""
+"""The views of a DAG and of the menu: rows, duration and lateness of pulls, side by side."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 _SHARD: Final = r"\d+ of \d+"
 _MASKED: Final = r"(?:[^@]{0,2}\*\*\*[^@]{0,2}|[^@]?\*\*\*@\S*)"
 _PROFILES: Final = rf"[\d,]+ profiles?|(?:(?:phone|profile_id|xxh) |[^=@]+=)?{_MASKED}(?: {_MASKED})?"
-"""What ``instance_names`` calls an instance: a shard, or profiles, as others of the task may be called too."""
+"""The names that ``instance_names`` gives: a shard, or profiles, which several instances may share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,5 +55,5 @@ class Instance:
 
     @property
     def seconds(self) -> float | None:
-        """How long it took; ``None`` where it has not ended."""
+        """Its duration; ``None`` where it has not ended."""
         return None if self.started is None or self.ended is None else (self.ended - self.started).total_seconds()

@@ -1,4 +1,4 @@
-"""What the page shows of a pull that has not ended: how far it is."""
+"""The view of a pull that has not ended: its progress."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Progress(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ProgressView:
-    """How far a pull is, in words, and the length of its bar."""
+    """The progress of a pull, in words, and the length of its bar."""
 
     progress: Progress
     done: str

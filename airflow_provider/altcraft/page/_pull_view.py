@@ -1,4 +1,4 @@
-"""What the page of a pull shows, ready to be drawn: lengths of bars, words, numbers."""
+"""The view of a pull, ready to be drawn: lengths of bars, words, numbers."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from airflow_provider.altcraft.page._instance import Instance
 from airflow_provider.altcraft.page._result import ByTime, Lateness, Result, Summary, Window, parse
 
 STAGES: Final = {"send": "sent", "deliv": "delivered", "open": "opened", "read": "read", "click": "clicked"}
-"""What an action that brings a message on is called, by a word of the action's name."""
+"""The stages of a message, by a word of the action's name."""
 
 WIDTH: Final = 1000
-"""Of a bar at its longest, and of a chart, in units of the drawing."""
+"""The width of a chart and of its longest bar, in units of the drawing."""
 
 HEIGHT: Final = 200
 _COLUMNS: Final = 14
@@ -39,7 +39,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Funnel:
-    """How far a channel's messages came, and its other actions."""
+    """The stages that a channel's messages reached, and its other actions."""
 
     name: str
     bars: list[Bar]

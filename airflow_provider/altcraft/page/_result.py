@@ -82,7 +82,7 @@ class Lateness(Spread):
 
 
 class Result(_Model):
-    """What an operator that pulls returns."""
+    """The XCom of an operator that pulls."""
 
     uris: list[str] = []
     rows: Count = 0

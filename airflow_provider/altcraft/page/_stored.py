@@ -1,4 +1,4 @@
-"""What Airflow's database holds of pulls and waits: their task instances, results and records."""
+"""Reads pulls and waits from Airflow's database: their task instances, results and records."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RUNS: Final = 30
 """Runs of a DAG that its page shows."""
 
 LOOKED_AT: Final = 500
-"""Runs, of all DAGs, among which the menu's page looks for pulls."""
+"""Runs, of all DAGs, in which the menu's page searches for pulls."""
 
 _PULLS_OF_DAG: Final = 600
 _PULLS_OF_MENU: Final = 50

@@ -1,4 +1,4 @@
-"""What the page shows of a wait: for whom, for what, until when, and what its polls found."""
+"""The view of a wait: its profiles, its action, its deadline, and the results of its polls."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ENDED = {
     "error": "ended by an error",
 }
 _OVER = ("met", "failed", "timeout")
-"""How a wait ends for good. A cleared task keeps the record that says so until its next try begins."""
+"""The final states of a wait. A cleared task keeps such a record until its next try begins."""
 
 
 class Wait(BaseModel):

@@ -1,4 +1,4 @@
-"""What adds the page to Airflow's UI, by the entry point ``airflow.plugins``.
+"""The Airflow plugin that adds the page to the UI, by the entry point ``airflow.plugins``.
 
 Every process of Airflow loads it, tasks and parsers too, so it imports nothing of the page: the API server does, when
 the page is first opened. Airflow 2.11 knows no views of this kind and passes over them.
@@ -12,7 +12,7 @@ from typing import Any, Final
 from airflow.providers.common.compat.sdk import AirflowPlugin
 
 PREFIX: Final = "/altcraft"
-"""Where Airflow's API server mounts the page."""
+"""The path under which Airflow's API server mounts the page."""
 
 # Relative to Airflow's base URL, which may have a path.
 _RUN: Final = "dag_id={DAG_ID}&run_id={RUN_ID}"

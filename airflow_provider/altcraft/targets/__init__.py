@@ -1,4 +1,4 @@
-"""Where history is written: the targets shipped, and the protocol that a user's own follows.
+"""The targets that history is written to, and the protocol of a user's own.
 
 DAG files construct targets while they are parsed, so nothing here imports pyarrow, fsspec or pydantic.
 """

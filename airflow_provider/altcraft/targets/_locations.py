@@ -1,4 +1,4 @@
-"""Where a path or a URI leads: a store and a key in it, or a place on the disk; checked without touching either."""
+"""Parses and checks paths and URIs: a store and a key in it, or a path on the disk. Does no I/O."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ class SupportsResume(Protocol):
 
 @runtime_checkable
 class Target(Protocol):
-    """Where history is written. A user's own target follows this protocol.
+    """A place that history is written to. A user's own target follows this protocol.
 
     An operator renders the attributes named in ``template_fields`` before it opens the target. ``repr`` must be
     stable from one parse of the DAG file to the next and hold no secret. ``testing.conformance.TargetConformance``

@@ -144,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_commands(parser: argparse.ArgumentParser) -> None:
-    """What is asked of an emulator that serves."""
+    """Add the commands for an emulator that serves."""
     commands = parser.add_subparsers(dest="command", title="commands, which ask an emulator that serves")
     where = argparse.ArgumentParser(add_help=False)
     where.add_argument("--url", default=os.environ.get(URL), help=f"its URL; {URL} by default")

@@ -36,7 +36,7 @@ globals().update({{name: value for name, value in vars(module).items() if not na
 
 @dataclass(frozen=True)
 class DagRun:
-    """How a run of a DAG ended.
+    """The result of a run of a DAG.
 
     Attributes:
         state: ``success`` or ``failed``.

@@ -33,7 +33,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """How an answer is put on the wire past the HTTP library, and how the connection ends.
+    """The way in which an answer is written to the connection, bypassing the HTTP library, and the connection's end.
 
     Attributes:
         keep: how many bytes of the body are sent; None is all of them, -1 not even the status line.
@@ -117,7 +117,7 @@ def reset_during_body(after: int = 1) -> Fault:
 
 
 def __getattr__(name: str) -> Any:
-    """Give the fault that had another name before 0.1."""
+    """Return the fault that had another name before 0.1."""
     if name == "reset_amid_body":
         return reset_during_body
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

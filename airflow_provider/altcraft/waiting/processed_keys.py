@@ -137,7 +137,7 @@ class ProcessedKeys:
         return rows, gone
 
     def renew_rows(self) -> None:
-        """Have the next ``changes`` give all rows, for a store that may have none of them."""
+        """Mark all rows as changed, for a store that may have none of them."""
         for page in self._pages:
             self._outdate(page)
 

@@ -61,7 +61,7 @@ class WaitProgress(TypedDict):
     """The result of the last poll: ``not yet``, ``met``, ``failed: RequestTimeoutError``, …"""
 
     failed_polls: int
-    """How many of the last polls failed in a row."""
+    """The number of polls that failed in a row until now."""
 
     profiles: int
     """Profiles that are waited for in all."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Outcome: TypeAlias = dict[str, Any]
-"""How a wait ended, as plain JSON, by its ``status``:
+"""The outcome of a wait, as plain JSON, by its ``status``:
 
 - ``met``, ``failed``: with the ``events`` of one profile, or with the ``cohort``;
 - ``timeout``, ``execution_timeout``: with the ``cohort`` where there is one;

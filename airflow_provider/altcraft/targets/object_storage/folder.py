@@ -104,5 +104,5 @@ class Folder(Protocol):
         ...
 
     def drop_uploads(self, prefix: str, living: set[str]) -> None:
-        """Have the store drop unfinished uploads to ``<prefix><attempt>-…`` of attempts that do not live."""
+        """Drop unfinished uploads to ``<prefix><attempt>-…`` of attempts that do not live."""
         ...

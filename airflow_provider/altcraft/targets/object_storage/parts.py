@@ -128,7 +128,7 @@ class PartsWriter(ReportingWriter):
                     self._close(None)
 
     def commit(self) -> Written:
-        """Give the parts visible names, and replace the manifest."""
+        """Rename the parts to visible names, and replace the manifest."""
         with self._guard():
             if self._open is not None or not self._notes:
                 if self._open is None:  # no rows are a part too: readers find the schema

@@ -1,4 +1,4 @@
-"""What the event keys of a table are made of, so that a merge never holds an event by two kinds of them."""
+"""The kind of event keys in a table, so that a merge never holds an event by two kinds of them."""
 
 from __future__ import annotations
 

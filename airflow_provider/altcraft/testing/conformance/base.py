@@ -34,7 +34,7 @@ MEANINGS: dict[Keeps, str] = {
     "union": "the events of all pulls, one row for each event_key, with its newest values",
     "all": "the rows of all pulls, one after another",
 }
-"""What the place of a target holds after several pulls, by ``keeps``."""
+"""The rows that a target's place holds after several pulls, by ``keeps``."""
 
 DAYS = ("2026-01-01", "2026-01-02")
 FIRST, LATER = scope(*DAYS), scope("2026-01-02", "2026-01-03")

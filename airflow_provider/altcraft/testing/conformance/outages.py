@@ -35,7 +35,7 @@ class Space(Protocol):
         ...
 
     def free(self) -> None:
-        """Have it free again."""
+        """Free the space again."""
         ...
 
 

@@ -31,7 +31,7 @@ LARGE = 300_000
 
 @dataclass(frozen=True)
 class Pull:
-    """What one pull writes to a target."""
+    """The rows and the scope of one pull."""
 
     scope: Scope
     batches: tuple[pa.RecordBatch, ...]

@@ -1,4 +1,4 @@
-"""How a test of a target writes as Airflow would, reads while it does, and compares."""
+"""Helpers of the tests of targets: write as Airflow would, read while it does, and compare."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Watching:
 
     @property
     def last(self) -> pa.Table:
-        """What it saw last."""
+        """The last state that it read."""
         return self.states[-1]
 
     def twice_more(self) -> None:

@@ -168,7 +168,7 @@ class Contents:
         days: float = 30,
         seed: int = 0,
     ) -> None:
-        """Give a database virtual profiles with events, which are computed on request and take no memory.
+        """Add virtual profiles with events to a database, which are computed on request and take no memory.
 
         Profile number i, from 0, has the xxh ``f"{i:016x}"``, the e-mail ``f"user{i}@example.com"``, the phone
         ``f"+79{i:09d}"`` and the custom field ``CRM_ID`` of ``str(i)``. Its events are those of campaigns: sends,

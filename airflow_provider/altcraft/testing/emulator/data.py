@@ -73,7 +73,7 @@ class Database:
             return profile
 
     def seed(self, **how: int) -> None:
-        """Give the database virtual profiles and events."""
+        """Add virtual profiles and events to the database."""
         with self._lock:
             if self._seeded:
                 raise ValueError(f"database {self.list_id} is seeded already")
@@ -91,7 +91,7 @@ class Database:
                     self._index.setdefault(key, each)
 
     def merge_profiles(self, kept: Profile, other: Profile) -> None:
-        """Give a profile the events and lookups of another, which is deleted."""
+        """Move the events and lookups of a profile to another, and delete the first."""
         with self._lock:
             moved = self.events(other, with_late=True)
             self.delete_profile(other)

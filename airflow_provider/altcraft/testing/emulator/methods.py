@@ -22,7 +22,7 @@ _CURSOR = re.compile(r"([0-9a-f]{16})\.(\d{8}(?:\d{6})?)(?:\.(\d+))?")
 
 
 class _Position(NamedTuple):
-    """Where a row stands in a database's history: profile, second, and place among the rows of that second."""
+    """The position of a row in a database's history: profile, second, and number among the rows of that second."""
 
     xxh: str
     second: int

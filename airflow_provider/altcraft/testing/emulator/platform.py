@@ -56,5 +56,5 @@ class Platform(Contents, Record):
         self._revoked.update(list_ids)
 
     def grant(self, *list_ids: int) -> None:
-        """Give the token's rights on these databases back."""
+        """Restore the token's rights on these databases."""
         self._revoked.difference_update(list_ids)

@@ -1,4 +1,4 @@
-"""How each database creates the table, takes rows and commits them."""
+"""The dialects: how each database creates the table, takes rows and commits them."""
 
 from __future__ import annotations
 
