@@ -139,11 +139,12 @@ class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, 
                 self.check_mapped({"target": self.target}, None)
             except ValueError as error:
                 raise AirflowFailException(str(error)) from error
-        from airflow_provider.altcraft.extract._progress import PULL_KEY
+        with _heap_left_out():
+            from airflow_provider.altcraft.extract._progress import PULL_KEY
 
-        result = self.pull(partial(keep, context, PULL_KEY))
-        self.report(context, result, AltcraftHook(self.altcraft_conn_id))
-        return result
+            result = self.pull(partial(keep, context, PULL_KEY))
+            self.report(context, result, AltcraftHook(self.altcraft_conn_id))
+            return result
 
     def pull(self, record: Record | None = None) -> dict[str, Any]:
         """Pull and write, also where there is no task; the result is that of ``execute``.
@@ -153,7 +154,7 @@ class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, 
         """
         from airflow_provider.altcraft.client import FatalError
 
-        with without_secrets():
+        with without_secrets(), _heap_left_out():
             # A retry would meet the same, so none is wasted on it.
             try:
                 pull, writer = self._open()
@@ -225,8 +226,7 @@ class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, 
                         summary.resume(state[SUMMARY])
                     log.info("Going on from an earlier attempt: %s", pull.progress.line())
             log.info("Pulling %s; events %s", pull.plan, pull.window.words)
-            with _heap_left_out():
-                run_apart(_transfer(pull, writer, summary, self.event_key_by, record))
+            run_apart(_transfer(pull, writer, summary, self.event_key_by, record))
             failed_uri = writer.keep_failures(pull.failed) if isinstance(writer, SupportsFailureReport) else None
             self._written = written = writer.commit()
         except BaseException:
@@ -238,7 +238,10 @@ class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, 
 
 @contextmanager
 def _heap_left_out() -> Iterator[None]:
-    """Leave out of garbage collection what Airflow has loaded: a full one looks at all of it, which takes 0.2 s."""
+    """Leave out of garbage collection what Airflow has loaded: a full one looks at all of it, which takes 0.1 s or more.
+
+    To import what a pull needs makes so many objects that one is due, and another while it writes.
+    """
     if gc.get_freeze_count():  # other code froze it before and decides when to unfreeze it
         yield
         return

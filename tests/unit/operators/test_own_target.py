@@ -119,12 +119,17 @@ def test_no_record_is_kept_while_the_target_is_written(api: Emulator, monkeypatc
 
 
 class Frozen(ListTarget):
-    """A target that notes how many objects garbage collection leaves out while it is written."""
+    """A target that notes how many objects garbage collection leaves out while it is opened and written."""
 
     def __init__(self, error: Exception | None = None) -> None:
         super().__init__("frozen")
         self.left_out: list[int] = []
         self._error = error
+
+    def open(self, scope: Scope) -> Frozen:
+        self.left_out.append(gc.get_freeze_count())
+        super().open(scope)
+        return self
 
     def write(self, batch: Any) -> None:
         self.left_out.append(gc.get_freeze_count())
