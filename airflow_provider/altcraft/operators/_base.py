@@ -238,9 +238,9 @@ class PullOperator(Interruptible, DefinedNames, RenderedOperator, LineageMixin, 
 
 @contextmanager
 def _heap_left_out() -> Iterator[None]:
-    """Leave out of garbage collection what Airflow has loaded: a full one looks at all of it, which takes 0.1 s or more.
+    """Leave out of garbage collection what Airflow has loaded: a full one visits all of it, which takes 0.1 s or more.
 
-    To import what a pull needs makes so many objects that one is due, and another while it writes.
+    The imports of a pull make so many objects that one is due, and into S3 more than one.
     """
     if gc.get_freeze_count():  # other code froze it before and decides when to unfreeze it
         yield
