@@ -166,7 +166,8 @@ class RangeWalk:
         self._held += [rows[index] for index in sorted(again)]
         if rows:
             self._spans = bool(self._last) and _second(self._last[-1]) == _second(rows[0]) == _second(rows[-1])
-            self._last, self._tail = rows, []
+            # All of a page takes a megabyte or two; once the cursor is exclusive, only a state needs its end.
+            self._last, self._tail = rows[-_TAIL - 1 :] if self._walk.exclusive else rows, []
         # Beyond the range it goes on only until it is known whether the rows held back came twice.
         if beyond and not self._walk.done and (not self._held or self.pages > _SURE):
             self._walk.done, self._walk.ended = True, "the end of its range"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from functools import lru_cache
 from operator import attrgetter, eq
 from typing import Any
 
@@ -40,6 +41,9 @@ _instant = attrgetter("datetime")
 _TEXTS = [name for name in TEXTS if name != "event_key"]
 _STAMP = len("2026-01-01T00:00:00.000000Z")
 _UTC_MICROSECONDS = SCHEMA.field("datetime").type
+_KNOWN = 2_000
+"""Texts of ``extra`` that are remembered. A profile's fields come with each of its events, and ranges of days that are
+read in parallel reach a profile at about the same time."""
 
 Columns = dict[str, Any]
 
@@ -163,21 +167,17 @@ def _extras(names: tuple[str, ...], columns: list[tuple[Raw, ...]]) -> list[str 
         ValueError: a field is not JSON.
         TypeError: the models would repair or refuse a field.
     """
-    # A profile's fields come with each of its events, so the same bytes are decoded once.
-    known: dict[tuple[bytes, ...], str | None] = {}
     extras, last, extra = [], None, None
     for parts in zip(*columns, strict=True):
         if parts != last:
-            sent, last = tuple(map(bytes, parts)), parts
-            if sent not in known:
-                known[sent] = _extra(dict(zip(names, sent, strict=True)))
-            extra = known[sent]
+            last, extra = parts, _extra(names, tuple(map(bytes, parts)))
         extras.append(extra)
     return extras
 
 
-def _extra(parts: dict[str, bytes]) -> str | None:
-    extra = {name: decode(part) for name, part in parts.items() if part}
+@lru_cache(_KNOWN)
+def _extra(names: tuple[str, ...], parts: tuple[bytes, ...]) -> str | None:
+    extra = {name: decode(part) for name, part in zip(names, parts, strict=True) if part}
     for name, kind in _OBJECTS:
         value = extra.get(name, extra)
         if value is None:
