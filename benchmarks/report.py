@@ -55,16 +55,20 @@ the floor costs next to nothing; it reads and writes the same way, in one proces
 - **PostgreSQL**: of 2.0 s for 200,000 rows the server took 1.35 s to take in the copied rows, in parallel to which Arrow writes them as CSV, and 0.3 s to
   make key and index.
 - **A loop of `requests`** waits for the server's 20 ms, whatever the processor, and this provider for the processor: the faster the machine, the larger the
-  ratio, up to that of the floor. It was 20.7 on 2026-11-24, on a machine that read and wrote twice as fast as that of the 29th, where the floor
-  itself comes to 18.
-- **httpx and models** take turns with this provider on the same cores; single runs differ by a half.
+  ratio, up to that of the floor. It was 13.6 in the morning of 2026-11-29, on a machine that read and wrote 2.5 times as slowly, where the floor itself
+  came to 18.
+- **httpx and models** take turns with this provider on the same cores; single runs differ by a third. It was 6.6 times on that slower machine.
+- **PostgreSQL's `insert_rows`** took 7.0 s in a run two hours earlier on the same machine, where COPY took 1.68: 4.2 times.
+- **20,000 profiles next to 7f64096** came to 1.64 times on the slower machine. On the faster one the floor, which is one process without retries, takes
+  9.3 s, so the most that one process could reach is 1.4. This provider uses 14.3 s of the processor and the server 3.8, of 22.6 that two cores have in
+  that time; each of the 64 connections is busy for 36 ms a profile, of which the server takes 20.
 - **Memory** is that of all processes, and counts what is imported once a pull needs it. Of the second process it counts what is not of files: those of
   libraries are the first one's too. That is some 40 MB. Until 2026-11-29 what the system keeps of an ended process was taken, which includes the memory of
   the one that it was started from: 381 MB beyond imports for the same 20,000 profiles, instead of 164.
-- **A poll of the sensor** loads less since then. The cold tasks alone, measured again on 2026-11-29: 0.12 s against 0.14 at 7f64096, 0.83 times. In that
-  run the pull into S3 came to 0.71 times, with the same modules: 1.46 s against 2.05. Ratios of five runs differ by a tenth.
+- **A cold task** was a third slower until the heap of Airflow was left out of garbage collection from the start of a pull, not only while rows come: the
+  imports of a pull make so many objects that all of it was visited, once for 0.1 s, and more often into S3. Ratios of five runs differ by a tenth.
 
-The figures of this section are of the days when each part was made, 2026-11-20 to 28.
+The figures of this section are of the days when each part was made, 2026-11-20 to 29.
 
 """
 
