@@ -139,6 +139,29 @@ def test_resumed_after_any_page(rows: list[Row], more: int, kind: Any, after: in
     assert {each["event_key"] for each in found} == {each["event_key"] for each in whole}
 
 
+@pytest.mark.parametrize("alike", [1, 100, 101])
+def test_resumed_after_a_large_page_of_an_exclusive_cursor(alike: int) -> None:
+    """Of such a page only the end is kept: all rows of its last second, or so many that no state can hold them."""
+    rows = [row(number, 0) for number in range(500 - alike)] + [row(900, 1, f"a{number}") for number in range(alike)]
+    rows = [*sorted(rows, key=place), row(1_000, 0)]
+
+    def ask(cursor: str) -> HistoryPage:
+        return serve(rows, cursor, 250, "exclusive")
+
+    first = new_walk(250)
+    before = [first.take(ask(first.cursor), decode) for _ in range(2)]
+    if alike > 100:
+        assert first.state is None
+        return
+    assert first.state is not None
+    assert len(first.state["tail"]) == alike
+    second = new_walk(250)
+    second.resume(json.loads(json.dumps(first.state)))
+    found = events([*before, *pages(second, ask)])
+    assert simple(found) == sent(rows)
+    assert {each["event_key"] for each in found} == keys_of_one_answer(rows)
+
+
 @pytest.mark.parametrize("kind", ["exclusive", "inclusive"])
 def test_a_state_holds_nobodys_data(kind: Kind) -> None:
     rows = [row(number, 0, email=f"user{number}@example.com", smid=f"sm-{number}") for number in range(30)]
